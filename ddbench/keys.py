@@ -1,0 +1,56 @@
+"""Content keys: canonical JSON of a specification, hashed with the keys of what it builds on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ddbench.errors import DDBenchError
+
+Key: TypeAlias = str
+KEY_LENGTH = 20
+
+
+def spell(value: Any) -> Any:
+    """A JSON value that says all that makes `value` what it is.
+
+    A frozen dataclass becomes `["module:Class/version", {option: value}]`; order of mappings never
+    matters; a float and an equal int are spelt alike.
+
+    Raises:
+        DDBenchError: the value is of a kind that has no stable spelling.
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)):
+        return int(value) if float(value).is_integer() and abs(value) < 2**53 else float(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kind = type(value)
+        options = {f.name: spell(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return [f"{kind.__module__}:{kind.__qualname__}/{getattr(kind, 'version', 1)}", options]
+    if isinstance(value, Mapping):
+        return {str(name): spell(item) for name, item in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(spell(item) for item in value)
+    if isinstance(value, (tuple, list)):
+        return [spell(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    raise DDBenchError(
+        f"option value {value!r} of type {type(value).__name__} cannot be part of a cache key",
+        "expected: numbers, strings, tuples, mappings, or frozen dataclasses of these",
+    )
+
+
+def canonical(value: Any) -> str:
+    """One text for each spelling, whatever the order of its mappings."""
+    return json.dumps(spell(value), sort_keys=True, separators=(",", ":"), allow_nan=True)
+
+
+def key_of(*parts: Any) -> Key:
+    """The key of a specification and of what it builds on."""
+    return hashlib.sha256(canonical(list(parts)).encode()).hexdigest()[:KEY_LENGTH]

@@ -1,0 +1,252 @@
+"""What a plug-in can be: one protocol a role.
+
+A part is a frozen dataclass. Its fields are its options and, together with its import path and
+`version`, its cache key; its methods are pure. No base class is needed. Raise `version` when the
+same options come to mean other numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from jaxtyping import Float, Int, UInt8
+from torch import Generator, Tensor, nn
+
+from ddbench.types import (
+    Activations,
+    Atoms,
+    Batch,
+    DatasetInfo,
+    Metric,
+    Network,
+    Step,
+    Tap,
+    Tensors,
+    Trial,
+)
+
+
+class Part(Protocol):
+    """Anything that a plug-in provides: a frozen dataclass with a version."""
+
+    version: ClassVar[int]
+
+
+@runtime_checkable
+class Statistic(Part, Protocol):
+    """Something that one pass over the real training data computes.
+
+    All statistics that are wanted share one pass. Equal statistics share one artifact.
+    """
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        """The activations that `update` reads."""
+        ...
+
+    def start(self, network: Network, info: DatasetInfo) -> Tensors:
+        """The empty state."""
+        ...
+
+    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+        """The state after one more batch; classes come mixed and in any order."""
+        ...
+
+    def finish(self, state: Tensors) -> Tensors:
+        """What regularizers, matchers and targets receive."""
+        ...
+
+
+@runtime_checkable
+class Target(Part, Protocol):
+    """Finds, once per class, the points that the images of the class are drawn to."""
+
+    @property
+    def statistic(self) -> Statistic:
+        """What holds the `features` [n d] and `labels` [n] to start from."""
+        ...
+
+    def atoms(self, features: Float[Tensor, "n d"], count: int, rng: Generator) -> Atoms:
+        """`count` atoms for the features of one class."""
+        ...
+
+
+@runtime_checkable
+class Matcher(Part, Protocol):
+    """A loss that pulls synthetic features towards real ones."""
+
+    @property
+    def target(self) -> Target | None: ...
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """What `loss` reads of `step.known`, besides what the target needs."""
+        ...
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        """The activations that `loss` reads."""
+        ...
+
+    def loss(self, step: Step) -> Float[Tensor, ""]: ...
+
+
+@runtime_checkable
+class Regularizer(Part, Protocol):
+    """A penalty that keeps synthetic images plausible."""
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]: ...
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        """The activations that `penalty` reads.
+
+        Raises:
+            IncompatibleError: the network lacks what the penalty looks at.
+        """
+        ...
+
+    def penalty(self, step: Step) -> Float[Tensor, ""]: ...
+
+
+class Problem(Protocol):
+    """What a distiller is given."""
+
+    info: DatasetInfo
+    labels: Int[Tensor, " n"]
+    """The class of every image to make."""
+    device: Any
+    teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]]
+    """Frozen, probed networks; empty unless the distiller needs a teacher."""
+
+    def rng(self, *names: object) -> Generator:
+        """A CPU generator that depends on the cell's seed and these names alone."""
+        ...
+
+    def real(self, cls: int) -> Float[Tensor, "n c h w"]:
+        """Normalised training images of one class."""
+        ...
+
+    def real_indices(self, cls: int) -> Int[Tensor, " n"]:
+        """Where the training images of one class lie in the training set."""
+        ...
+
+    def objective(
+        self, images: Float[Tensor, "b c h w"], indices: Int[Tensor, " b"], progress: float
+    ) -> Float[Tensor, ""]:
+        """Matchers plus weighted regularizers for augmented images, through a teacher."""
+        ...
+
+    def normalise(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]: ...
+
+    def pixel_range(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
+        """Lowest and highest normalised value of each channel."""
+        ...
+
+    def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
+        """Told once per iteration: progress, seconds per iteration, finiteness."""
+        ...
+
+
+@runtime_checkable
+class Distiller(Part, Protocol):
+    """Makes the images: by optimising pixels, or by selecting real ones."""
+
+    needs: ClassVar[frozenset[str]]
+    """Subset of {"teacher", "objective"}; decides which stages a plan has."""
+    makes: ClassVar[Literal["pixels", "indices"]]
+    """"pixels": `recover` returns normalised images; "indices": rows of the training set."""
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        """How many images of each class."""
+        ...
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        """How the images are divided: each group is recovered on its own, in this order.
+
+        A group is the unit of resuming and of sharding; its numbers must not depend on others.
+        """
+        ...
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Tensor:
+        """One group: [b c h w] normalised images, or [b] indices, as `makes` says."""
+        ...
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        """How often `problem.tick` will be called for a group, for the progress bar."""
+        ...
+
+
+@runtime_checkable
+class Labeller(Part, Protocol):
+    """What a student is told about the images it sees."""
+
+    asks: ClassVar[Literal["nobody", "once", "views"]]
+    """"nobody": labels are the classes. "once": the teacher sees each plain image, once.
+    "views": the teacher sees every augmented, mixed batch of every epoch."""
+
+    @property
+    def stored(self) -> bool:
+        """With "views": answers are written by the relabel stage, not asked while training."""
+        ...
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """Training loss of one batch.
+
+        Args:
+            student: Logits.
+            batch: What was shown.
+            teacher: None ("nobody"), logits of every plain image [n k] ("once"), or the logits of
+                this batch [b k] ("views").
+        """
+        ...
+
+
+@runtime_checkable
+class Evaluator(Part, Protocol):
+    """Reads numbers off a finished student or distilled set; never trains, never selects.
+
+    An optional class attribute `needs: frozenset[str]` may hold "features" (the teacher's features
+    of real and distilled images: `trial.features()`) and "images" (`trial.distilled()`).
+    """
+
+    metrics: ClassVar[tuple[Metric, ...]]
+
+    def evaluate(self, trial: Trial) -> Mapping[str, float]: ...
+
+
+@runtime_checkable
+class Dataset(Part, Protocol):
+    """Real data. `resolution` is a field: 0 means the images' own."""
+
+    @property
+    def resolution(self) -> int: ...
+
+    def info(self, root: Path | None) -> DatasetInfo:
+        """Classes, shape, counts and fingerprint, without decoding images.
+
+        Raises:
+            DDBenchError: the data is not there or not in the expected layout.
+        """
+        ...
+
+    def read(
+        self, split: Literal["train", "test"], root: Path | None
+    ) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]]:
+        """Decoded images of a split in a fixed order, in chunks."""
+        ...
+
+
+@runtime_checkable
+class Architecture(Part, Protocol):
+    """A family of networks, built for a data set's classes and resolution."""
+
+    def build(self, info: DatasetInfo) -> nn.Module:
+        """A freshly initialised network (from torch's global generator)."""
+        ...
+
+    def classifier(self, module: nn.Module) -> str:
+        """Name of the module whose input holds the features."""
+        ...

@@ -1,0 +1,146 @@
+"""What is to be run, as frozen values: training, protocol, recipe, cell, and changes to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ddbench.roles import Architecture, Dataset, Distiller, Labeller, Matcher, Regularizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How training images are varied: one random resized crop, flip and mix a view."""
+
+    crop: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest part of the image's area that a crop keeps; (1, 1) for none."""
+    ratio: tuple[float, float] = (0.75, 1.3333333333333333)
+    """Smallest and largest width to height of a crop."""
+    flip: bool = True
+    """Mirror half of the images, where the data set allows it."""
+    mix: Literal["none", "cutmix", "mixup"] = "cutmix"
+    mix_alpha: float = 1.0
+    """Beta(alpha, alpha) draws the share of the partner image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How a network is trained."""
+
+    epochs: int
+    batch_size: int = 100
+    max_updates: int = 0
+    """At most so many optimiser steps, over which the schedule runs; 0 for no limit."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    """SGD's momentum, or Adam's first beta."""
+    nesterov: bool = False
+    weight_decay: float = 0.01
+    """On weights of two and more dimensions; biases and normalisation are left alone."""
+    schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
+    """"cosine" steps per epoch to 0, "onecycle" per update (30 % up, then down)."""
+    label_smoothing: float = 0.0
+    """For hard labels."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """A frozen, versioned way to train a student and to judge it. Never the test data's choice."""
+
+    name: str
+    training: Training
+    holdout: float = 0.0
+    """Part of the distilled images held out to choose the epoch when the student's architecture is
+    not the teacher's; 0: the last epoch counts."""
+    holdout_every: int = 10
+    """Epochs between looks at the held-out part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A published figure, shown beside the measured one."""
+
+    dataset: str
+    ipc: int
+    student: str
+    value: float
+    """Top-1 in percent."""
+    sd: float | None = None
+    source: str = ""
+    setting: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatcherTerm:
+    name: str
+    weight: float
+    part: Matcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegularizerTerm:
+    name: str
+    weight: float
+    part: Regularizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A method: a composition of parts with their settings, and where they come from."""
+
+    name: str
+    title: str
+    squeeze: Training
+    """How the teacher is trained."""
+    matchers: tuple[MatcherTerm, ...] = ()
+    regularizers: tuple[RegularizerTerm, ...] = ()
+    distiller: Distiller
+    labeller: Labeller
+    reference: str = ""
+    claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is tuned, what deviates from the paper, known issues."""
+    baseline: bool = False
+    """A reference row that belongs into every leaderboard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedDataset:
+    """A data set as chosen: the part, how it was named, and what part of it is test data."""
+
+    name: str
+    part: Dataset
+    holdout: float = 0.0
+    """Above 0: so much of the training images, drawn per class, serves as test data instead of the
+    real test set, which is not touched. For tuning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedArchitecture:
+    name: str
+    part: Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One point of a grid: everything that decides its numbers."""
+
+    method: str
+    recipe: Recipe
+    dataset: NamedDataset
+    ipc: int | None
+    """Images per class; None where the method keeps the whole set."""
+    teacher: NamedArchitecture
+    student: NamedArchitecture
+    protocol: Protocol
+    seed: int = 0
+    students: int = 1
+    """Students trained on the one distilled set, with different seeds."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    teacher_seed: int = 0
+    """The teacher's own, so that distillation seeds share a teacher."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """What was changed against the recipe's defaults, as the user wrote it."""
