@@ -1,0 +1,92 @@
+"""Where and how stages run: device, precision, progress. Nothing here decides a number but precision."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from ddbench.errors import DDBenchError
+from ddbench.progress import NoProgress, Progress
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What every stage is handed besides its specification and inputs."""
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    progress: Progress = field(default_factory=NoProgress)
+    data_root: Path | None = None
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """bfloat16 convolutions and products where the precision asks for them."""
+        kind = self.device.partition(":")[0]
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def choose_device(wanted: str) -> str:
+    """The device for `auto`, `cpu`, `cuda` (or `cuda:1`) or `mps`.
+
+    Raises:
+        DDBenchError: no such device, or it is not here.
+    """
+    kind = wanted.partition(":")[0]
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if here[name])
+    if kind not in here:
+        raise DDBenchError(f"unknown device '{wanted}'", "known: auto, cpu, cuda, mps")
+    if not here[kind]:
+        raise DDBenchError(
+            f"device '{wanted}' is not available here",
+            f"available: {', '.join(name for name in here if here[name])}",
+            hint="--device auto takes the best there is",
+        )
+    return wanted
+
+
+def choose_precision(wanted: str, device: str) -> Precision:
+    """fp32 or bf16; `auto` takes bf16 where the hardware multiplies it natively.
+
+    Raises:
+        DDBenchError: no such precision.
+    """
+    if wanted not in ("auto", "fp32", "bf16"):
+        raise DDBenchError(f"unknown precision '{wanted}'", "known: auto, fp32, bf16")
+    if wanted == "auto":
+        return "bf16" if _native_bf16(device) else "fp32"
+    return "bf16" if wanted == "bf16" else "fp32"
+
+
+def _native_bf16(device: str) -> bool:
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        flags = Path("/proc/cpuinfo")
+        return flags.exists() and "avx512_bf16" in flags.read_text()
+    return False
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's global generators at `seed` inside, as they were outside: for network initialisation."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def default_data_root(given: Path | None) -> Path | None:
+    """`--data-root`, else DDBENCH_DATA, else None."""
+    if given is not None:
+        return given
+    named = os.environ.get("DDBENCH_DATA")
+    return Path(named) if named else None

@@ -1,0 +1,142 @@
+"""Real data: decoded once into uint8, kept in the cache, mapped rather than read again."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from ddbench.cache import Artifact, Cache, explained
+from ddbench.context import Context
+from ddbench.errors import DDBenchError
+from ddbench.keys import key_of, spell
+from ddbench.meter import measure
+from ddbench.seeds import generator
+from ddbench.spec import NamedDataset
+from ddbench.types import DatasetInfo
+
+STAGE = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class RealData:
+    """A data set's images, mapped from disk."""
+
+    info: DatasetInfo
+    train_images: UInt8[Tensor, "n c h w"]
+    train_labels: Int[Tensor, " n"]
+    test_images: UInt8[Tensor, "t c h w"]
+    test_labels: Int[Tensor, " t"]
+
+    def of_class(self, cls: int) -> Int[Tensor, " m"]:
+        """Where the training images of one class lie."""
+        return (self.train_labels == cls).nonzero().flatten()
+
+
+def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
+    """What is known without decoding: counts are those after holding out."""
+    info = named.part.info(root)
+    if len(info.classes) < 2:
+        raise DDBenchError(
+            f"data set '{named.name}' has {len(info.classes)} class",
+            "a classifier needs at least two",
+        )
+    if not named.holdout:
+        return info
+    held = tuple(_held_out(count, named.holdout) for count in info.train_counts)
+    return replace(
+        info,
+        train_counts=tuple(n - h for n, h in zip(info.train_counts, held, strict=True)),
+        test_counts=held,
+        fingerprint=f"{info.fingerprint}-holdout{named.holdout:g}",
+    )
+
+
+def _held_out(count: int, part: float) -> int:
+    return min(max(round(count * part), 1), count - 1)
+
+
+def open_data(named: NamedDataset, ctx: Context, cache: Cache) -> RealData:
+    """The data set, decoded into the cache first if it is not there yet."""
+    whole = replace(named, holdout=0.0)
+    info = describe(whole, ctx.data_root)
+    key = key_of("data", named.part, info.fingerprint, info.shape)
+    artifact = cache.load(STAGE, key)
+    if artifact is None:
+        with cache.lock(key):
+            artifact = cache.load(STAGE, key) or _decode(whole, info, key, ctx, cache)
+    data = _mapped(artifact, info)
+    return _hold_out(data, describe(named, ctx.data_root), named.holdout) if named.holdout else data
+
+
+def _decode(named: NamedDataset, info: DatasetInfo, key: str, ctx: Context, cache: Cache) -> Artifact:
+    tensors: dict[str, Tensor] = {}
+    files: dict[str, Path] = {}
+    drafts = cache.root / "partial"
+    with explained(cache.root), tempfile.TemporaryDirectory(dir=drafts, prefix="decode-") as folder:
+        with measure("cpu") as meter:
+            for split, counts in (("train", info.train_counts), ("test", info.test_counts)):
+                path = Path(folder) / f"{split}.npy"
+                tensors[f"{split}_labels"] = _write_split(named, info, split, sum(counts), path, ctx)
+                files[path.name] = path
+        assert meter.cost is not None
+        card = {"spec": spell(info), "inputs": {}, "cost": meter.cost.to_json()}
+        return cache.store(STAGE, key, tensors, card, files)
+
+
+def _write_split(
+    named: NamedDataset,
+    info: DatasetInfo,
+    split: Literal["train", "test"],
+    count: int,
+    path: Path,
+    ctx: Context,
+) -> Int[Tensor, " n"]:
+    """Decodes a split into a memory-mapped file; no more than a chunk is ever in memory."""
+    store = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *info.shape))
+    labels, done = [], 0
+    with ctx.progress.stage(f"decode {info.name} {split}", count) as advance:
+        for images, classes in named.part.read(split, ctx.data_root):
+            store[done : done + len(images)] = images.numpy()
+            labels.append(classes)
+            done += len(images)
+            advance(len(images))
+    store.flush()
+    if done != count:
+        raise DDBenchError(
+            f"data set '{named.name}' gave {done} {split} images, but announced {count}",
+            hint="did its files change just now? run again",
+        )
+    return torch.cat(labels).long()
+
+
+def _mapped(artifact: Artifact, info: DatasetInfo) -> RealData:
+    labels = artifact.tensors()
+    # Mode "c": pages are shared and read on demand; torch wants an array that it may write to.
+    images = {s: torch.from_numpy(np.load(artifact.path / f"{s}.npy", "c")) for s in ("train", "test")}
+    return RealData(
+        info, images["train"], labels["train_labels"], images["test"], labels["test_labels"]
+    )
+
+
+def _hold_out(data: RealData, info: DatasetInfo, part: float) -> RealData:
+    """A part of each class's training images becomes the test data; the real test data is dropped."""
+    rng = generator(0, "holdout", part)
+    held = torch.zeros(len(data.train_labels), dtype=torch.bool)
+    for cls in range(info.num_classes):
+        rows = data.of_class(cls)
+        chosen = torch.randperm(len(rows), generator=rng)[: _held_out(len(rows), part)]
+        held[rows[chosen]] = True
+    return RealData(
+        info,
+        data.train_images[~held],
+        data.train_labels[~held],
+        data.train_images[held],
+        data.train_labels[held],
+    )

@@ -1,0 +1,144 @@
+"""What a stage costs: seconds, peak memory, seconds per iteration."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+WINDOW = 100
+"""Consecutive iterations over which seconds per iteration are averaged, as in the paper's Table 3."""
+_SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What it took to make an artifact."""
+
+    seconds: float
+    peak_bytes: int | None
+    """Device memory on CUDA (torch's allocator), resident memory of the process on a CPU."""
+    device: str
+    iteration_seconds: float | None = None
+    """Mean over the last 100 consecutive iterations of the longest group."""
+    iteration_sd: float | None = None
+    iterations: int = 0
+    cpu_seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(slots=True)
+class Meter:
+    """Collects while a stage runs; `cost` is set when it ends."""
+
+    device: str
+    ticks: list[list[float]] = field(default_factory=list)
+    cost: Cost | None = None
+
+    def group(self) -> None:
+        """A new run of iterations begins: time before its first tick is not an iteration."""
+        self.ticks.append([])
+
+    def tick(self) -> None:
+        """An iteration has ended. On CUDA the time is the host's, which keeps pace over a window."""
+        if not self.ticks:
+            self.group()
+        self.ticks[-1].append(time.perf_counter())
+
+
+@contextlib.contextmanager
+def measure(device: str) -> Iterator[Meter]:
+    """Measures what runs inside; synchronises CUDA at both ends."""
+    meter = Meter(device)
+    cuda = device.startswith("cuda")
+    if cuda:
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    watcher = _ResidentPeak()
+    started, cpu = time.perf_counter(), time.process_time()
+    with watcher:
+        yield meter
+        if cuda:
+            torch.cuda.synchronize(device)
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+    peak = torch.cuda.max_memory_allocated(device) if cuda else watcher.peak
+    mean, sd, count = _per_iteration(meter.ticks)
+    meter.cost = Cost(seconds, peak, device_name(device), mean, sd, count, cpu_seconds)
+
+
+def _per_iteration(groups: list[list[float]]) -> tuple[float | None, float | None, int]:
+    total = sum(len(ticks) for ticks in groups)
+    longest = max(groups, key=len, default=[])
+    # The first iterations compile, allocate and warm caches: they are no part of the window.
+    warm = longest[min(10, len(longest) // 2) :][-(WINDOW + 1) :]
+    gaps = [b - a for a, b in zip(warm, warm[1:], strict=False)]
+    if not gaps:
+        return None, None, total
+    return statistics.fmean(gaps), statistics.stdev(gaps) if len(gaps) > 1 else None, total
+
+
+class _ResidentPeak:
+    """Highest resident memory of this process while inside.
+
+    Linux keeps a high-water mark that can be reset; elsewhere a thread samples.
+    """
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> _ResidentPeak:
+        self._marked = self._reset_mark()
+        if not self._marked:
+            self._thread = threading.Thread(target=self._sample, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._done.set()
+            self._thread.join()
+        else:
+            self.peak = self._read_mark()
+
+    @staticmethod
+    def _reset_mark() -> bool:
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return False
+        return True
+
+    @staticmethod
+    def _read_mark() -> int:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return psutil.Process().memory_info().rss
+
+    def _sample(self) -> None:
+        process = psutil.Process()
+        while True:
+            self.peak = max(self.peak, process.memory_info().rss)
+            if self._done.wait(_SAMPLE_SECONDS):
+                return
+
+
+def device_name(device: str) -> str:
+    """The device as a reader of a table would name it."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    if device == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads"
+    return device

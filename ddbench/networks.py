@@ -1,0 +1,44 @@
+"""Building networks and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ddbench.context import Context, seeded
+from ddbench.errors import DDBenchError
+from ddbench.probe import frozen
+from ddbench.roles import Architecture
+from ddbench.types import DatasetInfo, Network
+
+
+def fresh(architecture: Architecture, info: DatasetInfo, seed: int, ctx: Context) -> nn.Module:
+    """A newly initialised network on the context's device, channels_last.
+
+    Initialised on the CPU, so that every device starts from the same weights.
+    """
+    with seeded(seed):
+        module = architecture.build(info)
+    return module.to(ctx.device, memory_format=torch.channels_last)
+
+
+def restored(
+    architecture: Architecture, info: DatasetInfo, weights: Mapping[str, Tensor], ctx: Context
+) -> Network:
+    """A frozen network with stored weights.
+
+    Raises:
+        DDBenchError: the weights are not those of the architecture.
+    """
+    module = fresh(architecture, info, 0, ctx)
+    wanted, given = set(module.state_dict()), set(weights)
+    if wanted != given:
+        raise DDBenchError(
+            "the teacher's weights do not fit its architecture",
+            f"missing: {', '.join(sorted(wanted - given)) or 'none'}",
+            f"unexpected: {', '.join(sorted(given - wanted)) or 'none'}",
+        )
+    module.load_state_dict(dict(weights))
+    return frozen(Network(module, architecture.classifier(module)), ctx)

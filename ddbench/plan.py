@@ -1,0 +1,237 @@
+"""Cell -> stages with keys. Pure: reads no file, asks no device, runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ddbench.errors import DDBenchError
+from ddbench.keys import Key, key_of
+from ddbench.roles import Statistic
+from ddbench.seeds import seed_of
+from ddbench.spec import Cell
+from ddbench.stage_specs import (
+    Evaluate,
+    Recover,
+    Relabel,
+    Squeeze,
+    Statistics,
+    Targets,
+    data_key,
+)
+from ddbench.types import DatasetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage of a cell: what it is told, and the key of what it makes."""
+
+    stage: str
+    spec: Any
+    inputs: tuple[Key, ...]
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.stage, self.spec, self.inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The stages of one cell in running order; those that it does not need are absent."""
+
+    cell: Cell
+    info: DatasetInfo
+    squeeze: PlannedStage | None
+    statistics: tuple[PlannedStage, ...]
+    targets: tuple[PlannedStage | None, ...]
+    """One entry a matcher; None for those without a target."""
+    recover: PlannedStage
+    relabel: PlannedStage | None
+    evaluate: tuple[PlannedStage, ...]
+    """One a student."""
+
+    def stages(self) -> Iterator[PlannedStage]:
+        """Every stage once, in running order."""
+        seen: set[Key] = set()
+        for stage in (
+            self.squeeze,
+            *self.statistics,
+            *self.targets,
+            self.recover,
+            self.relabel,
+            *self.evaluate,
+        ):
+            if stage is not None and stage.key not in seen:
+                seen.add(stage.key)
+                yield stage
+
+    @property
+    def key(self) -> Key:
+        """Of the cell: equal exactly when every number must be equal."""
+        return key_of("cell", [stage.key for stage in self.evaluate])
+
+
+def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Plan:
+    """The stages of `cell`, each with the key of its artifact.
+
+    Equal cells give equal plans; cells that differ only in a loss share squeeze, statistics and,
+    if the target is equal, targets; cells that differ only in the student share all but evaluate.
+
+    Args:
+        cell: One point of a grid.
+        info: Its data set.
+        extra: Statistics that evaluators want besides those of the recipe.
+
+    Raises:
+        DDBenchError: the recipe contradicts itself, or IPC is out of range.
+    """
+    recipe, data = cell.recipe, data_key(info)
+    counts = _counts(cell, info)
+    parts = [term.part for term in (*recipe.matchers, *recipe.regularizers)]
+    asks = recipe.labeller.asks
+    if recipe.distiller.needs and not parts:
+        raise DDBenchError(
+            f"method '{cell.method}' optimises images but has no matcher and no regularizer",
+            hint="give it one: --matcher wasserstein",
+        )
+    needs_teacher = bool(recipe.distiller.needs) or asks != "nobody" or bool(extra)
+    squeeze = _squeeze(cell, info) if needs_teacher else None
+    upstream = (squeeze.key,) if squeeze is not None else ()
+
+    wanted: dict[Statistic, None] = dict.fromkeys(extra)
+    if recipe.distiller.needs:
+        for part in parts:
+            wanted.update(dict.fromkeys(part.statistics))
+        for term in recipe.matchers:
+            if term.part.target is not None:
+                wanted[term.part.target.statistic] = None
+    known = {
+        statistic: PlannedStage(
+            "statistics",
+            Statistics(data=data, statistic=statistic, precision=cell.precision),
+            upstream,
+        )
+        for statistic in wanted
+    }
+    targets: list[PlannedStage | None] = []
+    for term in recipe.matchers if recipe.distiller.needs else ():
+        target = term.part.target
+        spec = None if target is None else Targets(target=target, counts=counts, seed=cell.seed)
+        inputs = () if target is None else (known[target.statistic].key,)
+        targets.append(None if spec is None else PlannedStage("targets", spec, inputs))
+
+    used = [known[s].key for part in parts for s in part.statistics if s in known]
+    recover = _recover(cell, info, counts, upstream, used, targets)
+    relabel = _relabel(cell, info, sum(counts), recover, upstream)
+    labels_from = (relabel.key,) if relabel else upstream if asks != "nobody" else ()
+    return Plan(
+        cell=cell,
+        info=info,
+        squeeze=squeeze,
+        statistics=tuple(known.values()),
+        targets=tuple(targets),
+        recover=recover,
+        relabel=relabel,
+        evaluate=tuple(
+            PlannedStage("evaluate", _evaluate(cell, info, run), (recover.key, *labels_from))
+            for run in range(cell.students)
+        ),
+    )
+
+
+def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
+    counts = cell.recipe.distiller.counts(info, cell.ipc)
+    if cell.ipc is not None and cell.ipc < 1:
+        raise DDBenchError(f"--ipc {cell.ipc} is out of range", "images per class: 1 or more")
+    short = [
+        (name, have, want)
+        for name, have, want in zip(info.classes, info.train_counts, counts, strict=True)
+        if want > have
+    ]
+    if short:
+        name, have, want = min(short, key=lambda row: row[1])
+        raise DDBenchError(
+            f"--ipc {want} is more than class '{name}' of {info.name} has: {have} training images",
+            f"{len(short)} of {info.num_classes} classes are too small",
+            hint=f"--ipc {have} or less",
+        )
+    return counts
+
+
+def _squeeze(cell: Cell, info: DatasetInfo) -> PlannedStage:
+    spec = Squeeze(
+        data=data_key(info),
+        architecture=cell.teacher.part,
+        training=cell.recipe.squeeze,
+        seed=cell.teacher_seed,
+        precision=cell.precision,
+    )
+    return PlannedStage("squeeze", spec, ())
+
+
+def _recover(
+    cell: Cell,
+    info: DatasetInfo,
+    counts: tuple[int, ...],
+    upstream: tuple[Key, ...],
+    used: list[Key],
+    targets: list[PlannedStage | None],
+) -> PlannedStage:
+    recipe = cell.recipe
+    optimised = bool(recipe.distiller.needs)
+    spec = Recover(
+        data=data_key(info),
+        distiller=recipe.distiller,
+        counts=counts,
+        matchers=tuple((t.weight, t.part) for t in recipe.matchers) if optimised else (),
+        regularizers=tuple((t.weight, t.part) for t in recipe.regularizers) if optimised else (),
+        seed=cell.seed,
+        # Selecting images multiplies nothing: the same selection at every precision.
+        precision=cell.precision if optimised else "fp32",
+    )
+    inputs = (*upstream, *used, *(t.key for t in targets if t)) if optimised else ()
+    return PlannedStage("recover", spec, inputs)
+
+
+def stream_seed(cell: Cell) -> int:
+    """Of the views that students are shown: the same for every method, so that rows are paired."""
+    return seed_of(cell.seed, "views")
+
+
+def _relabel(
+    cell: Cell, info: DatasetInfo, images: int, recover: PlannedStage, upstream: tuple[Key, ...]
+) -> PlannedStage | None:
+    from ddbench.training import budget
+
+    labeller, training = cell.recipe.labeller, cell.protocol.training
+    if labeller.asks == "nobody" or (labeller.asks == "views" and not labeller.stored):
+        return None
+    views = labeller.asks == "views"
+    steps = -(-images // training.batch_size)
+    spec = Relabel(
+        data=data_key(info),
+        labeller=labeller,
+        augmentation=training.augmentation if views else None,
+        epochs=budget(training, steps).epochs if views else 1,
+        batch_size=training.batch_size if views else 0,
+        seed=stream_seed(cell) if views else 0,
+        precision=cell.precision,
+    )
+    return PlannedStage("relabel", spec, (*upstream, recover.key))
+
+
+def _evaluate(cell: Cell, info: DatasetInfo, run: int) -> Evaluate:
+    crossed = cell.student.part != cell.teacher.part
+    return Evaluate(
+        data=data_key(info),
+        student=cell.student.part,
+        labeller=cell.recipe.labeller,
+        training=cell.protocol.training,
+        holdout=cell.protocol.holdout if crossed else 0.0,
+        holdout_every=cell.protocol.holdout_every if crossed else 0,
+        seed=cell.seed,
+        run=run,
+        precision=cell.precision,
+    )
+

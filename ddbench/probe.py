@@ -1,0 +1,85 @@
+"""A frozen network that reports what taps ask for, reduced where it appears."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ddbench.context import Context
+from ddbench.errors import unknown
+from ddbench.types import Activations, Network, Tap, Tensors
+
+
+class Probe:
+    """Calls a frozen network and reduces the tapped activations inside its forward pass.
+
+    No list of feature maps is kept: a hook hands each activation to its reduction at once.
+
+    Args:
+        network: Put into eval mode, parameters frozen, by `frozen`.
+        taps: What to report; equal taps are reduced once.
+        ctx: Decides about autocast.
+
+    Raises:
+        DDBenchError: a tap names a layer that the network does not have.
+    """
+
+    def __init__(self, network: Network, taps: Iterable[Tap], ctx: Context) -> None:
+        self.network = network
+        self.taps = tuple(dict.fromkeys(taps))
+        self._ctx = ctx
+        self._found: dict[Tap, Tensors] = {}
+        self._handles: list[Any] = []
+        modules = dict(network.module.named_modules())
+        by_place: dict[tuple[str, str], list[Tap]] = defaultdict(list)
+        for tap in self.taps:
+            if tap.layer not in modules:
+                raise unknown("layer", tap.layer, modules)
+            by_place[tap.layer, tap.side].append(tap)
+        for (layer, side), here in by_place.items():
+            self._handles.append(self._hook(modules[layer], side, here))
+
+    def _hook(self, module: nn.Module, side: str, taps: list[Tap]) -> Any:
+        def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            for tap in taps:
+                self._found[tap] = tap.reduction.reduce(inputs[0])
+
+        def after(_: nn.Module, __: Any, output: Any) -> None:
+            for tap in taps:
+                self._found[tap] = tap.reduction.reduce(output)
+
+        if side == "input":
+            return module.register_forward_pre_hook(before)
+        return module.register_forward_hook(after)
+
+    def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations:
+        """One forward pass. Differentiable in the images."""
+        self._found = {}
+        with self._ctx.autocast():
+            logits = self.network.module(images)
+        found, self._found = self._found, {}
+        return Activations(logits.float() if logits.dtype.itemsize < 4 else logits, found)
+
+    def close(self) -> None:
+        """Takes the hooks out of the network again."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def frozen(network: Network, ctx: Context) -> Network:
+    """The network on the context's device, in eval mode, without weight gradients, channels_last."""
+    import torch
+
+    network.module.to(ctx.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return network

@@ -1,0 +1,175 @@
+"""One schema-versioned JSON record a cell: what was asked, what came out, what it cost."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ddbench.cache import write_whole
+from ddbench.errors import DDBenchError
+
+RECORD_SCHEMA = 1
+Status = Literal["ok", "incompatible", "diverged", "oom", "error"]
+
+
+class StageCost(BaseModel):
+    """What one stage cost when it was made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stage: str
+    key: str
+    seconds: float
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+    device: str = ""
+    iteration_seconds: float | None = None
+    iteration_sd: float | None = None
+    iterations: int = 0
+    cached: bool = False
+    """Taken from the cache in the run that wrote the record; the cost is that of its making."""
+
+
+class PublishedFigure(BaseModel):
+    """A claim that belongs to the cell: top-1 in percent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    value: float
+    sd: float | None = None
+    source: str = ""
+    setting: str = ""
+
+
+class Record(BaseModel):
+    """The result of one cell, success or failure. Written once, derived from, never edited."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = RECORD_SCHEMA
+    key: str
+    """Of the cell: hash of everything that decides its numbers."""
+    status: Status
+    reason: str = ""
+    """Why it failed: problem, facts and hint."""
+    method: str
+    title: str = ""
+    dataset: str
+    holdout: float = 0.0
+    """Above 0: judged on held-out training images, not on test data."""
+    ipc: int | None
+    teacher: str
+    student: str
+    labels: str
+    """Name of the labeller."""
+    protocol: str
+    seed: int
+    baseline: bool = False
+    variant: str = ""
+    """Of an ablation: the matcher and regularizer, or the suite's name for it."""
+    precision: str = "fp32"
+    configuration: dict[str, Any] = Field(default_factory=dict)
+    """Every option, given or defaulted."""
+    given: dict[str, str] = Field(default_factory=dict)
+    """What was changed against the recipe, as the user wrote it."""
+    metrics: list[dict[str, float]] = Field(default_factory=list)
+    """One mapping a student."""
+    evaluators: dict[str, Any] = Field(default_factory=dict)
+    """Spelling of every evaluator that has been run."""
+    directions: dict[str, bool] = Field(default_factory=dict)
+    """Metric -> whether higher is better."""
+    units: dict[str, str] = Field(default_factory=dict)
+    reports: dict[str, float] = Field(default_factory=dict)
+    """Figures of the stages: teacher accuracy, transport objective."""
+    costs: list[StageCost] = Field(default_factory=list)
+    image_bytes: int | None = None
+    label_bytes: int | None = None
+    keys: dict[str, list[str]] = Field(default_factory=dict)
+    """Artifact keys by stage."""
+    claim: PublishedFigure | None = None
+    environment: dict[str, Any] = Field(default_factory=dict)
+    command: str = ""
+    created: str = ""
+
+    def metric(self, name: str) -> float | None:
+        """Mean over the students."""
+        values = [m[name] for m in self.metrics if name in m]
+        return fmean(values) if values else None
+
+    @property
+    def seconds(self) -> float:
+        """All stages, each once, cached or not."""
+        return sum(cost.seconds for cost in self.costs)
+
+    @property
+    def peak_bytes(self) -> int | None:
+        return max((c.peak_bytes for c in self.costs if c.peak_bytes is not None), default=None)
+
+    def cost_of(self, stage: str) -> StageCost | None:
+        return next((cost for cost in self.costs if cost.stage == stage), None)
+
+    @property
+    def file_name(self) -> str:
+        ipc = "all" if self.ipc is None else f"ipc{self.ipc}"
+        words = [self.variant or self.method, self.dataset, ipc, self.student, f"seed{self.seed}"]
+        text = "-".join(re.sub(r"[^A-Za-z0-9_.@+]+", "_", w).strip("_")[-48:] for w in words)
+        return f"{text}-{self.key}.json"
+
+
+class Records:
+    """The records of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> Record | None:
+        """The record of a cell, or None."""
+        for path in self.folder.glob(f"*-{key}.json"):
+            return read_record(path)
+        return None
+
+    def put(self, record: Record) -> Path:
+        """Writes a record whole, in the place of an older one of the same cell."""
+        path = self.folder / record.file_name
+        stamped = record.model_copy(update={"created": record.created or now()})
+        write_whole(path, stamped.model_dump_json(indent=1) + "\n")
+        for old in self.folder.glob(f"*-{record.key}.json"):
+            if old != path:
+                old.unlink()
+        return path
+
+    def all(self) -> Iterator[Record]:
+        """Every record that can be read, oldest name first."""
+        for path in sorted(self.folder.glob("*.json")):
+            yield read_record(path)
+
+
+def read_record(path: Path) -> Record:
+    """A record from a file.
+
+    Raises:
+        DDBenchError: not a record, or of a newer schema.
+    """
+    try:
+        raw = json.loads(path.read_text())
+        version = raw.get("schema_version") if isinstance(raw, Mapping) else None
+        if isinstance(version, int) and version > RECORD_SCHEMA:
+            raise DDBenchError(
+                f"{path.name} has record schema {version}; this ddbench reads up to {RECORD_SCHEMA}",
+                hint="update ddbench",
+            )
+        return Record.model_validate(raw)
+    except (ValueError, ValidationError, OSError) as fault:
+        first = str(fault).splitlines()[0]
+        raise DDBenchError(f"cannot read the record {path}", first) from fault
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

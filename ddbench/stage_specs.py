@@ -1,0 +1,103 @@
+"""What each stage is told: exactly what its key hashes, so that a stale artifact cannot exist.
+
+The key of an artifact is the hash of its specification and of the keys of the artifacts it is
+built from. Where something does not bear on the numbers (device, progress, a part's name, where a
+folder lies), it is not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ddbench.context import Precision
+from ddbench.roles import Architecture, Distiller, Labeller, Matcher, Regularizer, Statistic, Target
+from ddbench.spec import Augmentation, Training
+from ddbench.types import DatasetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A data set's content, wherever it lies."""
+
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fingerprint: str
+    mirror: bool
+
+
+def data_key(info: DatasetInfo) -> DataKey:
+    return DataKey(info.classes, info.shape, info.mean, info.std, info.fingerprint, info.mirror)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Squeeze:
+    """Train the teacher."""
+
+    data: DataKey
+    architecture: Architecture
+    training: Training
+    seed: int
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """One statistic of the real data. Built on: squeeze."""
+
+    data: DataKey
+    statistic: Statistic
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """Atoms of every class. Built on: the target's statistic."""
+
+    target: Target
+    counts: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recover:
+    """Make the images. Built on: squeeze, statistics and targets, as far as they are needed."""
+
+    data: DataKey
+    distiller: Distiller
+    counts: tuple[int, ...]
+    matchers: tuple[tuple[float, Matcher], ...]
+    regularizers: tuple[tuple[float, Regularizer], ...]
+    seed: int
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relabel:
+    """Ask the teacher ahead of training. Built on: squeeze, recover."""
+
+    data: DataKey
+    labeller: Labeller
+    augmentation: Augmentation | None
+    """None where only plain images are labelled."""
+    epochs: int
+    batch_size: int
+    seed: int
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluate:
+    """Train one student. Built on: recover, and squeeze or relabel as the labeller asks."""
+
+    data: DataKey
+    student: Architecture
+    labeller: Labeller
+    training: Training
+    holdout: float
+    holdout_every: int
+    seed: int
+    run: int
+    """Which of the cell's students."""
+    precision: Precision

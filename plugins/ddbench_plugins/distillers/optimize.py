@@ -1,0 +1,148 @@
+"""The recover loop of the SRe2L family: pixels optimised through a frozen teacher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from ddbench import hookimpl
+from ddbench.augment import crop_all, draw_boxes, draw_flips, resample
+from ddbench.roles import Distiller, Problem
+from ddbench.types import DatasetInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimize:
+    """Adam on the pixels, cosine rate, a random view each iteration, pixels kept in range.
+
+    Differences:
+        The last iterate is stored as rounded bytes; the released codes truncate and save a JPEG.
+
+    References:
+        Yin et al., Squeeze, Recover and Relabel (SRe2L), NeurIPS 2023, released code.
+    """
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset({"teacher", "objective"})
+    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
+
+    iterations: int = 2000
+    """Adam steps for each group of images."""
+    batch_size: int = 100
+    """Images optimised together, at most."""
+    layout: Literal["classes", "spread"] = "classes"
+    """"classes": all images of a class in one group; "spread": one image a class, SRe2L's way."""
+    lr: float = 0.25
+    betas: tuple[float, float] = (0.5, 0.9)
+    eps: float = 1e-8
+    init: Literal["noise", "real"] = "noise"
+    """Start from N(0, 1) in normalised pixels, or from random training images of the class."""
+    crop: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest area of the random resized crop; (1, 1) for none."""
+    ratio: tuple[float, float] = (0.75, 1.3333333333333333)
+    """Smallest and largest width to height of the crop."""
+    per_image: bool = False
+    """A crop and flip of its own for every image, instead of one for the batch."""
+    flip: bool = True
+    """Mirror half of the views, where the data set allows it."""
+    roll: tuple[int, int] = (0, 32)
+    """Lowest and highest circular shift, drawn for both axes; (0, 0) for none."""
+    clamp: bool = True
+    """Keep pixels in the range that an image can have."""
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        return (ipc or 1,) * info.num_classes
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        """Groups of at most `batch_size` images.
+
+        Whole classes go together while they fit; a class that is larger than a group is divided
+        into nearly equal ones. With "spread", images are dealt class by class, rank by rank.
+        """
+        if self.layout == "spread":
+            rank = torch.zeros_like(labels)
+            for cls in labels.unique():
+                rows = (labels == cls).nonzero().flatten()
+                rank[rows] = torch.arange(len(rows))
+            order = torch.argsort(rank * (int(labels.max()) + 1) + labels, stable=True)
+            return list(order.split(self.batch_size))
+        groups: list[Tensor] = []
+        held: list[Tensor] = []
+        for cls in labels.unique():
+            rows = (labels == cls).nonzero().flatten()
+            if held and sum(map(len, held)) + len(rows) > self.batch_size:
+                groups.append(torch.cat(held))
+                held = []
+            if len(rows) > self.batch_size:
+                groups.extend(rows.tensor_split(math.ceil(len(rows) / self.batch_size)))
+            else:
+                held.append(rows)
+        return groups + ([torch.cat(held)] if held else [])
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        return self.iterations
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        rng = problem.rng("group", int(indices[0]))
+        images = self._start(problem, indices, rng).requires_grad_(True)
+        low, high = problem.pixel_range()
+        adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps)
+        for iteration in range(self.iterations):
+            adam.param_groups[0]["lr"] = self.rate(iteration)
+            view = self.view(images, problem.info, rng)
+            loss = problem.objective(view, indices, iteration / max(1, self.iterations - 1))
+            (images.grad,) = torch.autograd.grad(loss, [images])
+            adam.step()
+            if self.clamp:
+                with torch.no_grad():
+                    images.copy_(torch.minimum(torch.maximum(images, low), high))
+            problem.tick(loss.detach())
+        return images.detach()
+
+    def rate(self, iteration: int) -> float:
+        """Half a cosine from `lr` towards 0, without warm-up: lr/2 (1 + cos(pi t / T))."""
+        return self.lr * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
+
+    def view(
+        self, images: Float[Tensor, "b c h w"], info: DatasetInfo, rng: Generator
+    ) -> Float[Tensor, "b c h w"]:
+        """Random resized crop and flip, then a circular shift."""
+        size, mirror = info.shape[1:], self.flip and info.mirror
+        drawn = len(images) if self.per_image else 1
+        boxes = draw_boxes(drawn, size, self.crop, self.ratio, rng)
+        flips = draw_flips(drawn, mirror, rng)
+        if self.crop != (1.0, 1.0) or mirror:
+            if self.per_image:
+                images = resample(images, boxes, flips)
+            else:
+                images = crop_all(images, boxes[0], bool(flips[0]))
+        low, high = self.roll
+        shift = torch.randint(low, high + 1, (2,), generator=rng).tolist()
+        return images.roll(shift, dims=(2, 3)) if any(shift) else images
+
+    def _start(
+        self, problem: Problem, indices: Int[Tensor, " b"], rng: Generator
+    ) -> Float[Tensor, "b c h w"]:
+        shape = (len(indices), *problem.info.shape)
+        if self.init == "noise":
+            start = torch.randn(shape, generator=rng).to(problem.device)
+        else:
+            start = torch.empty(shape, device=problem.device)
+            labels = problem.labels[indices.to(problem.device)].cpu()
+            for cls in labels.unique():
+                rows = (labels == cls).nonzero().flatten()
+                real = problem.real(int(cls))
+                chosen = torch.randperm(len(real), generator=rng)[: len(rows)]
+                start[rows.to(problem.device)] = real[chosen.to(problem.device)]
+        return start.contiguous(memory_format=torch.channels_last)
+
+
+@hookimpl
+def ddbench_distillers() -> Mapping[str, Distiller]:
+    return {"optimize": Optimize()}

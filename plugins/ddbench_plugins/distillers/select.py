@@ -1,0 +1,71 @@
+"""Distillers that choose real images: at random, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.roles import Distiller, Problem
+from ddbench.types import DatasetInfo
+
+
+def _by_class(labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+    return [(labels == cls).nonzero().flatten() for cls in labels.unique()]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomSelection:
+    """Training images drawn per class, uniformly and without replacement."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+    makes: ClassVar[Literal["pixels", "indices"]] = "indices"
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        return (ipc or 1,) * info.num_classes
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        return _by_class(labels)
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        return 1
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+        cls = int(problem.labels[int(indices[0])])
+        rows = problem.real_indices(cls)
+        chosen = torch.randperm(len(rows), generator=problem.rng("class", cls))[: len(indices)]
+        problem.tick()
+        return rows[chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeSet:
+    """Every training image: the row that all distilled sets are measured against."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+    makes: ClassVar[Literal["pixels", "indices"]] = "indices"
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        return info.train_counts
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        return _by_class(labels)
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        return 1
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+        problem.tick()
+        return problem.real_indices(int(problem.labels[int(indices[0])]))
+
+
+@hookimpl
+def ddbench_distillers() -> Mapping[str, Distiller]:
+    return {"random_selection": RandomSelection(), "whole_set": WholeSet()}

@@ -1,0 +1,18 @@
+"""The frozen protocols, one TOML file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from ddbench import hookimpl
+from ddbench.protocols import read_protocol
+from ddbench.spec import Protocol
+from ddbench.types import DatasetInfo
+
+
+@hookimpl
+def ddbench_protocols() -> Mapping[str, Callable[[DatasetInfo], Protocol]]:
+    files = sorted(Path(__file__).parent.glob("*.toml"))
+    return {path.stem: partial(read_protocol, path) for path in files}

@@ -1,0 +1,41 @@
+"""Settings that recipes share: how teachers are trained, at each resolution."""
+
+from __future__ import annotations
+
+from ddbench.spec import Augmentation, Training
+from ddbench.types import DatasetInfo
+
+
+def family(info: DatasetInfo) -> str:
+    """The data set's name without its resolution: `imagenette` for `imagenette@64`."""
+    return info.name.partition("@")[0]
+
+
+def teacher_training(info: DatasetInfo, paper_epochs: int = 100) -> Training:
+    """How the teacher is trained.
+
+    From 128 pixels on as in the paper's Table 7: SGD 0.025, momentum 0.9, weight decay 1e-4,
+    batches of 32, cosine. Below, one-cycle SGD that reaches its best within minutes on a CPU.
+    """
+    if info.resolution > 64:
+        return Training(
+            epochs=paper_epochs,
+            batch_size=32,
+            optimizer="sgd",
+            lr=0.025,
+            weight_decay=1e-4,
+            schedule="cosine",
+            augmentation=Augmentation(crop=(0.08, 1.0), mix="none"),
+        )
+    tiny = info.resolution <= 16
+    return Training(
+        epochs=12 if tiny else 18,
+        batch_size=64,
+        optimizer="sgd",
+        lr=0.08,
+        nesterov=True,
+        weight_decay=5e-4,
+        schedule="onecycle",
+        label_smoothing=0.1,
+        augmentation=Augmentation(crop=(0.6 if tiny else 0.35, 1.0), mix="none"),
+    )
