@@ -66,6 +66,7 @@ class Claim:
     dataset: str
     ipc: int
     student: str
+    """Its architecture; "" where the paper says nothing of it."""
     value: float
     """Top-1 in percent."""
     sd: float | None = None

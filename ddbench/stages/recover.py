@@ -135,7 +135,7 @@ def recover(
         DivergedError: a loss is not finite.
     """
     labels = torch.repeat_interleave(torch.arange(data.info.num_classes), torch.tensor(spec.counts))
-    weights = _weights(labels, atoms)
+    weights = _weights(spec, labels, atoms)
     taps = _taps(spec, teacher)
     problem = Problem(
         info=data.info,
@@ -159,8 +159,12 @@ def recover(
     return {**made, "labels": labels, "weights": weights}, report
 
 
-def _weights(labels: Tensor, atoms: Sequence[Tensors | None]) -> Float[Tensor, " n"]:
-    """Of the first target that gives any, else equal ones; the images of a class sum to 1."""
+def _weights(
+    spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]
+) -> Float[Tensor, " n"]:
+    """The distiller's own, or those of the first target, else equal ones; a class sums to 1."""
+    if hasattr(spec.distiller, "weights"):
+        return spec.distiller.weights(labels)
     for found in atoms:
         if found is not None:
             return found["weights"]

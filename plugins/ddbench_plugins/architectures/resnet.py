@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
-
-from torch import nn
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError, IncompatibleError
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
+from torch import nn
 
 Stem: TypeAlias = Literal["auto", "imagenet", "small", "tiny_imagenet"]
 
@@ -53,7 +52,7 @@ class ResNet:
             raise DDBenchError(
                 f"unknown depth {self.depth} of a resnet",
                 f"known: {', '.join(map(str, DEPTHS))}",
-                hint="to have a stem of another depth, take a timm:NAME",
+                hint="networks of other depths: timm:NAME",
             )
         if self.pretrained:
             return self._pretrained(info)
@@ -84,7 +83,7 @@ class ResNet:
                 hint="leave pretrained off, so that the squeeze stage trains the network",
             )
         try:
-            network = get_model(f"resnet{self.depth}", weights="IMAGENET1K_V1")
+            network: Any = get_model(f"resnet{self.depth}", weights="IMAGENET1K_V1")
         except OSError as fault:
             raise DDBenchError(
                 f"could not download the weights of resnet{self.depth}",

@@ -7,14 +7,14 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Int, UInt8
-
 from ddbench import hookimpl
 from ddbench.roles import Dataset
 from ddbench.types import DatasetInfo
+from jaxtyping import Int, UInt8
+
 from ddbench_plugins.datasets.images import Chunk, name_at, scaled, side_of
 
 OWN = 8
@@ -41,7 +41,8 @@ class Digits:
         train, test = _split("train"), _split("test")
         digest = hashlib.sha256()
         for images, labels in (train, test):
-            digest.update(images.tobytes() + labels.tobytes())
+            digest.update(images.data)
+            digest.update(labels.data)
         return DatasetInfo(
             name=name_at("digits", self.resolution, OWN),
             classes=tuple("0123456789"),
@@ -72,7 +73,7 @@ def _split(
     """Images and labels of a split, in scikit-learn's order."""
     from sklearn.datasets import load_digits
 
-    found = load_digits()
+    found: Any = load_digits()
     images = np.rint(found.images * (255 / 16)).astype(np.uint8)
     labels = found.target.astype(np.int64)
     rng = np.random.RandomState(0)  # numpy promises that its stream never changes

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
-from torch import Tensor
-
 from ddbench.errors import DDBenchError
+from jaxtyping import Int, Integer, UInt8
+from torch import Tensor
 
 if TYPE_CHECKING:  # PIL is loaded when the first image is
     from PIL.Image import Image
@@ -54,10 +53,10 @@ def fit(image: Image, frame: Frame) -> Image:
     if shorter != wanted:
         shrunk_whole = margin == 1.0 and wanted < shorter
         how = Resampling.BOX if shrunk_whole else Resampling.BILINEAR
-        size = tuple(max(wanted, round(side * wanted / shorter)) for side in image.size)
-        image = image.resize((size[0], size[1]), how)
-    left = (image.width - frame.resolution) // 2
-    top = (image.height - frame.resolution) // 2
+        width, height = (int(wanted * side / shorter) for side in image.size)
+        image = image.resize((width, height), how)
+    left = round((image.width - frame.resolution) / 2)
+    top = round((image.height - frame.resolution) / 2)
     return image.crop((left, top, left + frame.resolution, top + frame.resolution))
 
 
@@ -113,7 +112,7 @@ def decoded(files: Iterable[tuple[Path, str, int]], frame: Frame) -> Iterator[Ch
 
 
 def scaled(
-    images: UInt8[np.ndarray, "n h w ..."], labels: Int[np.ndarray, " n"], resolution: int
+    images: UInt8[np.ndarray, "n h w ..."], labels: Integer[np.ndarray, " n"], resolution: int
 ) -> Iterator[Chunk]:
     """Chunks of images that are in memory, grey [n h w] or colour [n h w c], in the order given."""
     from PIL import Image

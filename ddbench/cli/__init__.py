@@ -1,0 +1,59 @@
+"""The command line. Every command parses, calls the harness and prints; nothing else happens here.
+
+This package must stay light: `ddbench --help` imports neither torch nor any plug-in.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ddbench.cli import cache, data, inspect, packages, run, single
+from ddbench.errors import DDBenchError
+
+app = typer.Typer(
+    name="ddbench",
+    help="Benchmark dataset distillation: method x data set x IPC x architecture, one command.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit."),
+) -> None:
+    if version:
+        from ddbench import __version__
+
+        typer.echo(f"ddbench {__version__}")
+        raise typer.Exit
+
+
+run.register(app)
+inspect.register(app)
+packages.register(app)
+single.register(app)
+app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
+
+
+def main() -> None:
+    """Entry point: a user's mistake is a sentence and exit code 2, never a traceback."""
+    try:
+        app(prog_name="ddbench")
+    except DDBenchError as fault:
+        show_error(fault)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; finished stages are kept, the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+def show_error(fault: DDBenchError) -> None:
+    """Problem, facts and hint on standard error."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(str(fault), err=True)

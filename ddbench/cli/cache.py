@@ -1,0 +1,72 @@
+"""`ddbench cache`: what is stored, whether it is whole, and throwing away what no record needs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ddbench.cli.options import CacheOption
+
+app = typer.Typer(help="The artifact cache: ls, verify, gc.", no_args_is_help=True)
+
+
+@app.command()
+def ls(cache: CacheOption = None) -> None:
+    """List artifacts: stage, key, size, what they cost to make."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ddbench.cache import Cache, default_cache
+
+    store = Cache(default_cache(cache))
+    view = Table(box=None, pad_edge=False)
+    for column in ("stage", "key", "MiB", "seconds", "made"):
+        view.add_column(column, justify="right" if column in ("MiB", "seconds") else "left")
+    total = 0
+    for stage, key, folder in store.entries():
+        size = sum(f.stat().st_size for f in folder.iterdir() if f.is_file())
+        total += size
+        try:
+            card = json.loads((folder / "card.json").read_text())
+            seconds, made = f"{card['cost']['seconds']:.1f}", card["created"]
+        except (OSError, ValueError, KeyError):
+            seconds, made = "?", "damaged"
+        view.add_row(stage, key, f"{size / 2**20:.1f}", seconds, made)
+    Console().print(view)
+    typer.echo(f"{total / 2**20:.1f} MiB in {store.root}")
+
+
+@app.command()
+def verify(cache: CacheOption = None) -> None:
+    """Compare every artifact with its checksum; exit code 1 if one is damaged."""
+    from ddbench.cache import Cache, default_cache
+
+    store = Cache(default_cache(cache))
+    faults = store.verify()
+    for stage, key, fault in faults:
+        typer.echo(f"damaged: {stage} {key}: {fault}")
+    if faults:
+        typer.echo("the next run that needs one sets it aside and makes it again")
+        raise typer.Exit(1)
+    typer.echo(f"{sum(1 for _ in store.entries())} artifacts are whole")
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    cache: CacheOption = None,
+) -> None:
+    """Remove drafts, damaged artifacts and those that no record names. Records stay."""
+    from ddbench.cache import Cache, default_cache
+    from ddbench.records import Records
+
+    store = Cache(default_cache(cache))
+    keep = {key for r in Records(store.root / "records").all() for keys in r.keys.values()
+            for key in keys}  # fmt: skip
+    keep |= {key for stage, key, _ in store.entries() if stage == "data"}
+    count, freed = store.collect(keep, dry_run)
+    verb = "would free" if dry_run else "freed"
+    typer.echo(f"{verb} {freed / 2**20:.1f} MiB: {count} folders")

@@ -1,0 +1,241 @@
+"""Commands that only read: `list`, `show`, `table`, `doctor`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ddbench.cli.options import (
+    CacheOption,
+    DataRootOption,
+    FormatOption,
+    checked_format,
+    numbers,
+    split,
+)
+from ddbench.errors import DDBenchError, unknown
+
+if TYPE_CHECKING:
+    from ddbench.records import Record
+    from ddbench.registry import Registry
+
+LISTABLE = {
+    "methods": "recipe", "matchers": "matcher", "regularizers": "regularizer",
+    "distillers": "distiller", "labellers": "labeller", "evaluators": "evaluator",
+    "datasets": "dataset", "architectures": "architecture", "protocols": "protocol",
+}  # fmt: skip
+
+
+def list_(
+    kind: Annotated[
+        str, typer.Argument(help="methods, matchers, … or plugins; nothing for everything.")
+    ] = "",
+) -> None:
+    """List the parts that are installed, and plug-ins that could not be loaded."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ddbench.registry import load
+
+    if kind and kind not in (*LISTABLE, "plugins"):
+        raise unknown("list", kind, (*LISTABLE, "plugins"))
+    registry = load()
+    console = Console()
+    if kind == "plugins":
+        view = Table(box=None, pad_edge=False)
+        for name in ("plug-in", "distribution", "provides"):
+            view.add_column(name, overflow="fold")
+        for plugin in registry.plugins:
+            said = f"[red]broken: {plugin.error}[/red]" if plugin.error else ""
+            view.add_row(plugin.name, plugin.distribution, said or ", ".join(plugin.provides))
+        console.print(view)
+        return
+    for title in [kind] if kind else LISTABLE:
+        view = Table(box=None, pad_edge=False, title=title, title_justify="left",
+                     show_header=False, title_style="bold")  # fmt: skip
+        view.add_column(no_wrap=True)
+        view.add_column(overflow="fold")
+        for name in registry.names(LISTABLE[title]):
+            view.add_row(f"  {name}{_also(registry, LISTABLE[title], name)}",
+                         summary(registry.parts[LISTABLE[title]][name]))  # fmt: skip
+        console.print(view)
+    for plugin in registry.plugins:
+        if plugin.error:
+            typer.echo(f"broken plug-in {plugin.name} ({plugin.distribution}): {plugin.error}")
+
+
+def _also(registry: Registry, kind: str, name: str) -> str:
+    other = [a.partition(":")[2] for a, n in registry.aliases.items() if n == name and
+             a.startswith(f"{kind}:")]  # fmt: skip
+    part = registry.parts[kind][name]
+    argument = getattr(part, "argument", None)
+    suffix = f":{argument.upper()}" if argument and not getattr(part, argument) else ""
+    return suffix + (f" ({', '.join(other)})" if other else "")
+
+
+def summary(part: Any) -> str:
+    """First line of a part's docstring."""
+    import functools
+
+    if isinstance(part, functools.partial):
+        path = next((str(a) for a in part.args if isinstance(a, Path)), "")
+        return Path(path).name
+    doc = (part.__doc__ if callable(part) and not hasattr(part, "version") else type(part).__doc__) or ""
+    return doc.strip().splitlines()[0] if doc.strip() else ""
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A record: its key, the start of it, or its file.")],
+    cache: CacheOption = None,
+) -> None:
+    """Show one result: numbers, cost, configuration, environment, how to make it again."""
+    from rich.console import Console
+
+    record = find_record(run, cache)
+    from ddbench.show import to_terminal
+
+    Console().print(to_terminal(record))
+
+
+def find_record(name: str, cache: Path | None) -> Record:
+    """A record by file, by key or by the start of either.
+
+    Raises:
+        DDBenchError: none, or several.
+    """
+    from ddbench.cache import default_cache
+    from ddbench.records import read_record
+
+    if name.endswith(".json") and Path(name).is_file():
+        return read_record(Path(name))
+    folder = default_cache(cache) / "records"
+    paths = sorted(folder.glob("*.json"))
+    found = [p for p in paths if p.stem.rpartition("-")[2].startswith(name) or
+             p.name.startswith(name)]  # fmt: skip
+    if len(found) == 1:
+        return read_record(found[0])
+    if found:
+        raise DDBenchError(
+            f"'{name}' is the start of {len(found)} records", *(p.name for p in found[:8]),
+            hint="give more of the name",
+        )  # fmt: skip
+    raise unknown("record", name, [p.stem for p in paths][:20], f"in {folder}")
+
+
+def table(
+    suite: Annotated[
+        Path | None, typer.Argument(help="A suite file: only its cells.")
+    ] = None,
+    format_: FormatOption = "terminal",
+    method: Annotated[str | None, typer.Option("--method", "-m", help="Only these.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only these.")] = None,
+    ipc: Annotated[str | None, typer.Option("--ipc", help="Only these.")] = None,
+    arch: Annotated[str | None, typer.Option("--arch", "-a", help="Only these students.")] = None,
+    labels: Annotated[str | None, typer.Option("--labels", "-l", help="Only these.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Only these.")] = None,
+    profile: Annotated[str, typer.Option("--profile", help="A profile of the suite.")] = "",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="As given to `run` with the suite.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option("--records", help="A folder of records instead of the cache's.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")
+    ] = None,
+    data_root: DataRootOption = None,
+    cache: CacheOption = None,
+) -> None:
+    """Print leaderboards from finished records. Nothing is computed."""
+    from ddbench.cache import default_cache
+    from ddbench.records import Records
+
+    checked_format(format_)
+    folder = records or default_cache(cache) / "records"
+    if records is not None and not records.is_dir():
+        raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
+    found = list(Records(folder).all()) if folder.is_dir() else []
+    title = ""
+    if suite is not None:
+        found, title = _of_suite(found, suite, profile, set_ or [], data_root, cache)
+    wanted = {
+        "method": split(method), "dataset": split(dataset), "student": split(arch),
+        "labels": split(labels), "protocol": split(protocol),
+    }  # fmt: skip
+    counts = numbers(ipc, "--ipc")
+    chosen = [
+        r for r in found
+        if all(not names or getattr(r, field) in names or r.variant in names or
+               (field == "method" and r.baseline) for field, names in wanted.items())
+        and (not counts or r.ipc in counts or r.ipc is None)
+    ]  # fmt: skip
+    if not chosen:
+        raise DDBenchError(
+            "no records to tabulate", f"looked in {folder}: {len(found)} before filters",
+            hint="run something first: `ddbench run`",
+        )  # fmt: skip
+    print_tables(chosen, format_, title, output)
+
+
+def _of_suite(
+    found: list[Record], suite: Path, profile: str, set_: list[str], data_root: Path | None,
+    cache: Path | None,
+) -> tuple[list[Record], str]:  # fmt: skip
+    from ddbench.execute import relabelled
+    from ddbench.overrides import parse_assignment
+    from ddbench.session import open_session
+    from ddbench.suites import read_suite
+
+    flags = {"set": dict(parse_assignment(text) for text in set_)} if set_ else {}
+    table = read_suite(suite, profile, flags)
+    session = open_session(data_root=data_root, cache=cache)
+    plans = {p.key: p for p in session.plans(table, session.evaluators(table.evaluator))}
+    return [relabelled(r, plans[r.key]) for r in found if r.key in plans], table.title
+
+
+def print_tables(
+    records: Sequence[Record], format_: str, title: str = "", output: Path | None = None
+) -> None:
+    """Every view that the records have, in one format, to standard output or a file."""
+    from ddbench import render
+    from ddbench.tables import choose_views
+
+    views = choose_views(list(records))
+    if format_ == "terminal":
+        from rich.console import Console
+
+        console = Console(file=output.open("w") if output else None)
+        if title:
+            console.print(f"[bold]{title}[/bold]")
+        for view in views:
+            console.print(render.to_terminal(view))
+        return
+    if format_ == "csv":
+        text = render.to_csv(views[0])
+    else:
+        make = {"md": render.to_markdown, "tex": render.to_latex}[format_]
+        text = "\n\n".join(make(view).rstrip() for view in views) + "\n"
+    if output:
+        output.write_text(text)
+    else:
+        typer.echo(text, nl=False)
+
+
+def doctor(data_root: DataRootOption = None, cache: CacheOption = None) -> None:
+    """Check the installation: versions, devices, cache, data sets, plug-ins."""
+    from rich.console import Console
+
+    from ddbench.doctor import examine
+
+    problems = examine(Console(), data_root, cache)
+    raise typer.Exit(1 if problems else 0)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("list")(list_)
+    app.command()(show)
+    app.command()(table)
+    app.command()(doctor)

@@ -1,0 +1,306 @@
+"""Runs plans, one cell after the other; a cell that fails is a record, and stops no other."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ddbench.cache import Artifact, Cache
+from ddbench.context import Context
+from ddbench.environment import environment_card
+from ddbench.errors import DDBenchError, DivergedError, IncompatibleError
+from ddbench.features import Features, feature_tap
+from ddbench.keys import spell
+from ddbench.plan import Plan
+from ddbench.probe import Probe
+from ddbench.records import PublishedFigure, Record, Records, StageCost, Status
+from ddbench.registry import Registry
+from ddbench.roles import Evaluator
+from ddbench.spec import Claim
+from ddbench.stream import pixels
+from ddbench.types import FeatureSample, Trial
+from ddbench.workshop import Workshop
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run did."""
+
+    records: list[Record] = field(default_factory=list)
+    computed: int = 0
+    """Cells for which something was computed; the others were finished before."""
+
+    @property
+    def failed(self) -> list[Record]:
+        return [record for record in self.records if record.status != "ok"]
+
+
+def execute(
+    plans: Sequence[Plan],
+    evaluators: Mapping[str, Evaluator],
+    registry: Registry,
+    cache: Cache,
+    ctx: Context,
+    command: str = "",
+) -> Outcome:
+    """Every plan's record, from the record folder where it is finished, else by running it.
+
+    Failed cells are tried again. A cell whose record lacks an evaluator gets it from the stored
+    trial: nothing is trained.
+    """
+    records = Records(cache.root / "records")
+    outcome = Outcome()
+    workshop: Workshop | None = None
+    with ctx.progress.stage("cells", len(plans)) as advance:
+        for plan in plans:
+            found = records.get(plan.key)
+            if found is not None and found.status == "ok" and _covers(found, evaluators):
+                outcome.records.append(relabelled(found, plan))
+                advance(1)
+                continue
+            if workshop is None:
+                workshop = Workshop(cache, ctx, _observer(registry))
+            record = run_cell(plan, evaluators, workshop, command)
+            records.put(record)
+            registry.manager.hook.ddbench_cell_done(record=record)
+            outcome.records.append(record)
+            outcome.computed += 1
+            if record.status != "ok":
+                ctx.progress.say(f"{_name(plan)}: {record.status}: {record.reason}")
+            advance(1)
+    return outcome
+
+
+def run_cell(
+    plan: Plan, evaluators: Mapping[str, Evaluator], workshop: Workshop, command: str
+) -> Record:
+    """One cell's record, whatever happens."""
+    try:
+        return _measured(plan, evaluators, workshop, command)
+    except IncompatibleError as fault:
+        return _failure(plan, "incompatible", str(fault), command)
+    except DivergedError as fault:
+        return _failure(plan, "diverged", str(fault), command)
+    except DDBenchError as fault:
+        return _failure(plan, "error", str(fault), command)
+    except torch.OutOfMemoryError as fault:
+        torch.cuda.empty_cache()
+        return _failure(plan, "oom", str(fault).splitlines()[0], command)
+    except Exception as fault:  # a bug: told as one, and the other cells go on
+        where = "".join(traceback.format_exception(fault)[-3:]).strip()
+        return _failure(plan, "error", f"{type(fault).__name__}: {fault}\n{where}", command)
+
+
+def _measured(
+    plan: Plan, evaluators: Mapping[str, Evaluator], workshop: Workshop, command: str
+) -> Record:
+    metrics, trials = [], []
+    for run in range(len(plan.evaluate)):
+        artifact = workshop.evaluated(plan, run)
+        trials.append(artifact)
+        trial = _trial(plan, artifact, workshop)
+        found: dict[str, float] = {}
+        for name, evaluator in evaluators.items():
+            found.update(_checked(name, evaluator, evaluator.evaluate(trial)))
+        metrics.append(found)
+    reports: dict[str, float] = {}
+    for artifact in trials[:1]:
+        for above in artifact.card["lineage"].values():
+            reports.update(above["report"])
+        reports.update(artifact.card["report"])
+    declared = {m.name: m for e in evaluators.values() for m in e.metrics}
+    return _base(plan, "ok", command).model_copy(
+        update={
+            "metrics": metrics,
+            "evaluators": {name: spell(e) for name, e in evaluators.items()},
+            "directions": {name: m.higher_is_better for name, m in declared.items()},
+            "units": {name: m.unit for name, m in declared.items()},
+            "reports": reports,
+            "costs": _costs(trials, workshop),
+            **_bytes(plan, workshop),
+        }
+    )
+
+
+def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> dict[str, float]:
+    declared = {metric.name for metric in evaluator.metrics}
+    extra = set(values) - declared
+    if extra:
+        raise DDBenchError(
+            f"evaluator '{name}' reported {', '.join(sorted(extra))}",
+            f"declared: {', '.join(sorted(declared))}",
+            hint="declare every metric in `metrics`",
+        )
+    return {metric: float(value) for metric, value in values.items()}
+
+
+def _trial(plan: Plan, artifact: Artifact, workshop: Workshop) -> Trial:
+    tensors = artifact.tensors()
+    return Trial(
+        logits=tensors["logits"],
+        labels=tensors["labels"],
+        info=plan.info,
+        seed=plan.cell.seed,
+        distilled=lambda: workshop.distilled(plan).as_set(),
+        features=lambda: _features(plan, workshop),
+    )
+
+
+@torch.no_grad()
+def _features(plan: Plan, workshop: Workshop) -> FeatureSample:
+    """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
+    real = workshop.statistic(plan, Features()).tensors()
+    teacher, made = workshop.teacher(plan), workshop.distilled(plan)
+    assert teacher is not None
+    tap = feature_tap(teacher)
+    rows = []
+    with Probe(teacher, [tap], workshop.ctx) as probe:
+        for chunk in made.images.split(250):
+            acts = probe(pixels(chunk.to(workshop.ctx.device), plan.info))
+            rows.append(acts.taps[tap]["features"].cpu())
+    return FeatureSample(
+        real["features"], real["labels"], torch.cat(rows), made.labels, made.weights
+    )
+
+
+def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ...]:
+    """What evaluators want of the statistics stage."""
+    needs: set[str] = set()
+    for evaluator in evaluators.values():
+        needs |= set(getattr(evaluator, "needs", frozenset()))
+    return (Features(),) if "features" in needs else ()
+
+
+def _covers(record: Record, evaluators: Mapping[str, Evaluator]) -> bool:
+    return all(record.evaluators.get(name) == spell(e) for name, e in evaluators.items())
+
+
+def _costs(trials: Sequence[Artifact], workshop: Workshop) -> list[StageCost]:
+    """Every stage behind the trials, once, in running order."""
+    found: dict[str, StageCost] = {}
+    for artifact in trials:
+        above = {**artifact.card["lineage"]}
+        above[artifact.key] = {"stage": artifact.stage, "cost": artifact.cost}
+        for key, entry in above.items():
+            cached = key not in workshop.made
+            found[key] = StageCost(stage=entry["stage"], key=key, cached=cached, **entry["cost"])
+    order = ["squeeze", "statistics", "targets", "recover", "relabel", "evaluate"]
+    return sorted(found.values(), key=lambda cost: order.index(cost.stage))
+
+
+def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
+    """What a distilled set takes: its images as bytes, its labels as they are stored."""
+    count = len(workshop.recovered(plan).tensors()["labels"])
+    channels, height, width = plan.info.shape
+    labels = 8 * count
+    stored = workshop.relabelled(plan)
+    if stored is not None:
+        labels += (stored.path / "tensors.safetensors").stat().st_size
+    return {"image_bytes": count * channels * height * width, "label_bytes": labels}
+
+
+def _failure(plan: Plan, status: Status, reason: str, command: str) -> Record:
+    return _base(plan, status, command).model_copy(update={"reason": reason})
+
+
+def _base(plan: Plan, status: Status, command: str) -> Record:
+    cell = plan.cell
+    configuration = {
+        "recipe": {
+            "squeeze": spell(cell.recipe.squeeze),
+            "matchers": spell(cell.recipe.matchers),
+            "regularizers": spell(cell.recipe.regularizers),
+            "distiller": spell(cell.recipe.distiller),
+            "labeller": spell(cell.recipe.labeller),
+        },
+        "protocol": spell(cell.protocol),
+        "teacher": spell(cell.teacher.part),
+        "student": spell(cell.student.part),
+        "classes": list(plan.info.classes),
+        "shape": list(plan.info.shape),
+        "fingerprint": plan.info.fingerprint,
+        "train_images": sum(plan.info.train_counts),
+        "test_images": sum(plan.info.test_counts),
+        "teacher_seed": cell.teacher_seed,
+    }
+    keys: dict[str, list[str]] = {}
+    for stage in plan.stages():
+        keys.setdefault(stage.stage, []).append(stage.key)
+    return Record(
+        key=plan.key,
+        status=status,
+        dataset=cell.dataset.name,
+        holdout=cell.dataset.holdout,
+        ipc=cell.ipc,
+        teacher=cell.teacher.name,
+        student=cell.student.name,
+        labels=_labels_name(plan),
+        protocol=cell.protocol.name,
+        seed=cell.seed,
+        precision=cell.precision,
+        configuration=configuration,
+        given=dict(cell.overrides),
+        keys=keys,
+        environment=environment_card(),
+        command=command,
+        **_names(plan),
+    )
+
+
+def _names(plan: Plan) -> dict[str, Any]:
+    cell = plan.cell
+    claim = find_claim(plan)
+    return {
+        "method": cell.recipe.name,
+        "title": cell.recipe.title or cell.method,
+        "variant": "" if cell.method == cell.recipe.name else cell.method,
+        "baseline": cell.recipe.baseline,
+        "claim": None
+        if claim is None
+        else PublishedFigure(
+            value=claim.value, sd=claim.sd, source=claim.source, setting=claim.setting
+        ),
+    }
+
+
+def relabelled(record: Record, plan: Plan) -> Record:
+    """A finished record under the names of this run: names are no part of a key."""
+    return record.model_copy(update=_names(plan))
+
+
+def _labels_name(plan: Plan) -> str:
+    return type(plan.cell.recipe.labeller).__name__.lower()
+
+
+def find_claim(plan: Plan) -> Claim | None:
+    """The published figure for a cell, whatever its resolution; none for held-out judgements."""
+    cell = plan.cell
+    if cell.dataset.holdout:
+        return None
+    family = cell.dataset.name.partition("@")[0]
+    for claim in cell.recipe.claims:
+        same = claim.dataset == family and claim.ipc == cell.ipc
+        if same and claim.student in ("", cell.student.name):
+            return claim
+    return None
+
+
+def _observer(registry: Registry) -> Any:
+    def stage_done(
+        stage: str, key: str, seconds: float, peak_bytes: int | None, cached: bool
+    ) -> None:
+        registry.manager.hook.ddbench_stage_done(
+            stage=stage, key=key, seconds=seconds, peak_bytes=peak_bytes, cached=cached
+        )
+
+    return stage_done
+
+
+def _name(plan: Plan) -> str:
+    cell = plan.cell
+    return f"{cell.method}, {cell.dataset.name}, seed {cell.seed}"
+

@@ -1,0 +1,251 @@
+"""What the user asked for -> cells, with the reference rows that every leaderboard carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+
+from ddbench.composition import with_matcher, with_regularizer
+from ddbench.context import Precision
+from ddbench.data import describe
+from ddbench.errors import DDBenchError
+from ddbench.overrides import apply
+from ddbench.plan import Plan, plan
+from ddbench.protocols import read_protocol
+from ddbench.registry import Registry
+from ddbench.roles import Statistic
+from ddbench.spec import Cell, Claim, NamedArchitecture, NamedDataset, Protocol, Recipe
+from ddbench.types import DatasetInfo
+
+DEFAULT_IPC = 10
+"""Where a data set does not name its own `default_ipc`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A row of an ablation: a method with some parts or options changed."""
+
+    name: str = ""
+    method: str = ""
+    matcher: str = ""
+    regularizer: str = ""
+    set: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A grid as the user names it."""
+
+    methods: tuple[str, ...] = ("wmdd",)
+    matchers: tuple[str, ...] = ()
+    regularizers: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ("digits",)
+    ipcs: tuple[int, ...] = ()
+    students: tuple[str, ...] = ("resnet18",)
+    teachers: tuple[str, ...] = ("resnet18",)
+    labels: tuple[str, ...] = ()
+    """Labellers instead of the recipe's."""
+    protocol: str = "ddbench-v1"
+    seeds: int = 3
+    seed: int = 0
+    runs: int = 1
+    """Students trained on each distilled set."""
+    holdout: float = 0.0
+    reference: bool = True
+    """Whether the reference rows are added."""
+    assignments: Mapping[str, str] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+    title: str = ""
+    precision: Precision = "fp32"
+
+
+def expand(
+    selection: Selection,
+    registry: Registry,
+    root: Path | None,
+    extra: tuple[Statistic, ...] = (),
+) -> list[Plan]:
+    """The plans of every cell, reference rows last, each once.
+
+    Raises:
+        DDBenchError: an unknown name, an option out of range, data that are not there, or a
+            variant that changes nothing.
+    """
+    _check_ranges(selection)
+    plans: dict[str, Plan] = {}
+    references: dict[str, Plan] = {}
+    for dataset in selection.datasets:
+        named = named_dataset(dataset, registry, selection.holdout)
+        info = describe(named, root)
+        for ipc in selection.ipcs or (getattr(named.part, "default_ipc", DEFAULT_IPC),):
+            cells = list(_cells(selection, registry, named, info, ipc))
+            _collect(cells, info, extra, plans)
+            for cell in _reference_cells(cells, selection, registry, info):
+                made = plan(cell, info, extra)
+                references.setdefault(made.key, made)
+    return [*plans.values(), *(p for key, p in references.items() if key not in plans)]
+
+
+def named_dataset(text: str, registry: Registry, holdout: float = 0.0) -> NamedDataset:
+    """`imagenette@64`, `folder:PATH@32`, `digits`.
+
+    Raises:
+        DDBenchError: no such data set, or a resolution that is not a number.
+    """
+    name, at, size = text.rpartition("@")
+    if not at or "/" in size:
+        name, size = text, ""
+    part = registry.get("dataset", name)
+    if size:
+        if not size.isdigit() or int(size) < 4:
+            raise DDBenchError(
+                f"cannot read the resolution in '{text}'", "expected: NAME@PIXELS, 4 or more",
+                hint=f"for example {name}@64",
+            )  # fmt: skip
+        part = replace(part, resolution=int(size))
+    return NamedDataset(name=text, part=part, holdout=holdout)
+
+
+def protocol_for(name: str, registry: Registry, info: DatasetInfo) -> Protocol:
+    """A protocol by name, or from a TOML file."""
+    if name.endswith(".toml"):
+        return read_protocol(Path(name), info)
+    return registry.get("protocol", name)(info)
+
+
+def _cells(
+    selection: Selection, registry: Registry, named: NamedDataset, info: DatasetInfo, ipc: int
+) -> Iterator[Cell]:
+    protocol = protocol_for(selection.protocol, registry, info)
+    for label, recipe, changes in _recipes(selection, registry, info, ipc):
+        for labels in selection.labels or ("",):
+            chosen = recipe
+            if labels:
+                chosen = replace(recipe, labeller=registry.get("labeller", labels))
+            for teacher, student, seed in product(
+                selection.teachers,
+                selection.students,
+                range(selection.seed, selection.seed + selection.seeds),
+            ):
+                cell = Cell(
+                    method=label,
+                    recipe=chosen,
+                    dataset=named,
+                    ipc=ipc,
+                    teacher=NamedArchitecture(
+                        name=teacher, part=registry.get("architecture", teacher)
+                    ),
+                    student=NamedArchitecture(
+                        name=student, part=registry.get("architecture", student)
+                    ),
+                    protocol=protocol,
+                    seed=seed,
+                    students=selection.runs,
+                    precision=selection.precision,
+                )
+                yield apply(cell, {**selection.assignments, **changes})
+
+
+def _recipes(
+    selection: Selection, registry: Registry, info: DatasetInfo, ipc: int
+) -> Iterator[tuple[str, Recipe, Mapping[str, str]]]:
+    """Label, recipe and further changes of every row."""
+    for variant in selection.variants:
+        base = _recipe(registry, variant.method or selection.methods[0], info, ipc)
+        changed = _composed(base, variant.matcher, variant.regularizer, registry, info)
+        yield variant.name or _label(changed), changed, variant.set
+    if selection.variants:
+        return
+    for method in selection.methods:
+        base = _recipe(registry, method, info, ipc)
+        if not selection.matchers and not selection.regularizers:
+            yield registry.resolve("recipe", method), base, {}
+            continue
+        for matcher, regularizer in product(
+            selection.matchers or ("",), selection.regularizers or ("",)
+        ):
+            changed = _composed(base, matcher, regularizer, registry, info)
+            yield _label(changed), changed, {}
+
+
+def _recipe(registry: Registry, method: str, info: DatasetInfo, ipc: int | None) -> Recipe:
+    return registry.get("recipe", method)(info, ipc)
+
+
+def _composed(
+    recipe: Recipe, matcher: str, regularizer: str, registry: Registry, info: DatasetInfo
+) -> Recipe:
+    if matcher:
+        recipe = with_matcher(recipe, matcher, registry)
+    if regularizer:
+        recipe = with_regularizer(recipe, regularizer, registry)
+    if not (matcher or regularizer):
+        return recipe
+    return replace(recipe, title="", claims=_published(recipe, registry, info))
+
+
+def _published(recipe: Recipe, registry: Registry, info: DatasetInfo) -> tuple[Claim, ...]:
+    """Claims of a known method that is composed of the same parts, so that an ablation by flags
+    shows the published figures too."""
+    wanted = _label(recipe)
+    for name in registry.names("recipe"):
+        known = _recipe(registry, name, info, None)
+        if not known.baseline and known.matchers and _label(known) == wanted:
+            return known.claims
+    return ()
+
+
+def _label(recipe: Recipe) -> str:
+    """`wasserstein + class_batch_norm`."""
+    matchers = "+".join(term.name for term in recipe.matchers) or "none"
+    regularizers = "+".join(term.name for term in recipe.regularizers) or "none"
+    return f"{matchers} + {regularizers}"
+
+
+def _reference_cells(
+    cells: list[Cell], selection: Selection, registry: Registry, info: DatasetInfo
+) -> Iterator[Cell]:
+    """Baseline recipes under the labels, protocol and networks of each group of rows."""
+    if not selection.reference:
+        return
+    for name in registry.names("recipe"):
+        for cell in cells:
+            recipe = _recipe(registry, name, info, cell.ipc)
+            if not recipe.baseline:
+                break
+            # The teacher must be the very one of the rows that this row is compared with.
+            same = replace(recipe, labeller=cell.recipe.labeller, squeeze=cell.recipe.squeeze)
+            whole = recipe.distiller.counts(info, cell.ipc) == info.train_counts
+            yield replace(cell, method=name, recipe=same, ipc=None if whole else cell.ipc)
+
+
+def _collect(
+    cells: list[Cell], info: DatasetInfo, extra: tuple[Statistic, ...], plans: dict[str, Plan]
+) -> None:
+    for cell in cells:
+        made = plan(cell, info, extra)
+        if made.key in plans and plans[made.key].cell.method != cell.method:
+            other = plans[made.key].cell.method
+            raise DDBenchError(
+                f"'{cell.method}' changes nothing against '{other}'",
+                "every stage has the same key",
+                hint="remove one of them, or give an option another value",
+            )
+        plans.setdefault(made.key, made)
+
+
+def _check_ranges(selection: Selection) -> None:
+    for ipc in selection.ipcs:
+        if ipc < 1:
+            raise DDBenchError(f"--ipc {ipc} is out of range", "images per class: 1 or more")
+    for name, value in (("--seeds", selection.seeds), ("--students", selection.runs)):
+        if value < 1:
+            raise DDBenchError(f"{name} {value} is out of range", "expected: 1 or more")
+    if not 0 <= selection.holdout < 1:
+        raise DDBenchError(
+            f"--holdout {selection.holdout:g} is out of range", "expected: 0 to below 1"
+        )
+    if selection.seed < 0:
+        raise DDBenchError(f"--seed {selection.seed} is out of range", "expected: 0 or more")

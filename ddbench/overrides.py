@@ -1,0 +1,172 @@
+"""`--set recover.iterations=200`: one option of a cell replaced, with its name and type checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ddbench.errors import DDBenchError, nearest
+from ddbench.spec import Cell, MatcherTerm, Recipe, RegularizerTerm
+
+ROOTS = (
+    "squeeze", "matcher", "regularizer", "recover", "relabel", "evaluate", "teacher", "student",
+)  # fmt: skip
+
+
+def apply(cell: Cell, assignments: Mapping[str, str]) -> Cell:
+    """The cell with every assignment made, in order, and remembered in `overrides`.
+
+    Paths begin with a stage or role: `squeeze.epochs`, `matcher.norm` (or `matcher.NAME.norm` where
+    there are several), `regularizer.weight`, `recover.lr`, `relabel.temperature`,
+    `evaluate.epochs`, `evaluate.augmentation.mix`, `teacher.stem`, `student.stem`.
+
+    Raises:
+        DDBenchError: no such option, or a value of the wrong type.
+    """
+    for path, text in assignments.items():
+        cell = _apply_one(cell, path, text)
+    return replace(cell, overrides={**cell.overrides, **assignments})
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """`path=value` in two.
+
+    Raises:
+        DDBenchError: there is no `=`.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise DDBenchError(
+            f"cannot read '--set {text}'", "expected: --set PATH=VALUE",
+            hint="for example --set recover.iterations=200",
+        )  # fmt: skip
+    return path.strip(), value.strip()
+
+
+def _apply_one(cell: Cell, path: str, text: str) -> Cell:
+    root, *rest = path.split(".")
+    if root not in ROOTS or not rest:
+        known = ", ".join(f"{name}.*" for name in ROOTS)
+        guess = nearest(root, ROOTS)
+        hint = f"did you mean '{guess}.…'?" if guess and guess != root else "name one of its options"
+        raise DDBenchError(f"unknown option '{path}'", f"known: {known}", hint=hint)
+    origin = f"--set {path}={text}"
+    recipe, protocol = cell.recipe, cell.protocol
+    if root == "squeeze":
+        recipe = replace(recipe, squeeze=changed(recipe.squeeze, rest, text, origin, "squeeze"))
+    elif root == "recover":
+        recipe = replace(recipe, distiller=changed(recipe.distiller, rest, text, origin, "recover"))
+    elif root == "relabel":
+        recipe = replace(recipe, labeller=changed(recipe.labeller, rest, text, origin, "relabel"))
+    elif root in ("matcher", "regularizer"):
+        recipe = _change_term(recipe, root, rest, text, origin)
+    elif root == "evaluate" and rest[0] in ("holdout", "holdout_every"):
+        protocol = changed(protocol, rest, text, origin, "evaluate")
+    elif root == "evaluate":
+        training = changed(protocol.training, rest, text, origin, "evaluate")
+        protocol = replace(protocol, training=training)
+    else:
+        named = getattr(cell, root)
+        part = changed(named.part, rest, text, origin, root)
+        return replace(cell, **{root: replace(named, part=part)})
+    return replace(cell, recipe=recipe, protocol=protocol)
+
+
+def _change_term(recipe: Recipe, root: str, rest: list[str], text: str, origin: str) -> Recipe:
+    """An option of one matcher or regularizer; its name may be left out where there is but one."""
+    field = f"{root}s"
+    terms: tuple[MatcherTerm | RegularizerTerm, ...] = getattr(recipe, field)
+    if not terms:
+        return recipe  # a reference row has none: the option bears on the other rows
+    names = [term.name for term in terms]
+    if rest[0] in names and len(rest) > 1:
+        chosen, rest = rest[0], rest[1:]
+    elif len(terms) == 1:
+        chosen = names[0]
+    else:
+        raise DDBenchError(
+            f"which {root} does '{origin}' mean?", f"there are: {', '.join(names)}",
+            hint=f"write {root}.{names[0]}.{'.'.join(rest)}=…",
+        )  # fmt: skip
+    what = f"{root} '{chosen}'"
+
+    def change(term: Any) -> Any:
+        if term.name != chosen:
+            return term
+        if rest == ["weight"]:
+            return changed(term, ["weight"], text, origin, what)
+        return replace(term, part=changed(term.part, rest, text, origin, what))
+
+    return replace(recipe, **{field: tuple(change(term) for term in terms)})
+
+
+def changed(value: Any, path: list[str], text: str, origin: str, what: str) -> Any:
+    """A frozen dataclass with the option at `path` replaced.
+
+    Raises:
+        DDBenchError: no such option, or a value of the wrong type.
+    """
+    name, *rest = path
+    fields = {f.name for f in dataclasses.fields(value)}
+    if name not in fields:
+        raise _no_option(value, ".".join(path), origin, what)
+    old = getattr(value, name)
+    if rest:
+        if not dataclasses.is_dataclass(old):
+            raise _no_option(value, ".".join(path), origin, what)
+        return replace(value, **{name: changed(old, rest, text, origin, what)})
+    if dataclasses.is_dataclass(old):
+        inner = ", ".join(f"{name}.{f.name}" for f in dataclasses.fields(old))
+        raise DDBenchError(f"{what} option '{name}' is made of options (from {origin})", inner)
+    return replace(value, **{name: _typed(type(value), name, text, origin, what)})
+
+
+def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> Any:
+    hint = typing.get_type_hints(owner)[name]
+    try:
+        raw = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raw = text
+    try:
+        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+        # Numbers are not read out of strings, nor truth out of numbers.
+        if isinstance(raw, str) and hint in (int, float, bool):
+            raise TypeError
+        if hint is not bool and isinstance(raw, bool) and hint in (int, float):
+            raise TypeError
+        return adapter.validate_python(raw)
+    except (ValidationError, TypeError) as fault:
+        shown = getattr(hint, "__name__", str(hint)).replace("typing.", "")
+        shown = str(hint).replace("typing.", "") if typing.get_origin(hint) else shown
+        raise DDBenchError(
+            f"{what} option '{name}' cannot be {text!r} (from {origin})", f"expected: {shown}"
+        ) from fault
+
+
+def _no_option(value: Any, path: str, origin: str, what: str) -> DDBenchError:
+    options = dict(_options(value))
+    guess = nearest(path, options)
+    listed = ", ".join(f"{n} = {v!r}" for n, v in options.items()) or "none"
+    return DDBenchError(
+        f"{what} has no option '{path}' (from {origin})", f"options: {listed}",
+        hint=f"did you mean '{guess}'?" if guess else "",
+    )  # fmt: skip
+
+
+def _options(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner):
+            found += _options(inner, f"{prefix}{field.name}.")
+        else:
+            found.append((prefix + field.name, inner))
+    return found
+
+

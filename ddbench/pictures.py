@@ -1,0 +1,52 @@
+"""Distilled images as files that a person can look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+
+def write_class_folders(
+    folder: Path,
+    images: UInt8[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    classes: Sequence[str],
+) -> None:
+    """One PNG an image, lossless, as `FOLDER/CLASS/0000.png`."""
+    from torchvision.io import write_png
+
+    seen: dict[int, int] = {}
+    for image, label in zip(images, labels.tolist(), strict=True):
+        number = seen.get(label, 0)
+        seen[label] = number + 1
+        path = folder / classes[label].replace("/", "_")
+        path.mkdir(parents=True, exist_ok=True)
+        write_png(image, str(path / f"{number:04d}.png"))
+
+
+def write_grid(
+    path: Path,
+    images: UInt8[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    columns: int = 10,
+    smallest: int = 32,
+) -> None:
+    """One picture, a row for each class, its first `columns` images; tiny images are enlarged."""
+    from torchvision.io import write_png
+    from torchvision.utils import make_grid
+
+    shown = []
+    for cls in labels.unique():
+        own = images[labels == cls][:columns]
+        gap = images.new_zeros(columns - len(own), *images.shape[1:])
+        shown.append(torch.cat([own, gap]) if len(own) > 1 or columns > 1 else own)
+    width = max(1, int((labels.bincount().max()).clamp(max=columns)))
+    rows = torch.cat([row[:width] for row in shown])
+    factor = max(1, smallest // images.shape[2])
+    rows = rows.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    across = width if width > 1 else columns
+    write_png(make_grid(rows, nrow=across, padding=2, pad_value=255), str(path))

@@ -1,0 +1,68 @@
+"""What a command needs of its surroundings: plug-ins, device, cache, data root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddbench.cache import Cache, default_cache
+from ddbench.context import Context, choose_device, choose_precision, default_data_root
+from ddbench.execute import wanted_statistics
+from ddbench.grid import expand
+from ddbench.plan import Plan
+from ddbench.progress import NoProgress, Progress
+from ddbench.registry import Registry, load
+from ddbench.roles import Evaluator
+from ddbench.suites import SuiteTable, selection_of
+
+DEFAULT_EVALUATORS = ("accuracy",)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Opened once a command."""
+
+    registry: Registry
+    ctx: Context
+    cache_root: Path
+
+    def cache(self) -> Cache:
+        """The cache folder, made if it is not there. A dry run does without."""
+        return Cache(self.cache_root)
+
+    def evaluators(self, names: list[str]) -> dict[str, Evaluator]:
+        """The default evaluators and those named."""
+        wanted = dict.fromkeys(
+            self.registry.resolve("evaluator", n) for n in (*DEFAULT_EVALUATORS, *names)
+        )
+        return {name: self.registry.get("evaluator", name) for name in wanted}
+
+    def plans(self, suite: SuiteTable, evaluators: Mapping[str, Evaluator]) -> list[Plan]:
+        """Every cell of a suite."""
+        selection = selection_of(suite, self.ctx.precision)
+        return expand(
+            selection, self.registry, self.ctx.data_root, wanted_statistics(evaluators)
+        )
+
+
+def open_session(
+    device: str = "auto",
+    precision: str = "auto",
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Session:
+    """Loads the plug-ins and settles device and precision.
+
+    Raises:
+        DDBenchError: no such device or precision, or two plug-ins of one name.
+    """
+    chosen = choose_device(device)
+    ctx = Context(
+        device=chosen,
+        precision=choose_precision(precision, chosen),
+        progress=progress or NoProgress(),
+        data_root=default_data_root(data_root),
+    )
+    return Session(load(), ctx, default_cache(cache))

@@ -1,0 +1,112 @@
+"""ConvNet-D3 to ConvNet-D6: the small network on which most distillation methods were compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError, IncompatibleError
+from ddbench.roles import Architecture
+from ddbench.types import DatasetInfo
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Norm: TypeAlias = Literal["instance", "batch"]
+
+
+class ConvNet(nn.Module):
+    """`depth` times [3x3 convolution, normalisation, ReLU, 2x2 average pooling], then one layer.
+
+    Args:
+        shape: Channels, height, width of an image.
+        classes: Number of logits.
+        depth: Number of blocks, each of which halves the image.
+        width: Channels of every block.
+        norm: Kind of normalisation.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], classes: int, depth: int, width: int, norm: Norm
+    ) -> None:
+        super().__init__()
+        channels, height, wide = shape
+        pad = first_padding(shape)
+        blocks: list[nn.Module] = []
+        for index in range(depth):
+            blocks += [
+                nn.Conv2d(
+                    width if index else channels, width, kernel_size=3, padding=1 if index else pad
+                ),
+                nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(width, width),
+                nn.ReLU(),
+                nn.AvgPool2d(2),
+            ]
+        grown = 2 * (pad - 1)
+        positions = ((height + grown) >> depth) * ((wide + grown) >> depth)
+        self.features = nn.Sequential(*blocks)
+        self.classifier = nn.Linear(width * positions, classes)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        return self.classifier(self.features(images).flatten(1))  # b (width positions)
+
+
+@dataclass(frozen=True, slots=True)
+class ConvNetD:
+    """A ConvNet of some depth; the features are the last pooled map, flattened.
+
+    "instance" is a group normalisation of one channel a group, with learned scale and shift.
+
+    References:
+        [1] Gidaris and Komodakis, Dynamic Few-Shot Visual Learning without Forgetting, CVPR 2018.
+        [2] Zhao et al., Dataset Condensation with Gradient Matching, ICLR 2021.
+    """
+
+    version: ClassVar[int] = 1
+
+    depth: int = 3
+    """Blocks; usual are 3 at 32 pixels, 4 at 64, 5 at 128, 6 at 224."""
+    width: int = 128
+    """Channels of every block."""
+    norm: Norm = "instance"
+
+    def build(self, info: DatasetInfo) -> nn.Module:
+        """A network for the images and classes of a data set.
+
+        Raises:
+            DDBenchError: an option is out of range.
+            IncompatibleError: the images are too small to be halved so often.
+        """
+        if self.norm not in ("instance", "batch") or self.depth < 1 or self.width < 1:
+            raise DDBenchError(
+                f"no ConvNet of depth {self.depth}, width {self.width} and norm '{self.norm}'",
+                "expected: depth and width of 1 or more; norm instance or batch",
+            )
+        side = info.resolution + 2 * (first_padding(info.shape) - 1)
+        if side >> self.depth == 0:
+            fits = side.bit_length() - 1
+            raise IncompatibleError(
+                f"convnet{self.depth} is too deep for data set '{info.name}'",
+                f"images of {info.resolution} pixels can be halved {fits} times",
+                hint=f"a depth of {fits} or less, or {info.name.partition('@')[0]}"
+                f"@{1 << self.depth}",
+            )
+        return ConvNet(info.shape, info.num_classes, self.depth, self.width, self.norm)
+
+    def classifier(self, module: nn.Module) -> str:
+        return "classifier"
+
+
+def first_padding(shape: tuple[int, int, int]) -> int:
+    """Padding of the first convolution: 3 for grey images of 28 pixels, which makes them 32."""
+    return 3 if shape[:2] == (1, 28) else 1
+
+
+@hookimpl
+def ddbench_architectures() -> Mapping[str, Architecture]:
+    depths = (3, 4, 5, 6)
+    return {
+        **{f"convnet{depth}": ConvNetD(depth) for depth in depths},
+        **{f"convnet{depth}_bn": ConvNetD(depth, norm="batch") for depth in depths},
+    }

@@ -1,0 +1,151 @@
+"""Any network of timm by name, and two small vision transformers that fit the images."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from ddbench import hookimpl
+from ddbench.errors import IncompatibleError, unknown
+from ddbench.roles import Architecture
+from ddbench.types import DatasetInfo
+from torch import nn
+
+PATCH = 16
+"""Pixels a side of a transformer's patch, from `PATCH_FROM` pixels on."""
+PATCH_FROM = 64
+SMALL_GRID = 8
+"""Patches a side that smaller images are cut into."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisionTransformer:
+    """A vision transformer of timm's for images of any size.
+
+    Patches are of 16 pixels from 64 pixels on; smaller images are cut into 8 x 8 patches, or as
+    near to it as divides them.
+
+    References:
+        [1] Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021.
+        [2] Touvron et al., Training data-efficient image transformers, ICML 2021 (tiny, small).
+    """
+
+    version: ClassVar[int] = 1
+
+    model: str = "vit_tiny_patch16_224"
+    """A vision transformer's name in timm."""
+    patch: int = 0
+    """Pixels a side of a patch; 0 to choose by resolution."""
+
+    def build(self, info: DatasetInfo) -> nn.Module:
+        """A network for the images and classes of a data set.
+
+        Raises:
+            DDBenchError: timm has no such network, or it does not take the images.
+        """
+        patch = self.patch or patch_for(info.resolution)
+        return create(self.model, info, img_size=info.resolution, patch_size=patch)
+
+    def classifier(self, module: nn.Module) -> str:
+        return classifier_of(module)
+
+
+@dataclass(frozen=True, slots=True)
+class Timm:
+    """A network of timm, freshly initialised: `timm:convnext_atto`.
+
+    References:
+        [1] Wightman, PyTorch Image Models, https://github.com/huggingface/pytorch-image-models.
+    """
+
+    version: ClassVar[int] = 1
+    argument: ClassVar[str] = "model"
+
+    model: str = ""
+    """A name out of `timm.list_models()`; `timm:NAME` on the command line."""
+
+    def build(self, info: DatasetInfo) -> nn.Module:
+        """A network for the images and classes of a data set.
+
+        Raises:
+            DDBenchError: timm has no such network, or it does not take the images.
+        """
+        return create(self.model, info)
+
+    def classifier(self, module: nn.Module) -> str:
+        return classifier_of(module)
+
+
+def patch_for(resolution: int) -> int:
+    """Pixels a side of a patch: the usual, or the next below twice that which divides the image."""
+    usual = PATCH if resolution >= PATCH_FROM else max(1, resolution // SMALL_GRID)
+    return next((p for p in range(usual, 2 * usual) if resolution % p == 0), usual)
+
+
+def create(model: str, info: DatasetInfo, **options: Any) -> nn.Module:
+    """A network of timm without weights, tried on one black image.
+
+    Args:
+        model: Its name in timm.
+        info: What it is for; networks of fixed input size are told the resolution.
+        options: More options of the network.
+
+    Raises:
+        DDBenchError: timm has no such network.
+        IncompatibleError: it does not take the images, or has no single classifier.
+    """
+    import timm
+
+    if not timm.is_model(model):
+        names = timm.list_models()
+        near = difflib.get_close_matches(model, names, n=8, cutoff=0.4)
+        more = f"these and {len(names) - len(near):,} more: python -c 'import timm; "
+        raise unknown("timm network", model, near, f"{more}print(timm.list_models())'")
+    settings = timm.get_pretrained_cfg(model)
+    if settings is not None and settings.fixed_input_size:
+        options = {"img_size": info.resolution, **options}
+    try:
+        network: nn.Module = timm.create_model(
+            model, in_chans=info.shape[0], num_classes=info.num_classes, **options
+        )
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, *info.shape))
+    except Exception as fault:  # each network has its own way to say what it cannot take
+        raise IncompatibleError(
+            f"timm network '{model}' does not take the images of data set '{info.name}'",
+            f"images: {' x '.join(map(str, info.shape))}",
+            f"{type(fault).__name__}: {str(fault).partition(chr(10))[0]}",
+            hint="a larger resolution, or another network",
+        ) from fault
+    classifier_of(network)  # refused before it is trained
+    return network.train()
+
+
+def classifier_of(module: nn.Module) -> str:
+    """Name of the layer that timm calls the classifier.
+
+    Raises:
+        IncompatibleError: the network has not exactly one.
+    """
+    ask: Any = getattr(module, "get_classifier", None)
+    found = ask() if ask else None
+    for name, part in module.named_modules():
+        if part is found:
+            return name
+    raise IncompatibleError(
+        f"network {type(module).__name__} has no single classifier layer",
+        f"timm names {type(found).__name__}",
+        hint="another network; distilled transformers, say, have two",
+    )
+
+
+@hookimpl
+def ddbench_architectures() -> Mapping[str, Architecture]:
+    return {
+        "timm": Timm(),
+        "vit_tiny": VisionTransformer("vit_tiny_patch16_224"),
+        "vit_small": VisionTransformer("vit_small_patch16_224"),
+    }

@@ -1,0 +1,184 @@
+"""Fashion-MNIST: 70,000 grey articles of clothing, from its idx files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.roles import Dataset
+from ddbench.types import DatasetInfo
+from jaxtyping import UInt8
+
+from ddbench_plugins.datasets.images import Chunk, fetch, missing, name_at, scaled, side_of
+
+OWN = 28
+CLASSES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+MEAN = (0.2860,)
+STD = (0.3530,)
+"""Of the training pixels in [0, 1]."""
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+"""Where the Debian package dataset-fashion-mnist puts the files."""
+PREFIX = {"train": "train", "test": "t10k"}
+LAYOUT = "fashion_mnist/train-images-idx3-ubyte[.gz] and its siblings, or FashionMNIST/raw/"
+SOURCE = "apt-get install dataset-fashion-mnist, or ddbench data prepare fashion_mnist"
+
+
+@dataclass(frozen=True, slots=True)
+class FashionMnist:
+    """60,000 training and 10,000 test images of 28 x 28 grey pixels in ten classes.
+
+    Read from `fashion_mnist/` or `FashionMNIST/raw/` under the data root, else from where the
+    Debian package dataset-fashion-mnist puts the files.
+
+    References:
+        [1] Xiao et al., Fashion-MNIST, arXiv:1708.07747.
+    """
+
+    version: ClassVar[int] = 1
+
+    resolution: int = 0
+    """Pixels a side; 0 for 28."""
+
+    def info(self, root: Path | None) -> DatasetInfo:
+        side = side_of("fashion_mnist", self.resolution, OWN)
+        folder = _folder(root)
+        digest, counts = hashlib.sha256(), {}
+        for split in ("train", "test"):
+            images, labels = _arrays(folder, split)
+            digest.update(images.data)
+            digest.update(labels.data)
+            counts[split] = tuple(np.bincount(labels, minlength=len(CLASSES)).tolist())
+        return DatasetInfo(
+            name=name_at("fashion_mnist", self.resolution, OWN),
+            classes=CLASSES,
+            shape=(1, side, side),
+            mean=MEAN,
+            std=STD,
+            train_counts=counts["train"],
+            test_counts=counts["test"],
+            fingerprint=digest.hexdigest(),
+        )
+
+    def read(self, split: Literal["train", "test"], root: Path | None) -> Iterator[Chunk]:
+        side = side_of("fashion_mnist", self.resolution, OWN)
+        return scaled(*_arrays(_folder(root), split), side)
+
+    def verify(self, root: Path | None) -> list[str]:
+        """What differs from the published data; empty if nothing does."""
+        info = self.info(root)
+        wrong = []
+        for split, counts, wanted in (
+            ("training", info.train_counts, 6000),
+            ("test", info.test_counts, 1000),
+        ):
+            wrong += [
+                f"class '{name}' has {count} {split} images, expected {wanted}"
+                for name, count in zip(info.classes, counts, strict=True)
+                if count != wanted
+            ]
+        return wrong
+
+    def prepare(self, root: Path | None, download: bool = False) -> list[str]:
+        """Finds the files, or downloads them (30 MB) if asked to.
+
+        Returns:
+            What was done.
+
+        Raises:
+            DDBenchError: they are not there, and not asked for or not to be had.
+        """
+        if download and root is not None and not _places(root):
+            from torchvision.datasets import FashionMNIST as Source
+
+            fetch("fashion_mnist", lambda: Source(root, download=True))
+        return [f"fashion_mnist is in {_folder(root)}"]
+
+
+def _places(root: Path | None) -> list[Path]:
+    """Folders that hold the training images, the best first."""
+    own = [] if root is None else [root / "fashion_mnist", root / "FashionMNIST" / "raw"]
+    return [folder for folder in (*own, DEBIAN) if list(folder.glob("train-images-idx3-ubyte*"))]
+
+
+def _folder(root: Path | None) -> Path:
+    places = _places(root)
+    if not places:
+        raise missing("fashion_mnist", root, LAYOUT, SOURCE)
+    return places[0]
+
+
+def _arrays(
+    folder: Path, split: Literal["train", "test"]
+) -> tuple[UInt8[np.ndarray, "n h w"], UInt8[np.ndarray, " n"]]:
+    """Images and labels of a split.
+
+    Raises:
+        DDBenchError: the files are not of this data set.
+    """
+    images = read_idx(_file(folder, f"{PREFIX[split]}-images-idx3-ubyte"))
+    labels = read_idx(_file(folder, f"{PREFIX[split]}-labels-idx1-ubyte"))
+    fits = images.shape == (len(labels), OWN, OWN) and set(np.unique(labels)) <= set(range(10))
+    if not fits:
+        raise DDBenchError(
+            f"{folder} does not hold Fashion-MNIST",
+            f"images {list(images.shape)}, expected [n, 28, 28]; {len(labels)} labels of 0 to 9",
+            hint="remove the files and get them again",
+        )
+    return images, labels
+
+
+def _file(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.exists():
+            return path
+    raise DDBenchError(
+        f"data set 'fashion_mnist' lacks the file {name}",
+        f"looked in {folder}, with and without .gz",
+        hint="remove the folder and get the data again",
+    )
+
+
+def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
+    """An array of bytes from an idx file, plain or gzipped.
+
+    The header is two zero bytes, 8 for unsigned bytes, the number of axes, and each axis as a
+    big-endian 32-bit integer.
+
+    Raises:
+        DDBenchError: the file is damaged.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        if raw[:3] != b"\0\0\x08":
+            raise ValueError(f"its first bytes are {raw[:3].hex()}, not 000008")
+        axes = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
+        return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(axes.astype(int))
+    except (OSError, EOFError, ValueError, IndexError) as fault:
+        raise DDBenchError(
+            f"cannot read the idx file {path}",
+            f"{type(fault).__name__}: {fault}",
+            hint="remove or replace the file",
+        ) from fault
+
+
+@hookimpl
+def ddbench_datasets() -> Mapping[str, Dataset]:
+    return {"fashion_mnist": FashionMnist()}

@@ -1,0 +1,144 @@
+"""Anyone's own images: class folders at a path, split into training and test data or not."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.roles import Dataset
+from ddbench.types import DatasetInfo
+
+from ddbench_plugins.datasets.class_folders import ClassFiles, Folders, Split, folders, scan
+from ddbench_plugins.datasets.images import Chunk, Frame, name_at, side_of
+
+TEST_FOLDERS = ("test", "val", "valid", "validation")
+LARGEST_OWN = 224
+SAMPLE = 50
+"""Images whose size is looked at to find the data set's own resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """Class folders at a path, as RGB, normalised like ImageNet.
+
+    With `PATH/train/<class>/*`, the test set is `PATH/test`, `val`, `valid` or `validation`,
+    whichever there is first. Without (`PATH/<class>/*`, or `PATH/train` alone) a fifth of each
+    class is the test set: the files whose names have the smallest sha-256, so that the split
+    depends on names alone. The counts in `info` show it.
+
+    Own resolution: the most common shorter side of up to 50 images, spread over the classes, and
+    224 at most. An image that is not square keeps its shorter side and loses both ends of the
+    other.
+    """
+
+    version: ClassVar[int] = 1
+    argument: ClassVar[str] = "path"
+
+    path: str = ""
+    """The folder; `folder:PATH` on the command line."""
+    resolution: int = 0
+    """Pixels a side; 0 for the images' own."""
+
+    def info(self, root: Path | None) -> DatasetInfo:
+        return self._found().info()
+
+    def read(self, split: Literal["train", "test"], root: Path | None) -> Iterator[Chunk]:
+        return self._found().read(split)
+
+    def verify(self, root: Path | None) -> list[str]:
+        """Images of a sample that cannot be decoded; empty if all can."""
+        return self._found().problems(None, None)
+
+    def prepare(self, root: Path | None, download: bool = False) -> list[str]:
+        """How the folder is understood; nothing is changed."""
+        found = self._found()
+        train, test = (sum(len(f) for f in split.values()) for split in (found.train, found.test))
+        source = "folders of their own" if _has_split(found.base) else "a fifth of each class"
+        return [f"{train:,} training and {test:,} test images ({source})"]
+
+    def _found(self) -> Folders:
+        base = Path(self.path).expanduser()
+        name = f"folder:{self.path}"
+        if not self.path or not base.is_dir():
+            raise DDBenchError(
+                f"data set '{name}' is not there",
+                "expected: a folder PATH/<class>/*, or PATH/train/<class>/* and PATH/val/<class>/*",
+                hint="give the path of an existing folder",
+            )
+        train, test = _splits(name, base)
+        found = folders(name, base, train, test, Frame(LARGEST_OWN))
+        own = own_side(train)
+        side = side_of(name, self.resolution, own)
+        return replace(found, name=name_at(name, self.resolution, own), frame=Frame(side))
+
+
+def _has_split(base: Path) -> bool:
+    return (base / "train").is_dir() and any((base / name).is_dir() for name in TEST_FOLDERS)
+
+
+def _splits(name: str, base: Path) -> tuple[Split, Split]:
+    """Training and test images by class."""
+    inner = base / "train"
+    if _has_split(base):
+        test = next(base / folder for folder in TEST_FOLDERS if (base / folder).is_dir())
+        return scan(inner), scan(test)
+    found = scan(inner if inner.is_dir() else base)
+    alone = [cls for cls, files in found.items() if len(files) == 1]
+    if alone:
+        raise DDBenchError(
+            f"data set '{name}' has classes of one image",
+            f"of one image: {', '.join(alone[:12])}",
+            hint="give each class two images or more: one to train with, one to test on",
+        )
+    parted = {cls: hold_out(files) for cls, files in found.items()}
+    return (
+        {cls: train for cls, (train, _) in parted.items()},
+        {cls: test for cls, (_, test) in parted.items()},
+    )
+
+
+def hold_out(files: ClassFiles) -> tuple[ClassFiles, ClassFiles]:
+    """Training and test images of a class: a fifth to test, those of the smallest sha-256."""
+    ranked = sorted(
+        range(len(files)),
+        key=lambda row: hashlib.sha256(files.names[row].encode()).digest(),
+    )
+    held = max(1, round(len(files) / 5)) if len(files) else 0
+    return files.pick(ranked[held:]), files.pick(ranked[:held])
+
+
+def own_side(split: Split) -> int:
+    """The most common shorter side of a sample of images, at most 224; of two, the smaller.
+
+    Raises:
+        DDBenchError: no image of the sample can be read.
+    """
+    from PIL import Image
+
+    paths = [files.folder / name for files in split.values() for name in files.names]
+    sides: collections.Counter[int] = collections.Counter()
+    for row in range(0, len(paths), max(1, -(-len(paths) // SAMPLE))):
+        try:
+            with Image.open(paths[row]) as image:  # reads the header only
+                sides[min(image.size)] += 1
+        except Exception:  # a damaged image is named when it is decoded
+            continue
+    if not sides:
+        raise DDBenchError(
+            f"cannot read any image below {paths[0].parent.parent}",
+            f"tried {min(len(paths), SAMPLE)} of them, such as {paths[0].name}",
+            hint="check the files",
+        )
+    most = max(sides.values())
+    return min(LARGEST_OWN, *(side for side, count in sides.items() if count == most))
+
+
+@hookimpl
+def ddbench_datasets() -> Mapping[str, Dataset]:
+    return {"folder": ImageFolder()}

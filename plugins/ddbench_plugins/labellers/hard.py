@@ -1,0 +1,59 @@
+"""Hard labels: the class of each image, and of the image it is mixed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.reductions import widened
+from ddbench.roles import Labeller
+from ddbench.types import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Hard:
+    """Labels are the classes; no teacher is asked."""
+
+    version: ClassVar[int] = 1
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
+
+    label_smoothing: float = 0.0
+    """Part of each label that is spread evenly over all classes."""
+
+    @property
+    def stored(self) -> bool:
+        return False
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """1/b Σ_i w_i CE( λ onehot(y_i) + (1 − λ) onehot(y'_i), softmax(s_i) )
+
+        λ is the part of each mixed image that is its own, y' the class of its partner. The weight
+        w_i is that of the image itself, not of its partner.
+
+        Args:
+            student: Logits s.
+            batch: What was shown.
+            teacher: Not read.
+        """
+        logits = widened(student)
+
+        def entropies(labels: Tensor) -> Tensor:
+            smooth = self.label_smoothing
+            return F.cross_entropy(logits, labels, reduction="none", label_smoothing=smooth)
+
+        own = batch.share * entropies(batch.labels)
+        each = own + (1 - batch.share) * entropies(batch.partner_labels)  # b
+        return (batch.weights.to(each) * each).mean()
+
+
+@hookimpl
+def ddbench_labellers() -> Mapping[str, Labeller]:
+    return {"hard": Hard()}

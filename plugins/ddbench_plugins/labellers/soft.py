@@ -1,0 +1,57 @@
+"""Soft labels: what the teacher says about each plain image, asked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.roles import Labeller
+from ddbench.types import Batch
+from ddbench_plugins.labellers.divergence import softened, weighted_kl
+
+
+@dataclass(frozen=True, slots=True)
+class Soft:
+    """One soft label an image, mixed as the images are."""
+
+    version: ClassVar[int] = 1
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "once"
+
+    temperature: float = 20.0
+    """Divides the logits of teacher and student; the loss has no factor T²."""
+
+    @property
+    def stored(self) -> bool:
+        return False
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """1/b Σ_i w_i KL( λ softmax(t_i / T) + (1 − λ) softmax(t'_i / T) ‖ softmax(s_i / T) )
+
+        λ is the part of each mixed image that is its own, t' what the teacher says about its
+        partner. The weight w_i is that of the image itself, not of its partner.
+
+        Args:
+            student: Logits s.
+            batch: What was shown.
+            teacher: Logits of every plain image, [n k].
+
+        References:
+            Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
+        """
+        assert teacher is not None, "a labeller that asks once is handed the answers"
+        own = softened(teacher[batch.indices], self.temperature)
+        partner = softened(teacher[batch.partner_indices], self.temperature)
+        target = batch.share * own + (1 - batch.share) * partner
+        return weighted_kl(student, target, batch.weights, self.temperature)
+
+
+@hookimpl
+def ddbench_labellers() -> Mapping[str, Labeller]:
+    return {"soft": Soft()}

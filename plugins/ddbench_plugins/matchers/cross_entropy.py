@@ -1,0 +1,47 @@
+"""Draws every image to what the teacher takes for its class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.reductions import widened
+from ddbench.roles import Matcher, Statistic
+from ddbench.types import Network, Step, Tap
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """The teacher's classification loss on the synthetic images."""
+
+    version: ClassVar[int] = 1
+    target: ClassVar[None] = None
+
+    reduction: Literal["mean", "sum"] = "mean"
+    """Over the images of a batch."""
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return ()
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return ()
+
+    def loss(self, step: Step) -> Float[Tensor, ""]:
+        """L = mean_j (−log softmax(z(x_j))_{y_j}), or the sum.
+
+        References:
+            Yin et al., Squeeze, Recover and Relabel, NeurIPS 2023, Eq. 6.
+        """
+        return F.cross_entropy(widened(step.acts.logits), step.labels, reduction=self.reduction)
+
+
+@hookimpl
+def ddbench_matchers() -> Mapping[str, Matcher]:
+    return {"cross_entropy": CrossEntropy()}

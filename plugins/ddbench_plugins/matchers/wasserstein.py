@@ -1,0 +1,211 @@
+"""Draws every image to an atom of its class's Wasserstein barycenter (WMDD)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.features import Features
+from ddbench.roles import Matcher
+from ddbench.types import Atoms
+from ddbench_plugins.distances import Transport, exact_transport, squared_distances
+from ddbench_plugins.matchers.atoms import (
+    Norm,
+    TowardsAtoms,
+    as_atoms,
+    checked,
+    real_start,
+    seed_from,
+    to_simplex,
+)
+
+_STILL = 1e-9
+"""A relative fall of the objective that counts as none."""
+
+
+@dataclass(frozen=True, slots=True)
+class BarycenterTarget:
+    """The best m weighted atoms for the features of a class, in the sense of W₂²."""
+
+    version: ClassVar[int] = 1
+
+    layer: str = ""
+    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
+    weights: Literal["learned", "uniform"] = "learned"
+    """"learned" as in the paper; "uniform" gives every atom 1/m, as in the released code."""
+    iterations: int = 10
+    """Alternations of weights and positions; fewer where nothing changes any more."""
+    weight_steps: int = 3
+    """Subgradient steps on the weights in each alternation."""
+    theta: float = 1.0
+    """Length of the position step, above 0 and up to 1; 1 is the barycentric projection."""
+    init: Literal["real", "normal"] = "real"
+    """Start from random real features, or from N(0, 1) as in the released code."""
+    weight_floor: float = 0.01
+    """Smallest weight of an atom, as a part of 1/m."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.theta <= 1:
+            raise DDBenchError(f"theta is {self.theta}", "expected: above 0, at most 1")
+        if not 0 < self.weight_floor <= 1:
+            raise DDBenchError(
+                f"weight_floor is {self.weight_floor}", "expected: above 0, at most 1"
+            )
+
+    @property
+    def statistic(self) -> Features:
+        return Features(layer=self.layer)
+
+    def atoms(self, features: Float[Tensor, "n d"], count: int, rng: Generator) -> Atoms:
+        """Positions b and weights w that make the transport to the features cheap.
+
+        min_{b, w} W₂²(Σ_j w_j δ_{b_j}, 1/n Σ_i δ_{z_i}), by turns in w and in b
+
+        Args:
+            features: z, of one class.
+            count: m, at most n.
+            rng: Draws the start.
+
+        Returns:
+            Weights and positions of one moment: Σ_j w_j b_j is the mean of the features if theta is
+            1. The report says what the transport costs and what k-means reaches.
+
+        Raises:
+            DDBenchError: the class has fewer features than `count`, or some are not finite.
+
+        Differences:
+            The paper leaves start and step length open: here, real features, one position step
+            with equal weights before the first alternation, and Polyak's step length. The released
+            code uses POT's `free_support_barycenter`, which is `weights="uniform"`,
+            `init="normal"`, `iterations=100`; where it learns weights, they belong to other
+            positions than it returns.
+
+        References:
+            Liu et al., Dataset Distillation via the Wasserstein Metric, arXiv:2311.18531, Alg. 1.
+            Cuturi and Doucet, Fast Computation of Wasserstein Barycenters, ICML 2014.
+        """
+        real = checked(features, count)
+        if self.init == "real":
+            start = real_start(real, count, rng)
+        else:
+            start = torch.randn(count, real.shape[1], generator=rng, dtype=torch.float64)
+        positions, weights, _ = barycenter(
+            real,
+            start,
+            iterations=self.iterations,
+            weight_steps=self.weight_steps if self.weights == "learned" else 0,
+            theta=self.theta,
+            smallest=self.weight_floor / count,
+        )
+        return as_atoms(positions, weights, real, seed_from(rng), like=features)
+
+
+def barycenter(
+    real: Float[Tensor, "n d"],
+    start: Float[Tensor, "m d"],
+    *,
+    iterations: int,
+    weight_steps: int,
+    theta: float,
+    smallest: float,
+) -> tuple[Float[Tensor, "m d"], Float[Tensor, " m"], list[float]]:
+    """Positions, weights, and the objective after every weight step, which never rises.
+
+    Args:
+        real: z, in float64.
+        start: First positions, in float64.
+        iterations: Alternations, after a first position step with equal weights.
+        weight_steps: 0 keeps the weights equal.
+        theta: Damping of the position steps.
+        smallest: No weight is below.
+    """
+    count = len(start)
+    weights = np.full(count, 1 / count)
+    trace: list[float] = []
+    cost = squared_distances(start, real).numpy()
+    plan = exact_transport(weights, np.full(len(real), 1 / len(real)), cost).plan
+    positions = position_step(start, weights, plan, real, theta)
+    for _ in range(iterations):
+        cost = squared_distances(positions, real).numpy()
+        weights, found = weight_step(weights, cost, weight_steps, smallest)
+        positions = position_step(positions, weights, found.plan, real, theta)
+        trace.append(found.value)
+        if len(trace) > 1 and trace[-2] - trace[-1] <= _STILL * trace[-1]:
+            break
+    return positions, torch.from_numpy(weights), trace
+
+
+def weight_step(
+    weights: Float[np.ndarray, " m"], cost: Float[np.ndarray, "m n"], steps: int, smallest: float
+) -> tuple[Float[np.ndarray, " m"], Transport]:
+    """Better weights for fixed positions, by projected subgradients, and the transport for them.
+
+    w ← Π(w − η β),  η = (f(w) − f*) / ‖β‖²,  f(w) = W₂² for weights w
+
+    β is the centred dual potential of the atoms. f* = 1/n Σ_i min_j C_ij is known, since the best
+    weights are the parts of the features that are nearest to each atom; so Polyak's step length
+    needs no tuning and does not depend on the features' scale.
+
+    Args:
+        weights: w to start from.
+        cost: C, squared distances of atoms and features.
+        steps: How many; 0 returns the weights as they are.
+        smallest: Π projects to weights that are not below.
+
+    Returns:
+        The best weights seen, the first ones included.
+    """
+    uniform = np.full(cost.shape[1], 1 / cost.shape[1])
+    lowest = cost.min(0).mean()
+    now = best = exact_transport(weights, uniform, cost)
+    best_weights = weights
+    for _ in range(steps):
+        slope = now.potential - now.potential.mean()
+        room, square = now.value - lowest, slope @ slope
+        if room <= _STILL * now.value or square == 0:
+            break
+        weights = to_simplex(weights - room / square * slope, smallest)
+        now = exact_transport(weights, uniform, cost)
+        if now.value < best.value:
+            best, best_weights = now, weights
+    return best_weights, best
+
+
+def position_step(
+    positions: Float[Tensor, "m d"],
+    weights: Float[np.ndarray, " m"],
+    plan: Float[np.ndarray, "m n"],
+    real: Float[Tensor, "n d"],
+    theta: float,
+) -> Float[Tensor, "m d"]:
+    """Newton's step in the positions: each atom moves towards the mean of what is sent to it.
+
+    b_j ← b_j − θ/w_j Σ_i t_ij (b_j − z_i)
+    """
+    means = torch.from_numpy(plan / weights[:, None]) @ real
+    return torch.lerp(positions, means, theta)
+
+
+@dataclass(frozen=True, slots=True)
+class Wasserstein(TowardsAtoms):
+    """Distance of every image's feature to its atom of the class's Wasserstein barycenter."""
+
+    version: ClassVar[int] = 1
+
+    target: BarycenterTarget = field(default_factory=BarycenterTarget)
+    """How the atoms are found."""
+    norm: Norm = "squared"
+    """"squared": the paper's sum of squares. "l2": one unsquared norm over the batch."""
+
+
+@hookimpl
+def ddbench_matchers() -> Mapping[str, Matcher]:
+    return {"wasserstein": Wasserstein()}

@@ -1,0 +1,104 @@
+"""Per-class BatchNorm regularization (PCBN) of WMDD."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.reductions import moment_taps
+from ddbench.roles import Regularizer, Statistic
+from ddbench.types import Network, Step, Tap
+from ddbench_plugins.summaries import (
+    ClassMoments,
+    ReleasedClassMoments,
+    class_shares,
+    layer_gaps,
+    mixture_moments,
+    stacked_moments,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassBatchNorm:
+    """Distance of the BatchNorm inputs of each class's images to those of its real images."""
+
+    version: ClassVar[int] = 1
+
+    norm: Literal["squared", "l2"] = "squared"
+    """"squared" as in the paper's equations, "l2" (not squared) as in its released code."""
+    weighted: bool = True
+    """Count images with their weights within the class (Eq. 14), or else equally."""
+    class_reduction: Literal["sum", "mean"] = "sum"
+    """Over the classes of a batch: "sum" as in the equations, "mean" as in the released code."""
+    first_layer: float = 1.0
+    """Multiplies the first BatchNorm's part."""
+    released_variance: bool = False
+    """Compare to the mean variance within batches of 100 real images, as the released code does."""
+
+    @property
+    def moments(self) -> Statistic:
+        """What is known of the real images."""
+        return ReleasedClassMoments() if self.released_variance else ClassMoments()
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return (self.moments,)
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return moment_taps(network, "class_batch_norm")
+
+    def penalty(self, step: Step) -> Float[Tensor, ""]:
+        """Σ_k Σ_l s_l ( ‖μ_kl − μ̂_kl‖² + ‖σ²_kl − σ̂²_kl‖² )
+
+        over the classes k of the batch and the BatchNorms l. μ and σ² are the mean and biased
+        variance of a channel over the positions and images of the class, image j counted with
+        w_kj / Σ_j w_kj; the variance is that around the weighted mean. μ̂ and σ̂² are of the real
+        images of the class.
+
+        Args:
+            step: `known[self.moments]` holds `<l>.mean` and `<l>.var`, [k c]. Classes may come in
+                any order and number, each with any number of images.
+
+        Returns:
+            At least 0. Grows with the number of classes in the batch unless `class_reduction` is
+            "mean".
+
+        Differences:
+            The paper's equations are the default. Its released code takes norms without squares,
+            averages over classes, ignores the weights, and averages the real variances of batches:
+            `norm="l2"`, `class_reduction="mean"`, `weighted=False`, `released_variance=True`.
+
+        References:
+            Liu et al., Dataset Distillation via the Wasserstein Metric, ICCV 2025,
+            arXiv:2311.18531, Eq. 13-14.
+        """
+        taps, known = self.taps(step.network), step.known[self.moments]
+        mean, square, channels = stacked_moments(step.acts, taps)
+        real_mean = torch.cat([known[f"{tap.layer}.mean"] for tap in taps], 1)  # k c
+        real_var = torch.cat([known[f"{tap.layer}.var"] for tap in taps], 1)
+        weights = step.weights.to(mean) if self.weighted else mean.new_ones(len(mean))
+        rows, shares, counted = class_shares(step.labels, weights, len(real_mean))
+        found_mean, found_var = mixture_moments(shares, mean, square)  # r c
+        present = counted[:, None] > 0
+        gaps = sum(
+            layer_gaps(torch.where(present, gap, 0), channels, self.norm, self.first_layer)
+            for gap in (found_mean - real_mean[rows], found_var - real_var[rows])
+        )
+        total = counted @ gaps
+        return total / counted.sum() if self.class_reduction == "mean" else total
+
+
+@hookimpl
+def ddbench_regularizers() -> Mapping[str, Regularizer]:
+    return {"class_batch_norm": ClassBatchNorm()}
+
+
+@hookimpl
+def ddbench_aliases() -> Mapping[str, str]:
+    return {"regularizer:pcbn": "class_batch_norm"}

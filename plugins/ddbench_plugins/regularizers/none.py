@@ -1,0 +1,36 @@
+"""No regularizer: what an ablation compares to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.roles import Regularizer, Statistic
+from ddbench.types import Network, Step, Tap
+
+
+@dataclass(frozen=True, slots=True)
+class NoRegularizer:
+    """A penalty of 0."""
+
+    version: ClassVar[int] = 1
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return ()
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return ()
+
+    def penalty(self, step: Step) -> Float[Tensor, ""]:
+        return step.images.new_zeros(())
+
+
+@hookimpl
+def ddbench_regularizers() -> Mapping[str, Regularizer]:
+    return {"none": NoRegularizer()}

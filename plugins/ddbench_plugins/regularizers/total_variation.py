@@ -1,0 +1,61 @@
+"""Total variation: penalises differences between neighbouring pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.roles import Regularizer, Statistic
+from ddbench.types import Network, Step, Tap
+
+
+@dataclass(frozen=True, slots=True)
+class TotalVariation:
+    """Norms of the differences between neighbouring pixels."""
+
+    version: ClassVar[int] = 1
+
+    diagonals: bool = True
+    """Count diagonal neighbours as well."""
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return ()
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return ()
+
+    def penalty(self, step: Step) -> Float[Tensor, ""]:
+        """1/b Σ_i ( ‖∂_→ x_i‖₂ + ‖∂_↓ x_i‖₂ + ‖∂_↘ x_i‖₂ + ‖∂_↙ x_i‖₂ )
+
+        ∂ are differences to the next pixel in a direction, without those across the border; norms
+        are over channels and positions, not squared.
+
+        Args:
+            step: `images` is read, normalised as it is.
+
+        Differences:
+            The released code of SRe2L takes one norm over the batch instead of the mean over
+            images, so that its value depends on how many images are made together.
+
+        References:
+            Yin et al., Dreaming to Distill (DeepInversion), CVPR 2020.
+        """
+        x = step.images
+        pairs = [(x[..., 1:], x[..., :-1]), (x[..., 1:, :], x[..., :-1, :])]
+        if self.diagonals:
+            pairs.append((x[..., 1:, 1:], x[..., :-1, :-1]))
+            pairs.append((x[..., 1:, :-1], x[..., :-1, 1:]))
+        norms = [torch.linalg.vector_norm((a - b).flatten(1), dim=1) for a, b in pairs]
+        return torch.stack(norms).sum(0).mean()
+
+
+@hookimpl
+def ddbench_regularizers() -> Mapping[str, Regularizer]:
+    return {"total_variation": TotalVariation()}

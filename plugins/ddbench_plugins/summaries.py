@@ -1,0 +1,233 @@
+"""Class-wise moments of normalisation layers: of the real data, and of a batch of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ddbench.errors import DDBenchError
+from ddbench.reductions import ChannelMoments, moment_taps
+from ddbench.types import Activations, DatasetInfo, Network, Tap, Tensors
+
+# -- of the real data, in one pass -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMoments:
+    """Mean and biased variance of every BatchNorm input over all images and positions of a class.
+
+    μ_k = E[x],  σ²_k = E[x²] − μ_k²,  E over the images of class k and the positions of a channel.
+
+    Sums are float64, so that neither the order nor the size of batches shows. What is summed are
+    float32 moments of each image, hence an error of σ² of about 1e-8 E[x²]: σ² is good to five
+    digits as long as means are below some thirty standard deviations.
+
+    Gives, per layer l, `l.mean` and `l.var`, [k c], and `count`, [k]. A class without images has
+    moments that are not numbers.
+    """
+
+    version: ClassVar[int] = 1
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return moment_taps(network, "class_moments")
+
+    def start(self, network: Network, info: DatasetInfo) -> Tensors:
+        return _empty(network, torch.arange(info.num_classes))
+
+    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+        return _added(state, acts, labels)
+
+    def finish(self, state: Tensors) -> Tensors:
+        return _by_class(state)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedClassMoments:
+    """As `ClassMoments`, but the variance is the mean of the variances within batches of a class.
+
+    σ²_k = 1/n_k Σ_B n_B σ²_B, B the batches of consecutive images of class k; it lacks the
+    variance between the means of the batches, so it is never above the exact one.
+
+    Differences:
+        The released code runs a loader per class; here the images of a class are counted off in
+        the order in which they arrive, however they are mixed with those of other classes.
+
+    References:
+        Liu et al., Dataset Distillation via the Wasserstein Metric, ICCV 2025, released code.
+    """
+
+    version: ClassVar[int] = 1
+
+    batch: int = 100
+    """Images of a class whose variance is taken together."""
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return moment_taps(network, "released_class_moments")
+
+    def start(self, network: Network, info: DatasetInfo) -> Tensors:
+        batches = (torch.tensor(info.train_counts) + self.batch - 1) // self.batch
+        owner = torch.arange(info.num_classes).repeat_interleave(batches)
+        ends = batches.cumsum(0)
+        seen = torch.zeros(info.num_classes, dtype=torch.long)
+        return {**_empty(network, owner), "first": ends - batches, "end": ends, "seen": seen}
+
+    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+        first, end, seen = (state[name].to(labels.device) for name in ("first", "end", "seen"))
+        earlier = (labels[:, None] == labels).tril(-1).sum(1)  # b
+        slots = first[labels] + (seen[labels] + earlier) // self.batch
+        if bool((slots >= end[labels]).any()):
+            cls = int(labels[slots >= end[labels]][0])
+            raise DDBenchError(
+                f"class {cls} has more images than the data set announced",
+                hint="`train_counts` of its DatasetInfo must be the images that `read` gives",
+            )
+        return {**_added(state, acts, slots), "seen": seen + labels.bincount(minlength=len(seen))}
+
+    def finish(self, state: Tensors) -> Tensors:
+        return _by_class(state)
+
+
+def _empty(network: Network, owner: Int[Tensor, " s"]) -> Tensors:
+    """Sums of zero for s slots; `owner` is the class of each."""
+    modules = dict(network.module.named_modules())
+    zeros = {
+        f"{layer}.{name}": torch.zeros(len(owner), modules[layer].num_features, dtype=torch.float64)
+        for layer in network.norm_layers()
+        for name in ("mean", "square")
+    }
+    return {**zeros, "count": torch.zeros(len(owner), dtype=torch.long), "owner": owner}
+
+
+def _layers(state: Tensors) -> list[str]:
+    return [name.removesuffix(".mean") for name in state if name.endswith(".mean")]
+
+
+def _added(state: Tensors, acts: Activations, slots: Int[Tensor, " b"]) -> Tensors:
+    """The sums after a batch whose images belong to `slots`.
+
+    A product with a membership matrix, then one addition per slot: the same numbers every time,
+    which scattering single images on a GPU would not give.
+    """
+    slots = _float64_device(slots)
+    rows, inverse = slots.unique(return_inverse=True)
+    member = torch.nn.functional.one_hot(inverse, len(rows)).T  # r b
+    there = {name: tensor.to(slots.device) for name, tensor in state.items()}
+    there["count"] = there["count"].index_add(0, rows, member.sum(1))
+    for layer in _layers(state):
+        found = acts.taps[Tap(layer, ChannelMoments())]
+        for name in ("mean", "square"):
+            sums = member.double() @ _float64_device(found[name]).double()  # r c
+            there[f"{layer}.{name}"] = there[f"{layer}.{name}"].index_add(0, rows, sums)
+    return there
+
+
+def _float64_device(tensor: Tensor) -> Tensor:
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
+
+
+def _by_class(state: Tensors) -> Tensors:
+    """Moments of classes: the variance is that around the mean of each slot."""
+    state = {name: tensor.cpu() for name, tensor in state.items()}
+    size, owner = state["count"], state["owner"]
+    classes = int(owner.max()) + 1
+
+    def summed(per_slot: Tensor) -> Tensor:
+        return per_slot.new_zeros(classes, *per_slot.shape[1:]).index_add(0, owner, per_slot)
+
+    count = summed(size)
+    found: Tensors = {"count": count}
+    for layer in _layers(state):
+        total, square = state[f"{layer}.mean"], state[f"{layer}.square"]
+        scatter = square - total.square() / size.clamp_min(1)[:, None]
+        found[f"{layer}.mean"] = (summed(total) / count[:, None]).float()
+        found[f"{layer}.var"] = (summed(scatter) / count[:, None]).clamp_min(0).float()
+    return found
+
+
+# -- of a batch of images, differentiable ----------------------------------------------------------
+
+
+def stacked_moments(
+    acts: Activations, taps: Sequence[Tap]
+) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"], list[int]]:
+    """Mean and mean square of all tapped layers side by side, and the channels of each layer."""
+    found = [acts.taps[tap] for tap in taps]
+    mean = torch.cat([moments["mean"] for moments in found], 1)
+    square = torch.cat([moments["square"] for moments in found], 1)
+    return mean, square, [moments["mean"].shape[1] for moments in found]
+
+
+def mixture_moments(
+    shares: Float[Tensor, "r b"], mean: Float[Tensor, "b c"], square: Float[Tensor, "b c"]
+) -> tuple[Float[Tensor, "r c"], Float[Tensor, "r c"]]:
+    """Mean and variance of weighted mixtures of images.
+
+    μ_r = Σ_i s_ri m_i,  σ²_r = Σ_i s_ri q_i − μ_r²
+
+    By the law of total variance σ² is that of all positions of all images, each counted with its
+    share, around the weighted mean.
+
+    Args:
+        shares: s, rows sum to 1.
+        mean: m, of each image and channel over positions.
+        square: q, likewise of the squares.
+    """
+    both = shares @ torch.cat([mean, square], 1)  # r 2c
+    first, second = both.chunk(2, 1)
+    return first, second - first.square()
+
+
+def class_shares(
+    labels: Int[Tensor, " b"], weights: Float[Tensor, " b"], classes: int
+) -> tuple[Int[Tensor, " r"], Float[Tensor, "r b"], Float[Tensor, " r"]]:
+    """How the images of a batch make up their classes, in any order and number.
+
+    Which classes are in the batch is not asked, since on a GPU the answer must be waited for. One
+    row stands for each class of the data set or, where those are more, for the class of each image.
+
+    Args:
+        labels: Class of each image.
+        weights: Of each image; need not sum to 1.
+        classes: Number of classes of the data set.
+
+    Returns:
+        The class of each row; the share of each image in it, which sum to 1 (equal ones where all
+        weights are 0); and what to count the row with so that each class present counts once.
+    """
+    few = classes <= len(labels)
+    rows = torch.arange(classes, device=labels.device) if few else labels
+    member = (rows[:, None] == labels).to(weights.dtype)  # r b
+    size, weighted = member.sum(1, keepdim=True), member * weights
+    total = weighted.sum(1, keepdim=True)
+    tiny = torch.finfo(weights.dtype).tiny
+    shares = torch.where(total > 0, weighted / total.clamp_min(tiny), member / size.clamp_min(1))
+    copies = (rows[:, None] == rows).sum(1)  # r
+    return rows, shares, (size[:, 0] > 0).to(weights.dtype) / copies
+
+
+def layer_gaps(
+    difference: Float[Tensor, "r c"],
+    channels: Sequence[int],
+    norm: Literal["squared", "l2"],
+    first_layer: float,
+) -> Float[Tensor, " r"]:
+    """Σ_l s_l ‖d_l‖, or of the squares of the norms; s_1 = `first_layer`, the others are 1.
+
+    Args:
+        difference: d, the channels of all layers side by side.
+        channels: How many belong to each layer.
+        norm: "l2" for ‖d_l‖₂, whose gradient is taken as 0 at 0; "squared" for ‖d_l‖₂².
+        first_layer: s_1.
+    """
+    if norm == "squared":
+        each, first = difference.square(), channels[0]
+    else:
+        parts = difference.split(list(channels), 1)
+        each = torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts], 1)
+        first = 1
+    return first_layer * each[:, :first].sum(1) + each[:, first:].sum(1)

@@ -1,0 +1,70 @@
+"""Keys: order never matters, everything else does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddbench.errors import DDBenchError
+from ddbench.keys import KEY_LENGTH, canonical, key_of, spell
+
+leaves = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.text(max_size=8),
+    st.floats(allow_nan=False, allow_infinity=False),
+)  # fmt: skip
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner)
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    version: ClassVar[int] = 1
+    rate: float = 0.1
+    inner: tuple[int, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Raised:
+    version: ClassVar[int] = 2
+    rate: float = 0.1
+    inner: tuple[int, ...] = field(default=())
+
+
+@given(st.dictionaries(st.text(max_size=5), values, max_size=6), st.randoms())
+def test_order_of_mappings_never_matters(mapping, random):
+    names = list(mapping)
+    random.shuffle(names)
+    assert key_of({n: mapping[n] for n in names}) == key_of(mapping)
+
+
+@given(values, values)
+def test_equal_exactly_when_spelt_alike(a, b):
+    assert (key_of(a) == key_of(b)) == (canonical(a) == canonical(b))
+    assert len(key_of(a)) == KEY_LENGTH
+
+
+def test_every_option_counts():
+    keys = {key_of(Part()), key_of(Part(rate=0.2)), key_of(Part(inner=(1,))), key_of(Raised())}
+    assert len(keys) == 4
+
+
+def test_a_part_is_spelt_by_path_version_and_options():
+    name, options = spell(Part(rate=2.0))
+    assert name.endswith(":Part/1")
+    assert options == {"rate": 2, "inner": []}
+
+
+def test_one_and_one_point_zero_are_the_same_value():
+    assert key_of(Part(rate=1)) == key_of(Part(rate=1.0))
+    assert key_of(True) != key_of(1)
+    assert key_of(0.1) != key_of(0.1 + 1e-15)
+
+
+def test_what_has_no_stable_spelling_is_refused():
+    with pytest.raises(DDBenchError, match="cannot be part of a cache key"):
+        key_of(object())

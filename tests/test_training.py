@@ -1,0 +1,99 @@
+"""Schedules, budgets, optimiser groups, and a network that learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ddbench.context import Context
+from ddbench.errors import DivergedError
+from ddbench.spec import Augmentation, Training
+from ddbench.stream import Stream
+from ddbench.training import Schedule, budget, make_optimizer, predict, train
+
+PLAIN = Augmentation(crop=(1.0, 1.0), flip=False, mix="none")
+
+
+def _rates(training, steps):
+    length = budget(training, steps)
+    schedule = Schedule(torch.optim.SGD([torch.zeros(1)], lr=1), training, length)
+    return length, schedule
+
+
+def test_cosine_starts_at_lr_halves_in_the_middle_and_would_end_at_zero():
+    _, schedule = _rates(Training(epochs=100, lr=0.2), 3)
+    assert schedule.rate(0, 0) == pytest.approx(0.2)
+    assert schedule.rate(50, 0) == pytest.approx(0.1)
+    assert schedule.rate(100, 0) == pytest.approx(0.0)
+    assert schedule.rate(7, 0) == schedule.rate(7, 2)
+
+
+def test_onecycle_rises_from_a_25th_to_lr_and_falls_to_zero():
+    length, schedule = _rates(Training(epochs=10, lr=0.5, schedule="onecycle"), 10)
+    rates = [schedule.rate(0, u) for u in range(length.updates)]
+    assert rates[0] == pytest.approx(0.02)
+    assert max(rates) == pytest.approx(0.5, rel=1e-2)
+    assert rates.index(max(rates)) in (29, 30)
+    assert rates[-1] == pytest.approx(0.0)
+
+
+def test_a_limit_on_updates_shortens_the_schedule_itself():
+    assert budget(Training(epochs=100), 7).updates == 700
+    cut = budget(Training(epochs=100, max_updates=250), 100)
+    assert (cut.updates, cut.epochs) == (250, 3)
+    assert budget(Training(epochs=100, max_updates=250), 1).updates == 100
+
+
+def test_weight_decay_spares_vectors():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    decayed, plain = make_optimizer(module, Training(epochs=1, weight_decay=0.3)).param_groups
+    assert decayed["weight_decay"] == 0.3
+    assert [p.dim() for p in decayed["params"]] == [2]
+    assert plain["weight_decay"] == 0
+    assert {p.dim() for p in plain["params"]} == {1}
+
+
+def _problem(info):
+    labels = torch.arange(60) % 3
+    images = torch.zeros(60, *info.shape, dtype=torch.uint8)
+    images[torch.arange(60), labels] = 255
+    stream = Stream(
+        images=images, labels=labels, weights=torch.ones(60), info=info, augmentation=PLAIN,
+        batch_size=20, seed=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    return module, stream
+
+
+def _loss(logits, batch):
+    return F.cross_entropy(logits, batch.labels)
+
+
+def test_a_network_learns_and_ends_in_eval_mode(info):
+    module, stream = _problem(info)
+    seen = []
+    train(module, stream, Training(epochs=20, lr=0.1), _loss, Context(), "t", seen.append)
+    assert not module.training
+    assert seen == list(range(20))
+    assert (predict(module, stream.images, info, Context()).argmax(1) == stream.labels).all()
+
+
+def test_training_is_repeatable_and_counts_its_updates(info):
+    ends = []
+    for _ in range(2):
+        module, stream = _problem(info)
+        train(module, stream, Training(epochs=9, max_updates=5), _loss, Context(), "t")
+        ends.append(module[2].weight.detach().clone())
+    assert torch.equal(*ends)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(info):
+    module, stream = _problem(info)
+    with pytest.raises(DivergedError, match="not finite after epoch 0"):
+        train(
+            module, stream, Training(epochs=3), lambda logits, batch: logits.sum() * torch.inf,
+            Context(), "t",
+        )  # fmt: skip
