@@ -33,7 +33,7 @@ SCHEMA = 1
 ENVIRONMENT = "DDBENCH_CACHE"
 _TENSORS, _CARD = "tensors.safetensors", "card.json"
 _QUICK = 1 << 30
-"""Files above this size are checked by size when loaded, and by checksum in `ddbench cache verify`."""
+"""Larger files are checked by size when loaded; `ddbench cache verify` reads them through."""
 
 
 class DamagedError(Exception):

@@ -1,4 +1,4 @@
-"""Where and how stages run: device, precision, progress. Nothing here decides a number but precision."""
+"""Where and how stages run: device, precision, progress. Only precision bears on numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def choose_device(wanted: str) -> str:
         DDBenchError: no such device, or it is not here.
     """
     kind = wanted.partition(":")[0]
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if here[name])
     if kind not in here:
@@ -77,7 +81,7 @@ def _native_bf16(device: str) -> bool:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """torch's global generators at `seed` inside, as they were outside: for network initialisation."""
+    """torch's global generators at `seed` inside and as they were afterwards, to make networks."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

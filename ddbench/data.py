@@ -75,7 +75,9 @@ def open_data(named: NamedDataset, ctx: Context, cache: Cache) -> RealData:
     return _hold_out(data, describe(named, ctx.data_root), named.holdout) if named.holdout else data
 
 
-def _decode(named: NamedDataset, info: DatasetInfo, key: str, ctx: Context, cache: Cache) -> Artifact:
+def _decode(
+    named: NamedDataset, info: DatasetInfo, key: str, ctx: Context, cache: Cache
+) -> Artifact:
     tensors: dict[str, Tensor] = {}
     files: dict[str, Path] = {}
     drafts = cache.root / "partial"
@@ -83,7 +85,9 @@ def _decode(named: NamedDataset, info: DatasetInfo, key: str, ctx: Context, cach
         with measure("cpu") as meter:
             for split, counts in (("train", info.train_counts), ("test", info.test_counts)):
                 path = Path(folder) / f"{split}.npy"
-                tensors[f"{split}_labels"] = _write_split(named, info, split, sum(counts), path, ctx)
+                tensors[f"{split}_labels"] = _write_split(
+                    named, info, split, sum(counts), path, ctx
+                )
                 files[path.name] = path
         assert meter.cost is not None
         card = {"spec": spell(info), "inputs": {}, "cost": meter.cost.to_json()}
@@ -119,14 +123,16 @@ def _write_split(
 def _mapped(artifact: Artifact, info: DatasetInfo) -> RealData:
     labels = artifact.tensors()
     # Mode "c": pages are shared and read on demand; torch wants an array that it may write to.
-    images = {s: torch.from_numpy(np.load(artifact.path / f"{s}.npy", "c")) for s in ("train", "test")}
+    images = {
+        s: torch.from_numpy(np.load(artifact.path / f"{s}.npy", "c")) for s in ("train", "test")
+    }
     return RealData(
         info, images["train"], labels["train_labels"], images["test"], labels["test_labels"]
     )
 
 
 def _hold_out(data: RealData, info: DatasetInfo, part: float) -> RealData:
-    """A part of each class's training images becomes the test data; the real test data is dropped."""
+    """A part of each class's training images becomes the test data; the real one is dropped."""
     rng = generator(0, "holdout", part)
     held = torch.zeros(len(data.train_labels), dtype=torch.bool)
     for cls in range(info.num_classes):

@@ -57,7 +57,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return tails[close[0]] if close else None
 
 
-def unknown(kind: str, name: str, known: Iterable[str], *facts: str, hint: str = "") -> DDBenchError:
+def unknown(
+    kind: str, name: str, known: Iterable[str], *facts: str, hint: str = ""
+) -> DDBenchError:
     """The error for a name that nobody provides, with the names that exist and the nearest one."""
     names = sorted(known)
     guess = nearest(name, names)

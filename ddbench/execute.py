@@ -303,4 +303,3 @@ def _observer(registry: Registry) -> Any:
 def _name(plan: Plan) -> str:
     cell = plan.cell
     return f"{cell.method}, {cell.dataset.name}, seed {cell.seed}"
-

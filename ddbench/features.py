@@ -53,7 +53,7 @@ class Features:
     version: ClassVar[int] = 1
 
     layer: str = ""
-    """A dotted module name, whose output is averaged over positions; "" for the classifier's input."""
+    """A dotted module name, whose output is averaged over positions; "" for the penultimate."""
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network, self.layer),)

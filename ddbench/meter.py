@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import statistics
 import threading
 import time
@@ -15,7 +16,7 @@ import psutil
 import torch
 
 WINDOW = 100
-"""Consecutive iterations over which seconds per iteration are averaged, as in the paper's Table 3."""
+"""Consecutive iterations that seconds per iteration are a mean of, as in the paper's Table 3."""
 _SAMPLE_SECONDS = 0.05
 
 
@@ -50,7 +51,7 @@ class Meter:
         self.ticks.append([])
 
     def tick(self) -> None:
-        """An iteration has ended. On CUDA the time is the host's, which keeps pace over a window."""
+        """An iteration has ended. On CUDA by the host's clock, which keeps pace over a window."""
         if not self.ticks:
             self.group()
         self.ticks[-1].append(time.perf_counter())
@@ -81,7 +82,7 @@ def _per_iteration(groups: list[list[float]]) -> tuple[float | None, float | Non
     longest = max(groups, key=len, default=[])
     # The first iterations compile, allocate and warm caches: they are no part of the window.
     warm = longest[min(10, len(longest) // 2) :][-(WINDOW + 1) :]
-    gaps = [b - a for a, b in zip(warm, warm[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(warm)]
     if not gaps:
         return None, None, total
     return statistics.fmean(gaps), statistics.stdev(gaps) if len(gaps) > 1 else None, total

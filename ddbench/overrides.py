@@ -54,7 +54,9 @@ def _apply_one(cell: Cell, path: str, text: str) -> Cell:
     if root not in ROOTS or not rest:
         known = ", ".join(f"{name}.*" for name in ROOTS)
         guess = nearest(root, ROOTS)
-        hint = f"did you mean '{guess}.…'?" if guess and guess != root else "name one of its options"
+        hint = (
+            f"did you mean '{guess}.…'?" if guess and guess != root else "name one of its options"
+        )
         raise DDBenchError(f"unknown option '{path}'", f"known: {known}", hint=hint)
     origin = f"--set {path}={text}"
     recipe, protocol = cell.recipe, cell.protocol
@@ -168,5 +170,3 @@ def _options(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((prefix + field.name, inner))
     return found
-
-

@@ -234,4 +234,3 @@ def _evaluate(cell: Cell, info: DatasetInfo, run: int) -> Evaluate:
         run=run,
         precision=cell.precision,
     )
-

@@ -78,7 +78,7 @@ class Probe:
 
 
 def frozen(network: Network, ctx: Context) -> Network:
-    """The network on the context's device, in eval mode, without weight gradients, channels_last."""
+    """The network on the context's device: eval mode, no weight gradients, channels_last."""
     import torch
 
     network.module.to(ctx.device, memory_format=torch.channels_last).eval().requires_grad_(False)

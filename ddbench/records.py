@@ -162,7 +162,7 @@ def read_record(path: Path) -> Record:
         version = raw.get("schema_version") if isinstance(raw, Mapping) else None
         if isinstance(version, int) and version > RECORD_SCHEMA:
             raise DDBenchError(
-                f"{path.name} has record schema {version}; this ddbench reads up to {RECORD_SCHEMA}",
+                f"{path.name} has record schema {version}; this ddbench reads {RECORD_SCHEMA}",
                 hint="update ddbench",
             )
         return Record.model_validate(raw)

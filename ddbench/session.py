@@ -41,9 +41,7 @@ class Session:
     def plans(self, suite: SuiteTable, evaluators: Mapping[str, Evaluator]) -> list[Plan]:
         """Every cell of a suite."""
         selection = selection_of(suite, self.ctx.precision)
-        return expand(
-            selection, self.registry, self.ctx.data_root, wanted_statistics(evaluators)
-        )
+        return expand(selection, self.registry, self.ctx.data_root, wanted_statistics(evaluators))
 
 
 def open_session(

@@ -74,7 +74,9 @@ class Network:
     def norm_layers(self) -> tuple[str, ...]:
         """Names of the BatchNorm2d modules, in the order of definition."""
         return tuple(
-            name for name, module in self.module.named_modules() if isinstance(module, nn.BatchNorm2d)
+            name
+            for name, module in self.module.named_modules()
+            if isinstance(module, nn.BatchNorm2d)
         )
 
 

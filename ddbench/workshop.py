@@ -1,4 +1,4 @@
-"""Makes the artifacts of a plan, or takes them from the cache. Knows stages, roles and keys only."""
+"""Makes the artifacts of a plan, or takes them from the cache."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ class Workshop:
         upstream = self.squeezed(plan)
         assert teacher is not None
         with self.cache.lock(by_part[wanted].key), measure(self.ctx.device) as meter:
-            tensors = statistics([s.spec.statistic for s in missing], data, teacher, self.ctx, meter)
+            tensors = statistics(
+                [s.spec.statistic for s in missing], data, teacher, self.ctx, meter
+            )
         shared = _share(meter.cost, len(missing))
         for stage, found_tensors in zip(missing, tensors, strict=True):
             self._store(stage, found_tensors, {}, shared, (upstream,))
@@ -252,7 +254,9 @@ class Workshop:
         for above in upstream:
             lineage.update(above.card["lineage"])
             lineage[above.key] = {
-                "stage": above.stage, "cost": above.cost, "report": above.card["report"]
+                "stage": above.stage,
+                "cost": above.cost,
+                "report": above.card["report"],
             }
         card = {
             "spec": spell(stage.spec),
@@ -268,9 +272,7 @@ class Workshop:
     def _announce(self, artifact: Artifact, cached: bool) -> None:
         self._found[artifact.key] = artifact
         cost = artifact.cost
-        self._stage_done(
-            artifact.stage, artifact.key, cost["seconds"], cost["peak_bytes"], cached
-        )
+        self._stage_done(artifact.stage, artifact.key, cost["seconds"], cost["peak_bytes"], cached)
 
 
 def _share(cost: Cost | None, parts: int) -> Cost:

@@ -49,7 +49,9 @@ def main() -> None:
         show_error(fault)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("stopped; finished stages are kept, the same command goes on from here", err=True)
+        typer.echo(
+            "stopped; finished stages are kept, the same command goes on from here", err=True
+        )
         sys.exit(130)
 
 

@@ -83,7 +83,9 @@ def summary(part: Any) -> str:
     if isinstance(part, functools.partial):
         path = next((str(a) for a in part.args if isinstance(a, Path)), "")
         return Path(path).name
-    doc = (part.__doc__ if callable(part) and not hasattr(part, "version") else type(part).__doc__) or ""
+    doc = (
+        part.__doc__ if callable(part) and not hasattr(part, "version") else type(part).__doc__
+    ) or ""
     return doc.strip().splitlines()[0] if doc.strip() else ""
 
 
@@ -126,9 +128,7 @@ def find_record(name: str, cache: Path | None) -> Record:
 
 
 def table(
-    suite: Annotated[
-        Path | None, typer.Argument(help="A suite file: only its cells.")
-    ] = None,
+    suite: Annotated[Path | None, typer.Argument(help="A suite file: only its cells.")] = None,
     format_: FormatOption = "terminal",
     method: Annotated[str | None, typer.Option("--method", "-m", help="Only these.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only these.")] = None,

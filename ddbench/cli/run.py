@@ -38,86 +38,145 @@ def run(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="Methods, by commas. [default: wmdd]",
-                     rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--method",
+            "-m",
+            help="Methods, by commas. [default: wmdd]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", "-d", help="Data sets, each NAME or NAME@PIXELS. [default: digits]",
-                     rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Data sets, each NAME or NAME@PIXELS. [default: digits]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     ipc: Annotated[
         str | None,
-        typer.Option("--ipc", help="Images per class, by commas. [default: 1 for digits, else 10]",
-                     rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--ipc",
+            help="Images per class, by commas. [default: 1 for digits, else 10]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     arch: Annotated[
         str | None,
-        typer.Option("--arch", "-a", help="Students that are trained and judged. "
-                     "[default: resnet18]", rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--arch",
+            "-a",
+            help="Students that are trained and judged. [default: resnet18]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     teacher: Annotated[
         str | None,
-        typer.Option("--teacher", "-t", help="Networks distilled from. [default: resnet18]",
-                     rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--teacher",
+            "-t",
+            help="Networks distilled from. [default: resnet18]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     matcher: Annotated[
         str | None,
-        typer.Option("--matcher", help="Ablation: matchers in the place of the method's, by "
-                     "commas; a+0.5*b is a weighted sum.", rich_help_panel=_GRID),
+        typer.Option(
+            "--matcher",
+            help="Ablation: matchers in the place of the method's, by "
+            "commas; a+0.5*b is a weighted sum.",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
     regularizer: Annotated[
         str | None,
-        typer.Option("--regularizer", help="Ablation: regularizers in the place of the method's.",
-                     rich_help_panel=_GRID),
+        typer.Option(
+            "--regularizer",
+            help="Ablation: regularizers in the place of the method's.",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", "-l", help="Labellers instead of the recipe's: hard, soft, fkd.",
-                     rich_help_panel=_GRID),
+        typer.Option(
+            "--labels",
+            "-l",
+            help="Labellers instead of the recipe's: hard, soft, fkd.",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", help="Student training: a name or a TOML file. "
-                     "[default: ddbench-v1]", rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--protocol",
+            help="Student training: a name or a TOML file. [default: ddbench-v1]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     evaluator: Annotated[
         str | None,
-        typer.Option("--evaluator", "-e", help="Metrics besides accuracy, by commas.",
-                     rich_help_panel=_GRID),
+        typer.Option(
+            "--evaluator", "-e", help="Metrics besides accuracy, by commas.", rich_help_panel=_GRID
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
-        typer.Option("--seeds", help="How many distillation seeds. [default: 3]",
-                     rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--seeds",
+            help="How many distillation seeds. [default: 3]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", help="The first seed. [default: 0]", rich_help_panel=_GRID,
-                     show_default=False),
+        typer.Option(
+            "--seed", help="The first seed. [default: 0]", rich_help_panel=_GRID, show_default=False
+        ),
     ] = None,
     students: Annotated[
         int | None,
-        typer.Option("--students", help="Students trained on each distilled set. [default: 1]",
-                     rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--students",
+            help="Students trained on each distilled set. [default: 1]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     holdout: Annotated[
         float | None,
-        typer.Option("--holdout", help="For tuning: judge on this part of the training images "
-                     "instead of the test data.", rich_help_panel=_GRID),
+        typer.Option(
+            "--holdout",
+            help="For tuning: judge on this part of the training images instead of the test data.",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="An option, as recover.iterations=200; may be repeated.",
-                     rich_help_panel=_GRID),
+        typer.Option(
+            "--set",
+            help="An option, as recover.iterations=200; may be repeated.",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
     profile: Annotated[
         str, typer.Option("--profile", help="A profile of the suite.", rich_help_panel=_GRID)
     ] = "",
     reference: Annotated[
         bool | None,
-        typer.Option("--reference/--no-reference", help="Reference rows: random selection and full "
-                     "data. [default: reference]", rich_help_panel=_GRID, show_default=False),
+        typer.Option(
+            "--reference/--no-reference",
+            help="Reference rows: random selection and full data. [default: reference]",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the stages and stop.", rich_help_panel=_HOW)
@@ -195,9 +254,7 @@ def _print_plan(session: Session, plans: list[Plan]) -> None:
     for name in ("stage", "asked for", "distinct", "cached", "to run"):
         view.add_column(name, justify="left" if name == "stage" else "right")
     for row in counts:
-        view.add_row(
-            row.stage, str(row.asked), str(row.distinct), str(row.cached), str(row.to_run)
-        )
+        view.add_row(row.stage, str(row.asked), str(row.distinct), str(row.cached), str(row.to_run))
     console = Console()
     console.print(view)
     for plan in plans[:MOST_CELLS]:

@@ -122,9 +122,11 @@ def _held_out(labels: Int[Tensor, " n"], part: float, seed: int) -> Bool[Tensor,
     counts = torch.bincount(labels)
     small = counts[counts > 0].min() * part < 1
     groups: Iterator[Tensor] | list[Tensor]
-    groups = [torch.arange(len(labels))] if small else [
-        (labels == cls).nonzero().flatten() for cls in range(len(counts))
-    ]
+    groups = (
+        [torch.arange(len(labels))]
+        if small
+        else [(labels == cls).nonzero().flatten() for cls in range(len(counts))]
+    )
     for rows in groups:
         count = min(max(int(len(rows) * part), 1), len(rows) - 1)
         held[rows[torch.randperm(len(rows), generator=rng)[:count]]] = True
@@ -132,11 +134,17 @@ def _held_out(labels: Int[Tensor, " n"], part: float, seed: int) -> Bool[Tensor,
 
 
 class _Chooser:
-    """Keeps the weights of the epoch that does best on held-out distilled images (WMDD, Table 2)."""
+    """Keeps the weights of the epoch that does best on held-out images (WMDD, Table 2)."""
 
     def __init__(
-        self, module: nn.Module, images: Tensor, labels: Tensor, steps: int, info: DatasetInfo,
-        spec: Evaluate, ctx: Context,
+        self,
+        module: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        steps: int,
+        info: DatasetInfo,
+        spec: Evaluate,
+        ctx: Context,
     ) -> None:
         self._module, self._images, self._labels = module, images, labels
         self._info, self._every, self._ctx = info, spec.holdout_every, ctx
@@ -160,5 +168,3 @@ class _Chooser:
         if self._epoch >= 0:
             self._module.load_state_dict(self._state)
         return self._epoch
-
-

@@ -159,9 +159,7 @@ def recover(
     return {**made, "labels": labels, "weights": weights}, report
 
 
-def _weights(
-    spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]
-) -> Float[Tensor, " n"]:
+def _weights(spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]) -> Float[Tensor, " n"]:
     """The distiller's own, or those of the first target, else equal ones; a class sums to 1."""
     if hasattr(spec.distiller, "weights"):
         return spec.distiller.weights(labels)
@@ -247,7 +245,7 @@ class _Watch:
             if not math.isfinite(value):
                 raise DivergedError(
                     f"recover: the loss is {value} at iteration {self._count}, {self._name}",
-                    hint="lower the learning rate (--set recover.lr=...) or the weights of the losses",
+                    hint="lower --set recover.lr=... or the weights of the losses",
                 )
             note = f"loss {value:.4g}"
         self._advance(1, note=note)

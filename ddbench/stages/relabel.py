@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-
+from torch import Tensor
 
 from ddbench.context import Context
 from ddbench.meter import Meter
@@ -36,11 +36,7 @@ def relabel(
 
 
 @torch.no_grad()
-def ask(
-    teacher: Network, images: Float[Tensor, "b c h w"], ctx: Context
-) -> Float[Tensor, "b k"]:
+def ask(teacher: Network, images: Float[Tensor, "b c h w"], ctx: Context) -> Float[Tensor, "b k"]:
     """The teacher's logits, rounded to half precision: what is stored and what is asked agree."""
     with ctx.autocast():
         return teacher.module(images).half().float()
-
-

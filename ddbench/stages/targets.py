@@ -29,8 +29,8 @@ def targets(
             atoms = spec.target.atoms(own, count, generator(spec.seed, "targets", cls))
             if atoms.points.shape != (count, own.shape[1]) or atoms.weights.shape != (count,):
                 raise DDBenchError(
-                    f"{type(spec.target).__name__}.atoms gave points {list(atoms.points.shape)} and "
-                    f"weights {list(atoms.weights.shape)}",
+                    f"{type(spec.target).__name__}.atoms gave points {list(atoms.points.shape)} "
+                    f"and weights {list(atoms.weights.shape)}",
                     f"expected [m, d] = [{count}, {own.shape[1]}] and [{count}], for class {cls}",
                     hint="mend the target's `atoms`",
                 )

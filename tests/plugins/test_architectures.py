@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from ddbench.errors import DDBenchError, IncompatibleError
-from ddbench.roles import Architecture
-from ddbench.types import DatasetInfo, Network
 from jaxtyping import TypeCheckError
 from torch import nn
 
+from ddbench.errors import DDBenchError, IncompatibleError
+from ddbench.roles import Architecture
+from ddbench.types import DatasetInfo, Network
 from ddbench_plugins.architectures import convnet, resnet, timm
 from ddbench_plugins.architectures.convnet import ConvNetD, first_padding
 from ddbench_plugins.architectures.resnet import ResNet, stem_for

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ddbench.errors import DDBenchError
-from ddbench.roles import Dataset
 from PIL import Image
 
+from ddbench.errors import DDBenchError
+from ddbench.roles import Dataset
 from ddbench_plugins.datasets import cifar, digits, fashion_mnist, folder, imagenet, tiny_imagenet
 from ddbench_plugins.datasets.cifar import CIFAR10, CIFAR100, Cifar
 from ddbench_plugins.datasets.class_folders import class_files, scan

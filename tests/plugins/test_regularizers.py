@@ -91,7 +91,7 @@ def one_norm(channels, mean=0.0, var=1.0):
 
 def some_images(count, seed=3):
     rng = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 1, 6, 6, generator=rng, dtype=torch.float64)
+    return torch.randn(count, 1, 5, 5, generator=rng, dtype=torch.float64)
 
 
 # -- PCBN ------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_pcbn_vanishes_where_the_images_are_the_class(norm, weighted):
     images, labels = some_images(12).float(), torch.tensor([1, 0, 2, 1, 1, 0, 2, 2, 0, 1, 2, 0])
     network = Network(tiny_network().module.float(), "8")
     counts = tuple(labels.bincount().tolist())
-    info = DatasetInfo("toy", ("a", "b", "c"), (1, 6, 6), (0.0,), (1.0,), counts, counts, "")
+    info = DatasetInfo("toy", ("a", "b", "c"), (1, 5, 5), (0.0,), (1.0,), counts, counts, "")
     part = ClassBatchNorm(norm=norm, weighted=weighted)
     statistic = part.moments
     with Probe(network, statistic.taps(network), Context()) as probe:
@@ -234,7 +234,7 @@ def test_absent_class_without_moments_does_no_harm():
 
 def test_law_of_total_variance():
     """Variance of a mixture of two weighted groups = within + between."""
-    maps = some_images(30).reshape(6, 5, 6, 6)
+    maps = some_images(36).reshape(6, 6, 5, 5)
     moments = ChannelMoments().reduce(maps)
     shares = torch.tensor([0.1, 0.2, 0.1, 0.3, 0.25, 0.05], dtype=torch.float64)
     parts = torch.stack([shares[:3].sum(), shares[3:].sum()])
@@ -372,7 +372,8 @@ def test_l2_and_none_by_hand():
 # -- all of them -----------------------------------------------------------------------------------
 
 EVERY = [
-    *PCBN,
+    *PCBN[::2],
+    PCBN[-1],
     BatchNorm(),
     BatchNorm(norm="squared", weighted=True),
     BatchNorm(norm="l2", weighted=True, first_layer=2.0),
@@ -409,7 +410,7 @@ def test_gradient_is_finite_at_zero(part):
     images = torch.zeros(4, 2, 3, 3, requires_grad=True)
     known = {ClassMoments(): {"0.mean": torch.zeros(1, 2), "0.var": torch.zeros(1, 2)}}
     value = part.penalty(step_of_maps(images, one_norm(2, var=0.0), known=known))
-    assert float(value) == 0
+    assert value.item() == 0
     assert torch.autograd.grad(value, images)[0].isfinite().all()
 
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
+from jaxtyping import Float
+from torch import Tensor, nn
+
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError, IncompatibleError
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
-from jaxtyping import Float
-from torch import Tensor, nn
 
 Norm: TypeAlias = Literal["instance", "batch"]
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from torch import nn
+
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError, IncompatibleError
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
-from torch import nn
 
 Stem: TypeAlias = Literal["auto", "imagenet", "small", "tiny_imagenet"]
 

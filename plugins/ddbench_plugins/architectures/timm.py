@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
+
 from ddbench import hookimpl
 from ddbench.errors import IncompatibleError, unknown
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
-from torch import nn
 
 PATCH = 16
 """Pixels a side of a transformer's patch, from `PATCH_FROM` pixels on."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Dataset
 from ddbench.types import DatasetInfo
-
 from ddbench_plugins.datasets.class_folders import Folders, folders, scan
 from ddbench_plugins.datasets.images import (
     Chunk,

@@ -11,7 +11,6 @@ from typing import Literal
 
 from ddbench.errors import DDBenchError
 from ddbench.types import DatasetInfo
-
 from ddbench_plugins.datasets.images import Chunk, Frame, decode, decoded
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")

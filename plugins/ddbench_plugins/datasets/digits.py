@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Int, UInt8
+
 from ddbench import hookimpl
 from ddbench.roles import Dataset
 from ddbench.types import DatasetInfo
-from jaxtyping import Int, UInt8
-
 from ddbench_plugins.datasets.images import Chunk, name_at, scaled, side_of
 
 OWN = 8
@@ -32,6 +32,9 @@ class Digits:
     """
 
     version: ClassVar[int] = 1
+    default_ipc: ClassVar[int] = 1
+    """Ten random digits a class with teacher labels already reach 98 %: one a class tells methods
+    apart."""
 
     resolution: int = 0
     """Pixels a side; 0 for 8."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import UInt8
+
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Dataset
 from ddbench.types import DatasetInfo
-from jaxtyping import UInt8
-
 from ddbench_plugins.datasets.images import Chunk, fetch, missing, name_at, scaled, side_of
 
 OWN = 28

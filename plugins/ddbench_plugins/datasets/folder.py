@@ -13,7 +13,6 @@ from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Dataset
 from ddbench.types import DatasetInfo
-
 from ddbench_plugins.datasets.class_folders import ClassFiles, Folders, Split, folders, scan
 from ddbench_plugins.datasets.images import Chunk, Frame, name_at, side_of
 

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 from ddbench import hookimpl
 from ddbench.roles import Dataset
 from ddbench.types import DatasetInfo
-
 from ddbench_plugins.datasets.class_folders import Folders, folders, folders_in, scan
 from ddbench_plugins.datasets.images import Chunk, Frame, fetch, missing, name_at, side_of
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
-from ddbench.errors import DDBenchError
 from jaxtyping import Int, Integer, UInt8
 from torch import Tensor
+
+from ddbench.errors import DDBenchError
 
 if TYPE_CHECKING:  # PIL is loaded when the first image is
     from PIL.Image import Image

@@ -11,7 +11,6 @@ from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Dataset
 from ddbench.types import DatasetInfo
-
 from ddbench_plugins.datasets.class_folders import (
     Folders,
     Split,
@@ -37,7 +36,10 @@ class TinyImageNet:
 
     As published, the validation images lie in one folder and `val_annotations.txt` says their
     classes; many copies have them in class folders instead. Both are read, and give the same
-    images in the same order; nothing is written.
+    images in the same order; nothing is written. At other resolutions the image is scaled whole.
+
+    Differences:
+        WMDD and its kin scale to 256, cut out 224, and normalise with ImageNet's constants.
 
     References:
         [1] Le and Yang, Tiny ImageNet Visual Recognition Challenge, CS 231N, 2015.

@@ -33,9 +33,7 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
             iterations=1000, layout="spread", crop=(1.0, 1.0), flip=False, roll=(0, 4)
         )
     elif info.resolution <= 16:
-        distiller = Optimize(
-            iterations=300, lr=0.1, layout="spread", crop=(0.6, 1.0), roll=(0, 0)
-        )
+        distiller = Optimize(iterations=300, lr=0.1, layout="spread", crop=(0.6, 1.0), roll=(0, 0))
     elif info.resolution <= 64:
         distiller = Optimize(iterations=300, lr=0.25, layout="spread", roll=(0, 4))
     return Recipe(

@@ -60,7 +60,7 @@ def loop(info: DatasetInfo) -> Optimize:
 
 
 def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """The paper's equations: features to learned barycenters (Eq. 12), weighted PCBN (Eq. 13-15)."""
+    """The paper's equations: learned barycenters (Eq. 12), weighted PCBN (Eq. 13-15)."""
     return Recipe(
         name="wmdd",
         title="WMDD",
