@@ -52,7 +52,7 @@ class Tiny(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(3)
-        self.conv = nn.Conv2d(2, DIM, 3)
+        self.conv = nn.Conv2d(2, DIM, 2)
         self.fc = nn.Linear(DIM, 3)
         self.double()
 
@@ -135,7 +135,7 @@ def test_gradients_to_the_images(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     fixed = torch.tensor(0.8, dtype=torch.float64)  # the adaptive width has no gradient
     monkeypatch.setattr(distances, "adaptive_bandwidth", lambda x, y: fixed)
     matcher = ALL[name]
-    images = tensors(7, 2, 4, 4, seed=1).requires_grad_()
+    images = tensors(7, 2, 3, 3, seed=1).requires_grad_()
 
     def loss(x: Tensor) -> Tensor:
         return matcher.loss(step_of(matcher, x))
@@ -177,7 +177,7 @@ def test_squared_and_unsquared_norm() -> None:
 
 @pytest.mark.parametrize("part", [Wasserstein, KMeans, SlicedWasserstein])
 def test_loss_is_the_distance_of_image_j_to_atom_j(part: Any) -> None:
-    images = tensors(7, 2, 4, 4, seed=1)
+    images = tensors(7, 2, 3, 3, seed=1)
     atoms = tensors(7, DIM, seed=9)
     by_hand = ((tiny_features(images) - atoms) ** 2).sum()
     squared = part().loss(step_of(part(), images, atoms=atoms))
@@ -202,7 +202,7 @@ def test_the_target_chooses_the_layer() -> None:
     assert (tap.layer, tap.side) == ("conv", "output")
     assert matcher.target.statistic == Features(layer="conv")
     assert matcher.statistics == ()
-    images = tensors(7, 2, 4, 4, seed=1)
+    images = tensors(7, 2, 3, 3, seed=1)
     before_tanh = NETWORK.module.conv(images).mean((2, 3))
     step = step_of(matcher, images, atoms=before_tanh.detach())
     assert matcher.loss(step) < 1e-20
@@ -228,7 +228,7 @@ def by_hand_means(images: Tensor, weights: Tensor) -> Tensor:
 
 
 def test_mean_by_hand() -> None:
-    images = tensors(7, 2, 4, 4, seed=1)
+    images = tensors(7, 2, 3, 3, seed=1)
     weighted = Mean().loss(step_of(Mean(), images))
     torch.testing.assert_close(weighted, by_hand_means(images, WEIGHTS))
     plain = Mean(weighted=False).loss(step_of(Mean(), images))
@@ -237,13 +237,13 @@ def test_mean_by_hand() -> None:
 
 
 def test_linear_mmd_is_the_gap_of_the_means() -> None:
-    images = tensors(7, 2, 4, 4, seed=1)
+    images = tensors(7, 2, 3, 3, seed=1)
     part = MMD(kernel="linear")
     torch.testing.assert_close(part.loss(step_of(part, images)), by_hand_means(images, WEIGHTS))
 
 
 def test_rbf_mmd_is_a_sum_over_classes_of_scikit_learns_kernel() -> None:
-    images = tensors(7, 2, 4, 4, seed=1)
+    images = tensors(7, 2, 3, 3, seed=1)
     features = tiny_features(images).detach().numpy()
     (known,) = real_features(MMD().statistics).values()
     total = 0.0
@@ -264,7 +264,7 @@ def test_rbf_mmd_is_a_sum_over_classes_of_scikit_learns_kernel() -> None:
 
 @pytest.mark.parametrize("part", [Mean(), MMD(), MMD(kernel="linear")])
 def test_order_of_images_and_of_known_features_does_not_matter(part: Any) -> None:
-    images = tensors(7, 2, 4, 4, seed=1)
+    images = tensors(7, 2, 3, 3, seed=1)
     step = step_of(part, images)
     order = torch.tensor([3, 6, 0, 5, 1, 2, 4])
     known = {
@@ -321,6 +321,19 @@ def test_unbiased_mmd_pair_by_pair() -> None:
     assert linear.item() == pytest.approx(brute_force(torch.dot, x, y), rel=1e-10)
 
 
+def test_unbiased_linear_mmd_of_weighted_points_by_hand() -> None:
+    x, y = tensors(4, 3), tensors(6, 3, seed=1)
+    a = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+
+    def own(points: Tensor, w: Tensor) -> Tensor:  # half of the mean squared distance of all pairs
+        spread = 0.5 * (w[:, None] * w * torch.cdist(points, points) ** 2).sum()
+        return spread * (w**2).sum() / (1 - (w**2).sum())
+
+    b = torch.full((6,), 1 / 6, dtype=torch.float64)
+    expected = ((a @ x - y.mean(0)) ** 2).sum() - own(x, a) - own(y, b)
+    torch.testing.assert_close(linear_mmd_squared(x, y, a, biased=False), expected)
+
+
 @pytest.mark.parametrize("biased", [True, False])
 @pytest.mark.parametrize("distance", [linear_mmd_squared, rbf_mmd_squared])
 def test_mmd_invariances(distance: Any, biased: bool) -> None:
@@ -345,7 +358,7 @@ def test_biased_mmd_of_a_cloud_with_itself_is_zero() -> None:
 def test_unbiased_mmd_needs_two_images_of_a_class() -> None:
     part = MMD(biased=False)
     with pytest.raises(DDBenchError, match="single point"):
-        part.loss(step_of(part, tensors(3, 2, 4, 4)))
+        part.loss(step_of(part, tensors(3, 2, 3, 3)))
 
 
 def test_gradient_is_finite_where_all_points_coincide() -> None:
@@ -368,7 +381,7 @@ def test_squared_distances_far_from_the_origin() -> None:
 
 
 def test_cross_entropy_by_hand() -> None:
-    images = tensors(7, 2, 4, 4, seed=1)
+    images = tensors(7, 2, 3, 3, seed=1)
     logits = NETWORK.module(images)
     each = -torch.log(torch.exp(logits) / torch.exp(logits).sum(1, keepdim=True))[range(7), LABELS]
     part = CrossEntropy()
@@ -380,7 +393,7 @@ def test_cross_entropy_by_hand() -> None:
 
 
 def test_nothing_is_zero_and_adds_to_other_losses() -> None:
-    images = tensors(7, 2, 4, 4).requires_grad_()
+    images = tensors(7, 2, 3, 3).requires_grad_()
     loss = Nothing().loss(step_of(Nothing(), images))
     assert loss == 0
     (loss + images.sum()).backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -24,6 +25,7 @@ from ddbench_plugins.distances import (
     squared_distances,
     wasserstein_squared,
 )
+from ddbench_plugins.matchers import wasserstein
 from ddbench_plugins.matchers.atoms import to_simplex
 from ddbench_plugins.matchers.kmeans import KMeansTarget
 from ddbench_plugins.matchers.sliced_wasserstein import (
@@ -207,7 +209,7 @@ def test_in_one_dimension_uniform_atoms_are_means_of_blocks_of_quantiles() -> No
 
 def test_order_of_the_features_does_not_matter() -> None:
     features, start = cloud(), cloud(5, seed=1)
-    options: dict[str, Any] = {"iterations": 10, "weight_steps": 3, "theta": 1, "smallest": 1e-3}
+    options: dict[str, Any] = {"iterations": 10, "weight_steps": 3, "theta": 1.0, "smallest": 1e-3}
     _, weights, trace = barycenter(features, start, **options)
     shuffled = features[torch.randperm(60, generator=rng())]
     _, other_weights, other_trace = barycenter(shuffled, start, **options)
@@ -266,7 +268,68 @@ def test_options_out_of_range_are_refused(option: str, value: float) -> None:
     with pytest.raises(DDBenchError, match=f"{option} is {value}"):
         BarycenterTarget(**{option: value})  # type: ignore[arg-type]
     with pytest.raises(DDBenchError, match="step is"):
-        SlicedBarycenterTarget(step=0)
+        SlicedBarycenterTarget(step=0.0)
+
+
+def test_a_constant_in_the_potential_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = cloud()
+    cost = squared_distances(features[:5], features).numpy()
+    weights, _ = weight_step(np.full(5, 0.2), cost, 3, 1e-3)
+
+    def raised(*histograms_and_cost: Any) -> Any:
+        found = exact_transport(*histograms_and_cost)
+        return dataclasses.replace(found, potential=found.potential + 7)
+
+    monkeypatch.setattr(wasserstein, "exact_transport", raised)
+    same, _ = weight_step(np.full(5, 0.2), cost, 3, 1e-3)
+    np.testing.assert_allclose(same, weights, rtol=1e-6)
+    assert np.abs(weights - 0.2).max() > 0.01
+
+
+def test_position_step_is_a_damped_newton_step() -> None:
+    features, positions = cloud(20), cloud(3, seed=1)
+    weights = np.array([0.2, 0.3, 0.5])
+    cost = squared_distances(positions, features).numpy()
+    plan = exact_transport(weights, np.full(20, 0.05), cost).plan
+    for theta in (0.25, 1.0):
+        moved = position_step(positions, weights, plan, features, theta)
+        for j in range(3):
+            pull = sum(plan[j, i] * (positions[j] - features[i]) for i in range(20))
+            torch.testing.assert_close(moved[j], positions[j] - theta / weights[j] * pull)
+
+
+def test_normal_start_is_standard_normal() -> None:
+    features = cloud()
+    start = torch.randn(5, 4, generator=rng(2), dtype=torch.float64)
+    points, weights, _ = barycenter(
+        features, start, iterations=10, weight_steps=3, theta=1.0, smallest=0.01 / 5
+    )
+    atoms = BarycenterTarget(init="normal").atoms(features, 5, rng(2))
+    assert torch.equal(atoms.points, points)
+    assert torch.equal(atoms.weights, weights)
+
+
+def test_bound_is_the_better_of_two_k_means_runs() -> None:
+    features, start_won, other_won = cloud(), 0, 0
+    for seed in range(12):
+        atoms = BarycenterTarget().atoms(features, 8, rng(seed))
+        own = SklearnKMeans(8, init=atoms.points.numpy(), n_init=1, tol=0).fit(features.numpy())
+        gap = own.inertia_ / 60 - atoms.report["kmeans_bound"]
+        assert gap > -1e-9
+        start_won += gap < 1e-9
+        other_won += gap > 1e-6
+    assert start_won
+    assert other_won
+
+
+def test_more_restarts_of_k_means_are_no_worse() -> None:
+    features = cloud()
+    once, often = (
+        [KMeansTarget(restarts=r).atoms(features, 8, rng(s)).report["objective"] for s in range(6)]
+        for r in (1, 20)
+    )
+    assert max(often) <= min(once) * 1.02
+    assert sum(often) < sum(once)
 
 
 def test_k_means_finds_clumps_and_counts_them() -> None:
@@ -349,6 +412,14 @@ def test_sliced_steps_descend_to_a_stationary_point(step: float, projections: in
     end = sliced_barycenter(features, start, directions, 300, step).requires_grad_()
     (slope,) = torch.autograd.grad(distance(end), end)
     assert slope.norm() < 1e-6
+
+
+def test_too_few_directions_leave_the_other_dimensions_alone() -> None:
+    features, directions = cloud(), random_directions(4, 2, rng())
+    points = sliced_barycenter(features, features[:6], directions, 20, 1.0)
+    unseen = torch.linalg.svd(directions).U[:, 2:]
+    torch.testing.assert_close(points @ unseen, features[:6] @ unseen, rtol=1e-5, atol=1e-5)
+    assert (points - features[:6]).abs().max() > 0.1
 
 
 def test_sliced_report() -> None:

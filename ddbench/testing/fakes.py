@@ -1,0 +1,292 @@
+"""Tiny stand-ins for what ddbench hands to a part: small, on the CPU, the same every time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from ddbench.context import Context, seeded
+from ddbench.errors import DDBenchError
+from ddbench.features import feature_tap
+from ddbench.probe import Probe, frozen
+from ddbench.roles import Matcher, Regularizer, Statistic
+from ddbench.seeds import generator
+from ddbench.types import (
+    Activations,
+    Batch,
+    DatasetInfo,
+    DistilledSet,
+    FeatureSample,
+    Network,
+    Step,
+    Tap,
+    Tensors,
+    Trial,
+)
+
+PER_CLASS = 6
+"""Real images of a class."""
+
+
+def tiny_info(classes: int = 3, pixels: int = 8, channels: int = 3) -> DatasetInfo:
+    """A data set of colour images that nobody has."""
+    return DatasetInfo(
+        name=f"tiny@{pixels}",
+        classes=tuple(f"class{index}" for index in range(classes)),
+        shape=(channels, pixels, pixels),
+        mean=(0.45, 0.5, 0.55, 0.4)[:channels],
+        std=(0.25, 0.2, 0.3, 0.25)[:channels],
+        train_counts=(PER_CLASS,) * classes,
+        test_counts=(4,) * classes,
+        fingerprint="tiny",
+    )
+
+
+def tiny_images(
+    info: DatasetInfo, labels: Int[Tensor, " b"], seed: int = 0
+) -> Float[Tensor, "b c h w"]:
+    """Normalised noise around a pattern of each class."""
+    rng = generator(seed, "tiny images")
+    noise = torch.randn(len(labels), *info.shape, generator=rng)
+    patterns = torch.randn(info.num_classes, *info.shape, generator=generator(0, "tiny patterns"))
+    return 0.5 * noise + patterns[labels]
+
+
+class TinyNet(nn.Module):
+    """Two convolutions with BatchNorm that has seen data, pooling, and a classifier `fc`."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 6, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(6)
+        self.conv2 = nn.Conv2d(6, 5, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(5)
+        self.fc = nn.Linear(5, classes)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        x = torch.relu(self.norm1(self.conv1(images)))
+        x = torch.tanh(self.norm2(self.conv2(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+def tiny_network(info: DatasetInfo | None = None) -> Network:
+    """A frozen teacher for a tiny data set; its running statistics are those of `tiny_images`."""
+    info = info or tiny_info()
+    with seeded(0):
+        module = TinyNet(info.shape[0], info.num_classes)
+    images, _ = tiny_real(info)
+    with torch.no_grad():
+        for _ in range(20):
+            module(images)
+    return frozen(Network(module, "fc"), Context())
+
+
+def tiny_real(info: DatasetInfo) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]:
+    """The real images of a tiny data set, classes mixed."""
+    labels = torch.arange(info.num_classes).repeat(PER_CLASS)
+    return tiny_images(info, labels, seed=1), labels
+
+
+def probed(network: Network, taps: Sequence[Tap], images: Float[Tensor, "b c h w"]) -> Activations:
+    """What one forward pass gives."""
+    with Probe(network, taps, Context()) as probe:
+        return probe(images)
+
+
+@torch.no_grad()
+def collected(statistic: Statistic, network: Network, info: DatasetInfo, batch: int = 7) -> Tensors:
+    """A statistic of a tiny data set's real images, by the pass that the statistics stage makes."""
+    images, labels = tiny_real(info)
+    state = statistic.start(network, info)
+    for some, theirs in zip(images.split(batch), labels.split(batch), strict=True):
+        acts = probed(network, statistic.taps(network), some)
+        state = statistic.update(state, acts, theirs)
+    return statistic.finish(state)
+
+
+def tiny_step(
+    part: Matcher | Regularizer,
+    *,
+    labels: Sequence[int] = (2, 0, 1, 0, 2, 1, 2),
+    images: Float[Tensor, "b c h w"] | None = None,
+    info: DatasetInfo | None = None,
+    network: Network | None = None,
+    known: Mapping[Any, Tensors] | None = None,
+    atoms: Float[Tensor, "b d"] | None = None,
+) -> Step:
+    """A step as the recover stage makes it, with all that `part` asks for.
+
+    Args:
+        part: A matcher or regularizer; its taps, statistics and target are served.
+        labels: Class of each image, in any order; weights are unequal.
+        images: Normalised; noise if not given. A copy of them carries the gradient.
+        info: The data set; `tiny_info()` if not given.
+        network: The teacher; `tiny_network(info)` if not given.
+        known: What the statistics stage found; collected from the tiny data set if not given.
+        atoms: One target an image; found by the part's target if not given.
+    """
+    info = info or tiny_info()
+    network = network or tiny_network(info)
+    rows = torch.tensor(labels)
+    if known is None:
+        known = {s: collected(s, network, info) for s in part.statistics}
+    target = getattr(part, "target", None)
+    if target is not None and atoms is None:
+        atoms = _atoms(target, rows, collected(target.statistic, network, info))
+    leaf = (tiny_images(info, rows) if images is None else images).clone().requires_grad_(True)
+    return Step(
+        images=leaf,
+        labels=rows,
+        weights=tiny_weights(rows),
+        atoms=atoms,
+        acts=probed(network, part.taps(network), leaf),
+        network=network,
+        known=known,
+        progress=0.5,
+    )
+
+
+def tiny_weights(labels: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Unequal weights; those of a class sum to 1."""
+    raw = torch.linspace(1, 2, len(labels))
+    sums = torch.zeros(int(labels.max()) + 1).index_add(0, labels, raw)
+    return raw / sums[labels]
+
+
+def _atoms(target: Any, labels: Int[Tensor, " b"], real: Tensors) -> Float[Tensor, "b d"]:
+    """One atom an image, as the targets stage makes them."""
+    rows = torch.empty(len(labels), real["features"].shape[1])
+    for cls in labels.unique().tolist():
+        here = labels == cls
+        own = real["features"][real["labels"] == cls].double()
+        found = target.atoms(own, int(here.sum()), generator(0, "targets", cls))
+        rows[here] = found.points.float()
+    return rows
+
+
+def tiny_batch(info: DatasetInfo | None = None, share: float = 0.7) -> Batch:
+    """A training step's batch of distilled images, mixed with others of the batch."""
+    info = info or tiny_info()
+    labels = torch.arange(2 * info.num_classes) % info.num_classes
+    images = tiny_images(info, labels)
+    rows = torch.arange(len(labels)).flip(0)
+    partners = torch.arange(len(labels)).roll(1)
+    weights = torch.linspace(0.5, 1.5, len(labels))
+    return Batch(
+        images=share * images[rows] + (1 - share) * images[rows[partners]],
+        labels=labels[rows],
+        weights=weights,
+        indices=rows,
+        partner_labels=labels[rows[partners]],
+        partner_indices=rows[partners],
+        share=share,
+    )
+
+
+def tiny_trial(
+    info: DatasetInfo | None = None,
+    *,
+    logits: Float[Tensor, "t k"] | None = None,
+    labels: Int[Tensor, " t"] | None = None,
+) -> Trial:
+    """A finished student that is right about half of the time; or one of the given logits."""
+    info = info or tiny_info()
+    if labels is None:
+        labels = torch.arange(info.num_classes).repeat_interleave(torch.tensor(info.test_counts))
+    if logits is None:
+        rng = generator(0, "tiny trial")
+        logits = torch.randn(len(labels), info.num_classes, generator=rng)
+        logits[torch.arange(len(labels)), labels] += 1
+    return Trial(
+        logits=logits,
+        labels=labels,
+        info=info,
+        seed=0,
+        distilled=lambda: _distilled(info),
+        features=lambda: _features(info),
+    )
+
+
+def _distilled(info: DatasetInfo) -> DistilledSet:
+    labels = torch.arange(info.num_classes).repeat_interleave(2)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (info.mean, info.std))
+    pixels = (tiny_images(info, labels) * std + mean).clamp(0, 1)
+    return DistilledSet(pixels, labels, tiny_weights(labels))
+
+
+@torch.no_grad()
+def _features(info: DatasetInfo) -> FeatureSample:
+    network = tiny_network(info)
+    tap = feature_tap(network)
+    images, labels = tiny_real(info)
+    made = torch.arange(info.num_classes).repeat_interleave(2)
+    real = probed(network, [tap], images).taps[tap]["features"]
+    distilled = probed(network, [tap], tiny_images(info, made)).taps[tap]["features"]
+    return FeatureSample(real, labels, distilled, made, tiny_weights(made))
+
+
+@dataclass(slots=True, kw_only=True)
+class TinyProblem:
+    """What a distiller is given: `ddbench.roles.Problem` over a tiny data set."""
+
+    info: DatasetInfo = field(default_factory=tiny_info)
+    labels: Int[Tensor, " n"] = field(default_factory=lambda: torch.tensor([0, 0, 1, 1, 2, 2]))
+    device: str = "cpu"
+    needs: frozenset[str] = frozenset({"teacher", "objective"})
+    """What is offered: teachers, the objective."""
+    ticks: int = 0
+    """How often `tick` was called."""
+    teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        network = tiny_network(self.info)
+        probe = Probe(network, [feature_tap(network)], Context())
+        self.teachers = [probe] if self.needs else []
+
+    def rng(self, *names: object) -> Generator:
+        return generator(0, "recover", *names)
+
+    def real(self, cls: int) -> Float[Tensor, "n c h w"]:
+        images, labels = tiny_real(self.info)
+        return images[labels == cls]
+
+    def real_indices(self, cls: int) -> Int[Tensor, " n"]:
+        return (tiny_real(self.info)[1] == cls).nonzero().flatten()
+
+    def objective(
+        self, images: Float[Tensor, "b c h w"], indices: Int[Tensor, " b"], progress: float
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy and the size of the images.
+
+        Raises:
+            DDBenchError: the distiller does not say that it needs the objective.
+        """
+        if "objective" not in self.needs:
+            raise DDBenchError(
+                "asks for the objective but does not say so", hint='add "objective" to its `needs`'
+            )
+        logits = self.teachers[0](images).logits
+        entropy = nn.functional.cross_entropy(logits, self.labels[indices], reduction="sum")
+        return entropy + images.square().sum()
+
+    def normalise(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        mean, std = self._scale()
+        return (pixels - mean) / std
+
+    def pixel_range(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
+        mean, std = self._scale()
+        return -mean / std, (1 - mean) / std
+
+    def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
+        if loss is not None and not bool(torch.isfinite(loss).all()):
+            raise DDBenchError(f"the loss is {float(loss)}")
+        self.ticks += 1
+
+    def _scale(self) -> tuple[Tensor, Tensor]:
+        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.info.mean, self.info.std))
+        return mean, std

@@ -1,0 +1,194 @@
+"""Conformance of distillers, labellers and evaluators: they run on tiny stand-ins."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ddbench.errors import IncompatibleError
+from ddbench.testing.fakes import TinyProblem, tiny_batch, tiny_info, tiny_trial
+from ddbench.testing.structure import check_loss, finite, guarded, same
+from ddbench.types import Metric, Trial
+
+NEEDS = {"distiller": {"teacher", "objective"}, "evaluator": {"features", "images"}}
+LENGTH = "iterations"
+"""The option that a check shortens, so that a distiller's loop takes moments."""
+
+
+def _check_needs(kind: str, part: Any) -> Iterator[str]:
+    needs = getattr(part, "needs", frozenset())
+    known = NEEDS[kind]
+    if not isinstance(needs, frozenset) or not needs <= known:
+        yield f"needs is {needs!r}, expected a frozenset out of {sorted(known)}"
+
+
+# -- distillers ------------------------------------------------------------------------------------
+
+
+def check_distiller(part: Any) -> Iterator[str]:
+    """Counts, groups, then every group of a tiny problem, in both orders."""
+    if isinstance(getattr(part, LENGTH, None), int):
+        part = dataclasses.replace(part, **{LENGTH: min(getattr(part, LENGTH), 3)})
+    yield from _check_needs("distiller", part)
+    if part.makes not in ("pixels", "indices"):
+        yield f"makes is {part.makes!r}, expected pixels or indices"
+        return
+    yield from guarded("counts", lambda: _check_counts(part))
+    yield from guarded("batches", lambda: _check_batches(part))
+    yield from guarded("recover", lambda: _check_recover(part))
+
+
+def _check_counts(part: Any) -> Iterator[str]:
+    info = tiny_info()
+    for ipc in (2, None):
+        counts = part.counts(info, ipc)
+        if not isinstance(counts, tuple) or len(counts) != info.num_classes:
+            yield f"counts gave {counts!r}, expected a tuple of {info.num_classes}"
+        elif not all(isinstance(count, int) and count >= 0 for count in counts):
+            yield f"counts gave {counts!r}, expected whole numbers"
+
+
+def _check_batches(part: Any) -> Iterator[str]:
+    for labels in ([0, 0, 1, 1, 2, 2], [0, 0, 0, 1, 2, 2, 2, 2], [1]):
+        groups = part.batches(torch.tensor(labels))
+        rows = sorted(torch.cat([group.flatten() for group in groups]).tolist())
+        if rows != list(range(len(labels))):
+            yield f"batches divides the classes {labels} into {rows}: every image once"
+
+
+def _check_recover(part: Any) -> Iterator[str]:
+    info = tiny_info()
+    classes = torch.arange(info.num_classes)
+    labels = classes.repeat_interleave(torch.tensor(part.counts(info, 2)))
+    problem = TinyProblem(needs=part.needs, labels=labels)
+    groups = part.batches(labels)
+    made = []
+    for group in groups:
+        expected = part.iterations_of(problem, group)
+        before = problem.ticks
+        made.append(part.recover(problem, group))
+        if problem.ticks - before != expected:
+            ticks = problem.ticks - before
+            yield f"recover calls tick {ticks} times, iterations_of says {expected}"
+        wrong = list(_check_made(part, problem, group, made[-1]))
+        yield from wrong
+        if wrong:
+            return
+    fresh = TinyProblem(needs=part.needs, labels=labels)
+    for group, found in reversed(list(zip(groups, made, strict=True))):
+        if not same(part.recover(fresh, group), found):
+            yield "recover gives a group other numbers in another order: draw from problem.rng"
+            return
+
+
+def _check_made(part: Any, problem: TinyProblem, group: Tensor, made: Tensor) -> Iterator[str]:
+    if part.makes == "pixels":
+        wanted = [len(group), *problem.info.shape]
+        if list(made.shape) != wanted or not made.dtype.is_floating_point:
+            yield f"recover gave {made.dtype} {list(made.shape)}, expected float {wanted}"
+        elif not finite(made):
+            yield "recover gave images that are not finite"
+        return
+    if list(made.shape) != [len(group)] or made.dtype != torch.long:
+        yield f"recover gave {made.dtype} {list(made.shape)}, expected int64 [{len(group)}]"
+        return
+    for row, index in zip(group.tolist(), made.tolist(), strict=True):
+        cls = int(problem.labels[row])
+        if index not in problem.real_indices(cls).tolist():
+            yield f"recover chose row {index} for class {cls}, to which it does not belong"
+            return
+
+
+# -- labellers -------------------------------------------------------------------------------------
+
+
+def check_labeller(part: Any) -> Iterator[str]:
+    """Its loss on mixed and on plain batches, handed what it asks for."""
+    if part.asks not in ("nobody", "once", "views"):
+        yield f"asks is {part.asks!r}, expected nobody, once or views"
+        return
+    if not isinstance(part.stored, bool):
+        yield f"stored is {part.stored!r}, expected a bool"
+    elif part.stored and part.asks != "views":
+        yield 'stored is true, but only answers about "views" can be stored'
+    for share in (0.7, 1.0):
+        yield from guarded("loss", lambda s=share: _check_labels(part, s))
+
+
+def _check_labels(part: Any, share: float) -> Iterator[str]:
+    batch = tiny_batch(share=share)
+    rng = torch.Generator().manual_seed(0)
+    rows, classes = len(batch.labels), tiny_info().num_classes
+    student = torch.randn(rows, classes, generator=rng).requires_grad_(True)
+    teacher = 3 * torch.randn(rows, classes, generator=rng)
+    given = None if part.asks == "nobody" else teacher.clone()
+    value = part.loss(student, batch, given)
+    wrong = list(check_loss("loss", value))
+    yield from wrong
+    if wrong:
+        return
+    slope = None
+    if value.requires_grad:
+        (slope,) = torch.autograd.grad(value, [student], allow_unused=True)
+    if slope is None or not slope.any():
+        yield "loss has no gradient to the student's logits"
+    elif not finite(slope):
+        yield "the gradient of loss is not finite"
+    if given is not None and not same(given, teacher):
+        yield "loss changes the teacher's logits"
+    if part.loss(student, batch, given).item() != value.item():
+        yield "loss differs from call to call"
+
+
+# -- evaluators ------------------------------------------------------------------------------------
+
+
+def check_evaluator(part: Any) -> Iterator[str]:
+    """Its declared metrics, and numbers for them on a tiny trial."""
+    names = [metric.name for metric in part.metrics if isinstance(metric, Metric)]
+    if not isinstance(part.metrics, tuple) or len(names) != len(part.metrics) or not names:
+        yield "metrics is not a tuple of one or more Metric"
+        return
+    if len(set(names)) != len(names):
+        yield f"declares a metric twice: {', '.join(names)}"
+    wrong = list(_check_needs("evaluator", part))
+    yield from wrong
+    if not wrong:
+        yield from guarded("evaluate", lambda: _check_numbers(part, names))
+
+
+def _check_numbers(part: Any, names: list[str]) -> Iterator[str]:
+    trial = _limited(part, tiny_trial())
+    kept = trial.logits.clone(), trial.labels.clone()
+    try:
+        found = part.evaluate(trial)
+    except IncompatibleError:  # an answer
+        return
+    if not isinstance(found, Mapping) or not found:
+        yield f"evaluate gave {found!r}, expected a mapping from metric to number"
+        return
+    extra = sorted(set(found) - set(names))
+    if extra:
+        yield f"evaluate reports {', '.join(extra)}, declared: {', '.join(names)}"
+    for name, value in found.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            yield f"evaluate gave {name} = {value!r}, expected a finite float"
+    if not same(trial.logits, kept[0]) or not same(trial.labels, kept[1]):
+        yield "evaluate changes the trial"
+    if not same(dict(part.evaluate(_limited(part, tiny_trial()))), dict(found)):
+        yield "evaluate differs from call to call"
+
+
+def _limited(part: Any, trial: Trial) -> Trial:
+    """The trial with only those extras that the evaluator says it needs."""
+    needs = getattr(part, "needs", frozenset())
+    return dataclasses.replace(
+        trial,
+        features=trial.features if "features" in needs else None,
+        distilled=trial.distilled if "images" in needs else None,
+    )

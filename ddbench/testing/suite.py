@@ -1,0 +1,155 @@
+"""The conformance suite: one part, or all parts of an installed package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ddbench.context import seeded
+from ddbench.errors import unknown
+from ddbench.registry import KINDS, Plugin, Registry
+from ddbench.testing.losses import check_matcher, check_regularizer, check_statistic, check_target
+from ddbench.testing.runs import check_distiller, check_evaluator, check_labeller
+from ddbench.testing.structure import ROLES, check_name, check_structure, guarded
+from ddbench.testing.worlds import (
+    check_architecture,
+    check_dataset,
+    check_protocol,
+    check_recipe,
+)
+
+RUNS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+    "matcher": check_matcher,
+    "regularizer": check_regularizer,
+    "evaluator": check_evaluator,
+    "distiller": check_distiller,
+    "labeller": check_labeller,
+    "dataset": check_dataset,
+    "architecture": check_architecture,
+    "statistic": check_statistic,
+    "target": check_target,
+}
+OBSERVERS = ("ddbench_stage_done", "ddbench_cell_done", "ddbench_aliases")
+"""Hooks that a plug-in may have without providing a part."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartReport:
+    """What is wrong with one part."""
+
+    kind: str
+    name: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is wrong with the parts of a package."""
+
+    package: str
+    parts: tuple[PartReport, ...]
+    broken: tuple[str, ...] = ()
+    """Plug-ins that could not be loaded, or that do nothing."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.broken and not any(part.problems for part in self.parts)
+
+    def __str__(self) -> str:
+        lines = [f"broken  {line}" for line in self.broken]
+        for part in self.parts:
+            lines.append(f"{'ok    ' if not part.problems else 'FAILED'}  {part.kind} {part.name}")
+            lines += [f"        {problem}" for problem in part.problems]
+        failed = sum(bool(part.problems) for part in self.parts) + len(self.broken)
+        said = f"{failed} to mend" if failed else "all conform"
+        count = len(self.parts)
+        lines.append(f"{self.package}: {count} part{'' if count == 1 else 's'}, {said}")
+        return "\n".join(lines)
+
+
+def check_part(kind: str, name: str, part: Any) -> list[str]:
+    """What is wrong with a part, one line each; nothing if it keeps its contract.
+
+    A part must be a frozen dataclass with a stable cache key and the members of its role, and it
+    is run on tiny stand-ins, on the CPU, in seconds: finite numbers, gradients, equal results for
+    equal input, nothing changed that it was given. Parts that cannot run without data or without
+    an argument are looked at, not run.
+
+    Args:
+        kind: `matcher`, `regularizer`, `evaluator`, `distiller`, `labeller`, `dataset`,
+            `architecture`, `protocol`, `recipe`, `statistic` or `target`.
+        name: As registered.
+        part: What a hook returns under the name.
+
+    Raises:
+        DDBenchError: no such kind.
+    """
+    if kind not in KINDS and kind not in RUNS:
+        raise unknown("kind of part", kind, {*KINDS, *RUNS})
+    with seeded(0):
+        problems = [*check_name(kind, name), *_checked(kind, name, part)]
+    return list(dict.fromkeys(problems))
+
+
+def _checked(kind: str, name: str, part: Any) -> Iterator[str]:
+    if kind not in ROLES:
+        if not callable(part):
+            yield f"is {type(part).__name__}, expected a function"
+        elif kind == "recipe":
+            yield from guarded("the recipe", lambda: check_recipe(name, part, check_part))
+        else:
+            yield from guarded("the protocol", lambda: check_protocol(name, part))
+        return
+    structural = list(guarded("the part", lambda: check_structure(kind, part)))
+    yield from structural
+    if not any(problem.startswith(("is a class", "is no", "lacks")) for problem in structural):
+        yield from guarded(f"the {kind}", lambda: RUNS[kind](part))
+
+
+def check_plugin(distribution_or_module: str, registry: Registry) -> Report:
+    """The conformance suite over every part that a package provides.
+
+    Args:
+        distribution_or_module: `ddbench-energy`, or a module such as `ddbench_energy.matcher`.
+        registry: Where the package's plug-ins are loaded.
+
+    Raises:
+        DDBenchError: no such package has a plug-in.
+    """
+    plugins = [p for p in registry.plugins if _belongs(p, distribution_or_module)]
+    if not plugins:
+        known = {plugin.distribution for plugin in registry.plugins}
+        raise unknown(
+            "package",
+            distribution_or_module,
+            known,
+            hint='install it first; it needs an entry point in the group "ddbench"',
+        )
+    broken, parts = [], []
+    for plugin in plugins:
+        if plugin.error:
+            broken.append(f"{plugin.name} ({plugin.module}): {plugin.error}")
+        elif not plugin.provides and not _observes(plugin, registry):
+            broken.append(f"{plugin.name} ({plugin.module}): provides nothing: no @hookimpl in it")
+        for provided in plugin.provides:
+            kind, _, name = provided.partition(" ")
+            problems = check_part(kind, name, registry.parts[kind][name])
+            parts.append(PartReport(kind, name, tuple(problems)))
+    return Report(distribution_or_module, tuple(parts), tuple(broken))
+
+
+def _belongs(plugin: Plugin, wanted: str) -> bool:
+    if _normal(plugin.distribution) == _normal(wanted):
+        return True
+    return plugin.module == wanted or plugin.module.startswith(f"{wanted}.")
+
+
+def _normal(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _observes(plugin: Plugin, registry: Registry) -> bool:
+    module = registry.manager.get_plugin(f"{plugin.distribution}:{plugin.name}")
+    return any(hasattr(module, hook) for hook in OBSERVERS)

@@ -1,0 +1,1 @@
+"""An energy-distance matcher and a calibration-error evaluator for ddbench."""

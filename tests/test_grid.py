@@ -1,0 +1,90 @@
+"""Grids: reference rows, ablations, names that do not exist."""
+
+from __future__ import annotations
+
+import pytest
+
+from ddbench.errors import DDBenchError
+from ddbench.grid import Selection, Variant, expand, named_dataset
+
+
+def _cells(registry, **choices):
+    plans = expand(Selection(**{"seeds": 1, **choices}), registry, None)
+    return [p.cell for p in plans]
+
+
+def test_every_grid_has_its_reference_rows_under_the_same_labels(registry):
+    cells = _cells(registry, labels=("hard",), seeds=2)
+    rows = {(c.method, c.ipc) for c in cells}
+    assert rows == {("wmdd", 1), ("random", 1), ("full", None)}
+    assert {type(c.recipe.labeller).__name__ for c in cells} == {"Hard"}
+
+
+def test_the_full_data_row_is_shared_by_every_ipc(registry):
+    cells = _cells(registry, ipcs=(1, 2))
+    assert [c.ipc for c in cells if c.method == "full"] == [None]
+    assert sorted(c.ipc for c in cells if c.method == "random") == [1, 2]
+
+
+def test_a_baseline_that_is_asked_for_is_there_once(registry):
+    cells = _cells(registry, methods=("random",))
+    assert [c.method for c in cells].count("random") == 1
+
+
+def test_flags_make_an_ablation(registry):
+    cells = _cells(
+        registry, matchers=("wasserstein", "cross_entropy"), regularizers=("pcbn", "bn"),
+        reference=False,
+    )  # fmt: skip
+    assert [c.method for c in cells] == [
+        "wasserstein + class_batch_norm", "wasserstein + batch_norm",
+        "cross_entropy + class_batch_norm", "cross_entropy + batch_norm",
+    ]  # fmt: skip
+    assert all(c.recipe.claims for c in cells)
+
+
+def test_a_variant_that_changes_nothing_is_an_error(registry):
+    same = Variant(name="same", set={"recover.clamp": "true"})
+    with pytest.raises(DDBenchError, match="'same' changes nothing against 'base'"):
+        _cells(registry, variants=(Variant(name="base"), same))
+
+
+@pytest.mark.parametrize(
+    ("choices", "problem", "hint"),
+    [
+        ({"methods": ("wmd",)}, "unknown method 'wmd'", "'wmdd'"),
+        ({"datasets": ("digit",)}, "unknown data set 'digit'", "'digits'"),
+        ({"students": ("resnet81",)}, "unknown architecture 'resnet81'", "'resnet18'"),
+        ({"matchers": ("mdd",)}, "unknown matcher 'mdd'", "'mmd'"),
+        ({"regularizers": ("pcnb",)}, "unknown regularizer 'pcnb'", "'pcbn'"),
+        ({"labels": ("hardd",)}, "unknown labeller 'hardd'", "'hard'"),
+        ({"protocol": "ddbench-v2"}, "unknown protocol 'ddbench-v2'", "'ddbench-v1'"),
+        ({"ipcs": (0,)}, "--ipc 0 is out of range", ""),
+        ({"seeds": 0}, "--seeds 0 is out of range", ""),
+        ({"holdout": 1.5}, "--holdout 1.5 is out of range", ""),
+        ({"datasets": ("digits@big",)}, "cannot read the resolution", "digits@64"),
+        ({"datasets": ("imagenette",)}, "data set 'imagenette' needs its images", "--data-root"),
+        ({"datasets": ("folder:/nowhere",)}, "/nowhere", ""),
+        ({"protocol": "missing.toml"}, "no file missing.toml", ""),
+    ],
+)
+def test_mistakes_are_named(registry, choices, problem, hint):
+    with pytest.raises(DDBenchError) as caught:
+        _cells(registry, **choices)
+    assert problem in str(caught.value)
+    assert hint in caught.value.hint
+
+
+def test_a_resolution_follows_an_at(registry):
+    named = named_dataset("imagenette@64", registry)
+    assert (named.name, named.part.resolution) == ("imagenette@64", 64)
+    assert named_dataset("folder:/a@b/c", registry).part.path == "/a@b/c"
+    assert named_dataset("folder:/a@b/c@32", registry).part.resolution == 32
+
+
+def test_holding_out_leaves_the_test_data_alone(registry):
+    plans = expand(Selection(seeds=1, holdout=0.2, reference=False), registry, None)
+    (whole,) = expand(Selection(seeds=1, reference=False), registry, None)
+    held = plans[0].info
+    assert sum(held.train_counts) + sum(held.test_counts) == sum(whole.info.train_counts)
+    assert held.fingerprint != whole.info.fingerprint

@@ -1,0 +1,97 @@
+"""Plans: pure, shared where they may be, different where numbers are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ddbench.errors import DDBenchError
+from ddbench.grid import Selection, expand
+from ddbench.plan import plan
+
+
+def _plans(registry, **choices):
+    return expand(Selection(**{"seeds": 1, "reference": False, **choices}), registry, None)
+
+
+def _keys(made):
+    return {stage.stage: stage.key for stage in made.stages()}
+
+
+def test_the_stages_of_wmdd(registry):
+    (made,) = _plans(registry)
+    names = [stage.stage for stage in made.stages()]
+    assert names == ["squeeze", "statistics", "statistics", "targets", "recover", "evaluate"]
+
+
+def test_random_with_hard_labels_needs_no_teacher(registry):
+    (made,) = _plans(registry, methods=("random",), labels=("hard",))
+    assert [stage.stage for stage in made.stages()] == ["recover", "evaluate"]
+
+
+def test_labels_asked_once_are_a_stage_of_their_own(registry):
+    (made,) = _plans(registry, labels=("soft",))
+    assert "relabel" in _keys(made)
+
+
+def test_equal_cells_give_equal_plans(registry):
+    assert _keys(_plans(registry)[0]) == _keys(_plans(registry)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"regularizer.weight": "3"}, {"squeeze", "statistics", "targets"}),
+        ({"recover.lr": "0.3"}, {"squeeze", "statistics", "targets"}),
+        ({"matcher.norm": "l2"}, {"squeeze", "statistics", "targets"}),
+        ({"matcher.target.theta": "0.5"}, {"squeeze", "statistics"}),
+        ({"evaluate.epochs": "7"}, {"squeeze", "statistics", "targets", "recover"}),
+        ({"relabel.temperature": "3"}, {"squeeze", "statistics", "targets", "recover"}),
+        ({"squeeze.epochs": "3"}, set()),
+    ],
+)
+def test_a_change_reaches_only_what_it_bears_on(registry, change, kept):
+    before = _keys(_plans(registry)[0])
+    after = _keys(_plans(registry, assignments=change)[0])
+    assert {name for name in before if before[name] == after[name]} == kept
+
+
+def test_a_new_student_never_distils_again(registry):
+    plans = _plans(registry, students=("resnet18", "resnet50", "vit_tiny"))
+    assert len({p.recover.key for p in plans}) == 1
+    assert len({p.evaluate[0].key for p in plans}) == 3
+
+
+def test_seeds_share_the_teacher_and_differ_below(registry):
+    one, two = _plans(registry, seeds=2)
+    assert one.squeeze.key == two.squeeze.key
+    assert [s.key for s in one.statistics] == [s.key for s in two.statistics]
+    assert one.targets[0].key != two.targets[0].key
+    assert one.recover.key != two.recover.key
+
+
+def test_the_order_of_arguments_never_matters(registry):
+    one = _plans(registry, methods=("wmdd", "sre2l"), ipcs=(1, 2))
+    two = _plans(registry, methods=("sre2l", "wmdd"), ipcs=(2, 1))
+    assert {p.key for p in one} == {p.key for p in two}
+
+
+def test_precision_counts_where_networks_run(registry):
+    (wmdd,) = _plans(registry)
+    half = plan(replace(wmdd.cell, precision="bf16"), wmdd.info)
+    assert half.recover.key != wmdd.recover.key
+    (random,) = _plans(registry, methods=("random",))
+    half = plan(replace(random.cell, precision="bf16"), random.info)
+    assert half.recover.key == random.recover.key
+    assert half.evaluate[0].key != random.evaluate[0].key
+
+
+def test_more_images_than_a_class_has_is_an_error(registry):
+    with pytest.raises(DDBenchError, match=r"--ipc 500 is more than class .* has"):
+        _plans(registry, ipcs=(500,))
+
+
+def test_an_optimiser_with_nothing_to_optimise_is_an_error(registry):
+    with pytest.raises(DDBenchError, match="no matcher and no regularizer"):
+        _plans(registry, matchers=("none",), regularizers=("none",))
