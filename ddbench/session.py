@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ddbench.allocator import keep_freed_memory
 from ddbench.cache import Cache, default_cache
 from ddbench.context import Context, choose_device, choose_precision, default_data_root
+from ddbench.errors import DDBenchError
 from ddbench.execute import wanted_statistics
 from ddbench.grid import expand
 from ddbench.plan import Plan
@@ -32,16 +34,36 @@ class Session:
         return Cache(self.cache_root)
 
     def evaluators(self, names: list[str]) -> dict[str, Evaluator]:
-        """The default evaluators and those named."""
+        """The default evaluators and those named.
+
+        Raises:
+            DDBenchError: an unknown name, or two that report a metric of one name.
+        """
         wanted = dict.fromkeys(
             self.registry.resolve("evaluator", n) for n in (*DEFAULT_EVALUATORS, *names)
         )
-        return {name: self.registry.get("evaluator", name) for name in wanted}
+        chosen = {name: self.registry.get("evaluator", name) for name in wanted}
+        _refuse_shared_metrics(chosen)
+        return chosen
 
     def plans(self, suite: SuiteTable, evaluators: Mapping[str, Evaluator]) -> list[Plan]:
         """Every cell of a suite."""
         selection = selection_of(suite, self.ctx.precision)
         return expand(selection, self.registry, self.ctx.data_root, wanted_statistics(evaluators))
+
+
+def _refuse_shared_metrics(evaluators: Mapping[str, Evaluator]) -> None:
+    """A record holds one number a metric: of two of one name, one would be lost in silence."""
+    owner: dict[str, str] = {}
+    for name, evaluator in evaluators.items():
+        for metric in evaluator.metrics:
+            first = owner.setdefault(metric.name, name)
+            if first != name:
+                raise DDBenchError(
+                    f"two evaluators report '{metric.name}'",
+                    f"{first} and {name}",
+                    hint="leave one out of --evaluator, or rename the metric in yours",
+                )
 
 
 def open_session(
@@ -57,6 +79,8 @@ def open_session(
         DDBenchError: no such device or precision, or two plug-ins of one name.
     """
     chosen = choose_device(device)
+    if chosen == "cpu":
+        keep_freed_memory()
     ctx = Context(
         device=chosen,
         precision=choose_precision(precision, chosen),
