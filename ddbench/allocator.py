@@ -1,4 +1,4 @@
-"""Memory that a CPU iteration frees is kept for the next one instead of going back to the system."""
+"""A CPU iteration keeps the memory it frees, for the next one, instead of giving it back."""
 
 from __future__ import annotations
 

@@ -1,0 +1,223 @@
+"""Records of several seeds -> one entry each, with means, spreads and paired differences."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+from ddbench.records import Record
+
+CONFIDENCE = 0.95
+
+
+class Setting(NamedTuple):
+    """What rows that may be compared have in common."""
+
+    dataset: str
+    holdout: float
+    ipc: int | None
+    teacher: str
+    student: str
+    labels: str
+    protocol: str
+    precision: str
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """For sorting: all images after every IPC, the teacher's own architecture first."""
+        return (
+            natural(self.dataset),
+            self.holdout,
+            self.ipc is None,
+            self.ipc or 0,
+            natural(self.teacher),
+            self.student != self.teacher,
+            natural(self.student),
+            self.labels,
+            self.protocol,
+            self.precision,
+        )
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """For sorting `resnet50` before `resnet101`."""
+    return [(int(p) if p.isdecimal() else -1, p) for p in re.split(r"([0-9]+)", text)]
+
+
+class Summary(NamedTuple):
+    mean: float
+    sd: float | None
+    """Of the sample; None for one value."""
+    n: int
+
+    @property
+    def half_width(self) -> float | None:
+        """Of the 95 % confidence interval of the mean."""
+        if self.sd is None:
+            return None
+        return _quantile(self.n - 1) * self.sd / math.sqrt(self.n)
+
+
+class Paired(NamedTuple):
+    """A difference over shared seeds, with its 95 % interval; p of a paired t-test."""
+
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    """None with fewer than two pairs, or where all pairs differ by the same."""
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """The seeds of one method in one setting: what a row of a leaderboard is made of."""
+
+    setting: Setting
+    name: str
+    """Of the method or the variant."""
+    records: tuple[Record, ...]
+    """One a seed, by seed."""
+    label: str = ""
+    """The name, and what tells it from entries of the same name."""
+    older: int = 0
+    """Records of a seed that has a newer one, left out."""
+    finished: tuple[Record, ...] = field(init=False)
+    failed: tuple[Record, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ok = tuple(r for r in self.records if r.status == "ok")
+        object.__setattr__(self, "finished", ok)
+        object.__setattr__(self, "failed", tuple(r for r in self.records if r.status != "ok"))
+
+    @property
+    def first(self) -> Record:
+        return self.records[0]
+
+    @property
+    def baseline(self) -> bool:
+        return self.first.baseline
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The shortest, where seeds were asked for in different words."""
+        return min((r.given for r in self.records), key=lambda g: (len(g), sorted(g.items())))
+
+    def by_seed(self, metric: str) -> dict[int, float]:
+        found = {r.seed: r.metric(metric) for r in self.finished}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+    def summary(self, metric: str) -> Summary | None:
+        return summarize(self.by_seed(metric).values())
+
+
+def summarize(values: Iterable[float]) -> Summary | None:
+    """Mean and sample standard deviation; None of nothing."""
+    found = list(values)
+    if not found:
+        return None
+    return Summary(fmean(found), stdev(found) if len(found) > 1 else None, len(found))
+
+
+def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired | None:
+    """a − b over the seeds that both have; None where there are none."""
+    seeds = sorted(a.keys() & b.keys())
+    spread = summarize(a[seed] - b[seed] for seed in seeds)
+    if spread is None:
+        return None
+    # Equal differences leave nothing to test: what remains of their spread is rounding.
+    scale = max(max(abs(a[s]), abs(b[s])) for s in seeds)
+    if spread.sd is None or spread.sd <= 1e-12 * scale:
+        return Paired(spread.mean, None, None, None, spread.n)
+    from scipy.special import stdtr
+
+    reach = spread.half_width
+    assert reach is not None
+    t = spread.mean / (spread.sd / math.sqrt(spread.n))
+    p = 2 * float(stdtr(spread.n - 1, -abs(t)))
+    return Paired(spread.mean, spread.mean - reach, spread.mean + reach, p, spread.n)
+
+
+def setting_of(record: Record) -> Setting:
+    return Setting(*(getattr(record, name) for name in Setting._fields))
+
+
+def students_of(record: Record) -> int:
+    """Students trained on its distilled set; a failed record knows how many were planned."""
+    return len(record.keys.get("evaluate", ())) or len(record.metrics) or 1
+
+
+def gather(records: Iterable[Record]) -> list[Entry]:
+    """One entry per setting and configuration, whatever the order of the records.
+
+    Records of one configuration belong together under whatever name they were run: `WMDD` and an
+    ablation's `wasserstein + class_batch_norm` can be the same cell.
+    """
+    groups: dict[tuple[Setting, tuple[object, ...]], list[Record]] = {}
+    for record in records:
+        groups.setdefault((setting_of(record), _identity(record)), []).append(record)
+    found = [_entry(setting, group) for (setting, _), group in groups.items()]
+    return sorted(found, key=lambda e: (e.setting.order, e.name, e.first.key, e.first.seed))
+
+
+def _identity(record: Record) -> tuple[object, ...]:
+    students = students_of(record)
+    if "recipe" in record.configuration:
+        return students, json.dumps(record.configuration, sort_keys=True)
+    return (
+        students,
+        record.method,
+        record.variant,
+        record.title,
+        tuple(sorted(record.given.items())),
+    )
+
+
+def _entry(setting: Setting, records: Sequence[Record]) -> Entry:
+    """Of several records of a seed the best-ended counts, then the newest."""
+    ordered = sorted(records, key=lambda r: (r.status == "ok", r.created, r.key))
+    newest = {record.seed: record for record in ordered}
+    chosen = tuple(newest[seed] for seed in sorted(newest))
+    return Entry(
+        setting=setting,
+        name=_name(chosen),
+        records=chosen,
+        older=len(records) - len(chosen),
+    )
+
+
+def _name(records: Sequence[Record]) -> str:
+    """A method's own title goes before a variant's name."""
+    titled = sorted(r.title or r.method for r in records if not r.variant)
+    return titled[0] if titled else min(r.variant for r in records)
+
+
+def same_terms(a: Entry, b: Entry) -> bool:
+    """Whether a difference between the two means anything: equal labels, training and teacher.
+
+    Names are equal within a setting; here it is what the names stood for when the records were
+    made. A row that uses no teacher can be compared whatever the teacher.
+    """
+    if _terms(a.first) != _terms(b.first):
+        return False
+    teachers = [tuple(entry.first.keys.get("squeeze", ())) for entry in (a, b)]
+    return not all(teachers) or teachers[0] == teachers[1]
+
+
+def _terms(record: Record) -> str:
+    configuration = record.configuration
+    recipe = configuration.get("recipe", {})
+    parts = [configuration.get(name) for name in ("protocol", "student", "fingerprint")]
+    return json.dumps([recipe.get("labeller"), *parts], sort_keys=True)
+
+
+def _quantile(freedom: int) -> float:
+    # `scipy.stats` would do the same and takes a second to import.
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -1,0 +1,77 @@
+"""What an entry costs, as cells: seconds, memory, bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from statistics import fmean
+
+from ddbench.records import Record
+from ddbench.tables.aggregate import Entry, summarize
+from ddbench.tables.views import Cell
+from ddbench.tables.wording import significant, size, with_spread
+
+
+def per_iteration(entry: Entry, here: object = None) -> Cell | None:
+    """Of the recovery: mean over seeds; the spread is that of one run's iterations, pooled."""
+    costs = [c for r in entry.finished if (c := r.cost_of("recover")) is not None]
+    means = [c.iteration_seconds for c in costs if c.iteration_seconds is not None]
+    if not means:
+        return None
+    spreads = [c.iteration_sd for c in costs if c.iteration_sd is not None]
+    mean = fmean(means)
+    sd = math.sqrt(fmean(s * s for s in spreads)) if spreads else None
+    return Cell(
+        text=with_spread(mean, sd, "s"),
+        brief=significant(mean),
+        numbers={"iteration_seconds": mean, "iteration_sd": sd},
+    )
+
+
+def total_seconds(entry: Entry, here: object = None) -> Cell | None:
+    """All stages, the teacher's training included: mean over seeds."""
+    found = summarize(r.seconds for r in entry.finished if r.costs)
+    if found is None:
+        return None
+    return Cell(text=significant(found.mean), numbers={"total_seconds": found.mean})
+
+
+def peak_memory(entry: Entry, here: object = None) -> Cell | None:
+    """The highest of all stages and seeds."""
+    peaks = [p for r in entry.finished if (p := r.peak_bytes) is not None]
+    if not peaks:
+        return None
+    return Cell(text=size(max(peaks)), numbers={"peak_bytes": max(peaks)})
+
+
+def images_and_labels(entry: Entry, here: object = None) -> Cell | None:
+    """What the distilled set takes: mean over seeds."""
+    images = summarize(r.image_bytes for r in entry.finished if r.image_bytes is not None)
+    labels = summarize(r.label_bytes for r in entry.finished if r.label_bytes is not None)
+    if images is None:
+        return None
+    stored = [images.mean, *([labels.mean] if labels else [])]
+    return Cell(
+        text=" + ".join(size(count) for count in stored),
+        brief=size(sum(stored)),
+        numbers={"image_bytes": images.mean, "label_bytes": labels.mean if labels else None},
+    )
+
+
+def device(entry: Entry, here: object = None) -> Cell | None:
+    names = devices([entry])
+    return Cell(text="; ".join(names), numbers={"device": "; ".join(names)}) if names else None
+
+
+def devices(entries: Iterable[Entry]) -> list[str]:
+    """Where the stages ran, by name."""
+    return sorted({name for e in entries for r in e.finished for name in _devices(r)})
+
+
+def _devices(record: Record) -> set[str]:
+    return {cost.device for cost in record.costs if cost.device}
+
+
+def is_resident(device_name: str) -> bool:
+    """Whether peak memory on it is that of the process: everywhere but on CUDA."""
+    return device_name.startswith(("CPU", "mps"))

@@ -1,0 +1,92 @@
+"""What stands below a leaderboard: how to read it, and what a reader should know of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+
+from ddbench.tables.aggregate import Entry, students_of
+from ddbench.tables.cost_cells import devices, is_resident
+from ddbench.tables.row_names import given_by_all
+from ddbench.tables.wording import listed
+
+MOST_TEACHERS = 3
+
+
+def for_leaderboard(entries: Sequence[Entry], columns: Set[str]) -> Iterator[str]:
+    """One sentence or two each; `columns` are the names of those that are shown."""
+    yield _spread(entries)
+    if "Δ random" in columns:
+        yield (
+            "Δ random: difference to random images with the same labels over shared seeds, "
+            "p of a paired t-test."
+        )
+    if columns & {"total", "per iter.", "peak mem."}:
+        yield _costs(entries, columns)
+    yield from _teachers(entries)
+    yield from changes(entries)
+    yield from left_out(entries)
+
+
+def _spread(entries: Sequence[Entry]) -> str:
+    text = "top-1: mean ± sample standard deviation over seeds (how many)"
+    counts = {students_of(r) for e in entries for r in e.finished}
+    if counts == {1} or not counts:
+        return f"{text}."
+    many = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))
+    return f"{text}, each the mean of {many} students trained on one distilled set."
+
+
+def _costs(entries: Sequence[Entry], columns: Set[str]) -> str:
+    said = []
+    if "total" in columns:
+        said.append("total: all stages, the teacher's training and cached ones included")
+    names = devices(entries)
+    if "peak mem." in columns:
+        resident = sorted({is_resident(name) for name in names})
+        kinds = {True: "resident memory of the process", False: "device memory"}
+        if len(resident) == 1:
+            said.append(f"peak memory: {kinds[resident[0]]}")
+        elif resident:
+            said.append(f"peak memory: {kinds[False]} on GPUs, {kinds[True]} elsewhere")
+    where = f" (on {names[0]})" if len(names) == 1 else ""
+    return f"{'; '.join(said)}{where}." if said else f"Times{where}."
+
+
+def _teachers(entries: Sequence[Entry]) -> Iterator[str]:
+    """How good the teachers are: what their students can hope for."""
+    found: dict[str, list[float]] = {}
+    for entry in entries:
+        place = f"{entry.setting.teacher} on {entry.setting.dataset}"
+        for record in entry.finished:
+            if (top1 := record.reports.get("teacher_top1")) is not None:
+                found.setdefault(place, []).append(top1)
+    if not 0 < len(found) <= MOST_TEACHERS:
+        return
+    said = []
+    for place, values in sorted(found.items()):
+        low, high = f"{min(values):.1f}", f"{max(values):.1f}"
+        said.append(f"{place} {low if low == high else f'{low} to {high}'} %")
+    yield f"Top-1 of the teacher: {'; '.join(said)}."
+
+
+def changes(entries: Sequence[Entry]) -> Iterator[str]:
+    """Options given on the command line or by the suite that no label tells."""
+    named: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if not entry.baseline:
+            named.setdefault(entry.name, []).append(entry)
+    told: dict[str, list[str]] = {}
+    for name, members in named.items():
+        options = ", ".join(f"{k}={v}" for k, v in sorted(given_by_all(members).items()))
+        if options:
+            told.setdefault(options, []).append(name)
+    for options, names in sorted(told.items()):
+        who = "all methods" if len(names) == len(named) > 1 else listed(names)
+        yield f"Changed against the recipe for {who}: {options}."
+
+
+def left_out(entries: Sequence[Entry]) -> Iterator[str]:
+    for entry in entries:
+        if entry.older:
+            records = "record has" if entry.older == 1 else "records have"
+            yield f"{entry.label}: {entry.older} older {records} the seed of a newer one; left out."

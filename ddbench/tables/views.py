@@ -1,0 +1,90 @@
+"""A table as plain values: what stands in it, not how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+Raw: TypeAlias = str | int | float | bool | None
+Tone: TypeAlias = Literal["", "good", "bad", "quiet"]
+Kind: TypeAlias = Literal["entry", "reference", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """The head of a column."""
+
+    name: str
+    align: Literal["left", "right"] = "right"
+    unit: str = ""
+    priority: int = 0
+    """Where space is short, columns go from the highest down; those at 0 always stay."""
+    notes: tuple[int, ...] = ()
+    """Footnotes, as positions in `View.notes`."""
+
+    @property
+    def heading(self) -> str:
+        return f"{self.name} {self.unit}".strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What one place shows, and the numbers behind it, unrounded and by machine name."""
+
+    text: str = ""
+    brief: str = ""
+    """A shorter text for narrow terminals; empty where there is none."""
+    numbers: Mapping[str, Raw] = field(default_factory=dict)
+    strong: bool = False
+    tone: Tone = ""
+    notes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    cells: tuple[Cell, ...]
+    facts: Mapping[str, Raw] = field(default_factory=dict)
+    """What the row is about, by machine name, for formats that one reads with a program."""
+    kind: Kind = "entry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    rows: tuple[Row, ...]
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One table, in sections that share its columns."""
+
+    title: str
+    columns: tuple[Column, ...]
+    sections: tuple[Section, ...]
+    subtitle: str = ""
+    """What is the same for all of it."""
+    notes: tuple[str, ...] = ()
+    """Footnotes that cells and columns point to."""
+    remarks: tuple[str, ...] = ()
+    """Footnotes on the table as a whole."""
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        for section in self.sections:
+            yield from section.rows
+
+
+class Notes:
+    """Collects footnotes while a view is made; equal texts share one."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, int] = {}
+
+    def add(self, text: str) -> int:
+        """Its position in `View.notes`."""
+        return self._texts.setdefault(text, len(self._texts))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(self._texts)
