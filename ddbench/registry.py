@@ -6,6 +6,7 @@ A broken plug-in is a line in a list and harms nobody else; two parts of one nam
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -31,6 +32,8 @@ KINDS: Mapping[str, str] = {
     "protocol": "ddbench_protocols",
     "recipe": "ddbench_recipes",
 }
+PART_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+"""Names are typed on command lines and, with `:`, `@`, `+` and `*`, put together there."""
 SHOWN_AS: Mapping[str, str] = {"recipe": "method", "dataset": "data set"}
 
 
@@ -157,7 +160,7 @@ def _load_one(
                     provided[kind, name] = part
         for mapping in caller("ddbench_aliases", others)():
             aliases.update(mapping)
-    except Exception as fault:  # a stranger's fault of any kind must not stop the others
+    except (Exception, SystemExit) as fault:  # a stranger's fault must not stop the others
         registered = manager.get_plugin(f"{where['distribution']}:{point.name}")
         if registered is not None:
             manager.unregister(registered)
@@ -175,6 +178,6 @@ def _refuse_misspelt(module: Any, point: EntryPoint) -> None:
                 raise unknown("hook", name, known, f"in {point.value}")
 
 
-def _first_line(fault: Exception) -> str:
+def _first_line(fault: BaseException) -> str:
     text = fault.problem if isinstance(fault, DDBenchError) else str(fault)
     return f"{type(fault).__name__}: {(text or 'no message').splitlines()[0]}"

@@ -36,6 +36,7 @@ def list_(
 ) -> None:
     """List the parts that are installed, and plug-ins that could not be loaded."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ddbench.registry import load
@@ -49,7 +50,7 @@ def list_(
         for name in ("plug-in", "distribution", "provides"):
             view.add_column(name, overflow="fold")
         for plugin in registry.plugins:
-            said = f"[red]broken: {plugin.error}[/red]" if plugin.error else ""
+            said = f"[red]broken: {escape(plugin.error)}[/red]" if plugin.error else ""
             view.add_row(plugin.name, plugin.distribution, said or ", ".join(plugin.provides))
         console.print(view)
         return
@@ -60,7 +61,7 @@ def list_(
         view.add_column(overflow="fold")
         for name in registry.names(LISTABLE[title]):
             view.add_row(f"  {name}{_also(registry, LISTABLE[title], name)}",
-                         summary(registry.parts[LISTABLE[title]][name]))  # fmt: skip
+                         escape(summary(registry.parts[LISTABLE[title]][name])))  # fmt: skip
         console.print(view)
     for plugin in registry.plugins:
         if plugin.error:
@@ -124,7 +125,10 @@ def find_record(name: str, cache: Path | None) -> Record:
             f"'{name}' is the start of {len(found)} records", *(p.name for p in found[:8]),
             hint="give more of the name",
         )  # fmt: skip
-    raise unknown("record", name, [p.stem for p in paths][:20], f"in {folder}")
+    raise unknown(
+        "record", name, [p.stem for p in paths][:20], f"in {folder}",
+        hint="`ddbench run` writes records; --cache DIR looks elsewhere",
+    )  # fmt: skip
 
 
 def table(

@@ -15,6 +15,7 @@ from torch import Tensor
 from ddbench import roles
 from ddbench.errors import DDBenchError
 from ddbench.keys import canonical
+from ddbench.registry import PART_NAME
 
 ROLES: Mapping[str, type[Any]] = {
     "matcher": roles.Matcher,
@@ -29,14 +30,13 @@ ROLES: Mapping[str, type[Any]] = {
 }
 """Kinds whose parts are dataclasses; recipes and protocols are functions that return them."""
 
-NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 PROTOCOL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 """Protocols are named after their files, such as `ddbench-v1`."""
 
 
 def check_name(kind: str, name: str) -> Iterator[str]:
-    """Names are typed on command lines and, with `:`, `@`, `+` and `*`, put together there."""
-    pattern = PROTOCOL_NAME if kind == "protocol" else NAME
+    """Names are lower_snake_case."""
+    pattern = PROTOCOL_NAME if kind == "protocol" else PART_NAME
     if not pattern.fullmatch(name):
         yield f"name '{name}' is not lower_snake_case"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
 from ddbench.context import seeded
-from ddbench.errors import unknown
-from ddbench.registry import KINDS, Plugin, Registry
+from ddbench.errors import DDBenchError, unknown
+from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry
 from ddbench.testing.losses import check_matcher, check_regularizer, check_statistic, check_target
 from ddbench.testing.runs import check_distiller, check_evaluator, check_labeller
 from ddbench.testing.structure import ROLES, check_name, check_structure, guarded
@@ -116,17 +118,11 @@ def check_plugin(distribution_or_module: str, registry: Registry) -> Report:
         registry: Where the package's plug-ins are loaded.
 
     Raises:
-        DDBenchError: no such package has a plug-in.
+        DDBenchError: no such package is installed, or it has no plug-in.
     """
     plugins = [p for p in registry.plugins if _belongs(p, distribution_or_module)]
     if not plugins:
-        known = {plugin.distribution for plugin in registry.plugins}
-        raise unknown(
-            "package",
-            distribution_or_module,
-            known,
-            hint='install it first; it needs an entry point in the group "ddbench"',
-        )
+        raise _no_plugin(distribution_or_module, registry)
     broken, parts = [], []
     for plugin in plugins:
         if plugin.error:
@@ -138,6 +134,22 @@ def check_plugin(distribution_or_module: str, registry: Registry) -> Report:
             problems = check_part(kind, name, registry.parts[kind][name])
             parts.append(PartReport(kind, name, tuple(problems)))
     return Report(distribution_or_module, tuple(parts), tuple(broken))
+
+
+def _no_plugin(wanted: str, registry: Registry) -> DDBenchError:
+    """Why there is nothing to check: not installed, left out, or no plug-in at all."""
+    known = {plugin.distribution for plugin in registry.plugins}
+    try:
+        name = distribution(wanted).name
+    except (PackageNotFoundError, ValueError):
+        return unknown("package", wanted, known, hint="install it first: pip install -e FOLDER")
+    if RESTRICT in os.environ:
+        fact = f"{RESTRICT}={os.environ[RESTRICT]} leaves out all others"
+        hint = f"add {name} to {RESTRICT}, or unset it"
+    else:
+        fact = f"with plug-ins: {', '.join(sorted(known))}"
+        hint = f'add an entry point in the group "{GROUP}" to its pyproject.toml, install it again'
+    return DDBenchError(f"package '{name}' is installed, but no plug-in of it", fact, hint=hint)
 
 
 def _belongs(plugin: Plugin, wanted: str) -> bool:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from ddbench.context import seeded
+from ddbench.context import default_data_root, seeded
 from ddbench.errors import DDBenchError, IncompatibleError
+from ddbench.keys import canonical
 from ddbench.spec import Protocol, Recipe, Training
 from ddbench.testing.fakes import tiny_images, tiny_info
-from ddbench.testing.structure import canonical, finite, guarded, same
+from ddbench.testing.structure import finite, guarded, same
 from ddbench.types import DatasetInfo
 
 SIZES = (32, 64, 224)
 """Pixels at which an architecture is tried, until one suits it."""
+SCALED = 32
+"""Pixels at which a data set is read: quick, and its `resolution` is tried on the way."""
 MOST_READ = 5000
 """Images of a data set that are read at most, and rounded up to a chunk."""
 
@@ -86,23 +91,32 @@ def _check_classifier(place: str, seen: dict[str, Any], logits: Tensor) -> Itera
 
 
 def check_dataset(part: Any) -> Iterator[str]:
-    """What it says of itself and what it reads, if it can be had without a data root."""
+    """What it says of itself and what it reads, where its images are at hand.
+
+    The data root is that of the environment, `DDBENCH_DATA`.
+    """
     argument = getattr(part, "argument", None)
     if argument and not getattr(part, argument):
         return
+    root = default_data_root(None)
     try:
-        info = part.info(None)
+        info = part.info(root)
     except DDBenchError:  # an answer: the data lie elsewhere
         return
     wrong = list(_check_info(info))
     yield from wrong
     if wrong:
         return
-    if part.info(None) != info:
+    if part.info(root) != info:
         yield "info differs from call to call"
+    part = replace(part, resolution=SCALED)
+    info = part.info(root)
+    if info.shape[1:] != (SCALED, SCALED):
+        yield f"info has shape {info.shape} at resolution {SCALED}"
+        return
     splits: tuple[Literal["train", "test"], ...] = ("train", "test")
     for split in splits:
-        yield from guarded(f"read {split}", lambda s=split: _check_split(part, info, s))
+        yield from guarded(f"read {split}", lambda s=split: _check_split(part, root, info, s))
 
 
 def _check_info(info: Any) -> Iterator[str]:
@@ -124,10 +138,12 @@ def _check_info(info: Any) -> Iterator[str]:
         yield "titles do not have one a class"
 
 
-def _check_split(part: Any, info: DatasetInfo, split: Literal["train", "test"]) -> Iterator[str]:
+def _check_split(
+    part: Any, root: Path | None, info: DatasetInfo, split: Literal["train", "test"]
+) -> Iterator[str]:
     wanted = info.train_counts if split == "train" else info.test_counts
     counts = torch.zeros(info.num_classes, dtype=torch.long)
-    for images, labels in part.read(split, None):
+    for images, labels in part.read(split, root):
         shape = tuple(images.shape[1:])
         if str(images.dtype).rpartition(".")[2] != "uint8" or shape != info.shape:
             yield f"{split} images are {images.dtype} {shape}, expected uint8 {info.shape}"

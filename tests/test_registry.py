@@ -1,0 +1,159 @@
+"""What loads, under which names, and what a broken or clashing plug-in does."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ddbench.errors import DDBenchError
+from ddbench.registry import RESTRICT, load
+from ddbench.testing import check_plugin
+from installed import install, provider
+
+_COUNT = itertools.count()
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delenv(RESTRICT, raising=False)
+    return tmp_path
+
+
+def loaded(site, *sources, distributions=("ddbench-one", "ddbench-two", "ddbench-three")):
+    """A registry of plug-ins, one a distribution; modules stay imported, so names are new."""
+    points = []
+    for distribution, source in zip(distributions, sources, strict=False):
+        name = f"part_of_a_test_{next(_COUNT)}"
+        points += install(site, distribution, {name: source})
+    return load(points)
+
+
+def test_parts_are_found_by_kind_and_name(site):
+    registry = loaded(site, provider("matcher", "b", "a"), provider("evaluator", "a"))
+    assert registry.names("matcher") == ["a", "b"]
+    assert registry.names("evaluator") == ["a"]
+    assert registry.names("regularizer") == []
+    first, second = registry.plugins
+    assert (first.distribution, first.provides, first.error) == (
+        "ddbench-one", ("matcher b", "matcher a"), "",
+    )  # fmt: skip
+    assert second.provides == ("evaluator a",)
+
+
+def test_aliases_are_other_names_of_one_kind(site):
+    source = provider("regularizer", "class_norm", aliases={"regularizer:cn": "class_norm"})
+    registry = loaded(site, source, provider("matcher", "other"))
+    assert registry.resolve("regularizer", "cn") == "class_norm"
+    assert registry.get("regularizer", "cn") is registry.parts["regularizer"]["class_norm"]
+    with pytest.raises(DDBenchError, match="unknown matcher 'cn'"):
+        registry.get("matcher", "cn")
+
+
+def test_an_unknown_name_lists_the_known_and_the_nearest(site):
+    registry = loaded(site, provider("matcher", "wasserstein", "mean"))
+    with pytest.raises(DDBenchError) as caught:
+        registry.get("matcher", "wasserstien")
+    assert str(caught.value) == (
+        "unknown matcher 'wasserstien'\n  known: mean, wasserstein\n"
+        "  hint: did you mean 'wasserstein'?"
+    )
+
+
+def test_a_recipe_is_called_a_method(site):
+    with pytest.raises(DDBenchError, match="unknown method 'wmd'"):
+        loaded(site, provider("recipe", "wmdd")).get("recipe", "wmd")
+
+
+def test_an_argument_follows_a_colon(site):
+    registry = loaded(site, provider("dataset", "folder"))
+    assert registry.get("dataset", "folder:/data/mine").path == "/data/mine"
+    with pytest.raises(DDBenchError) as caught:
+        registry.get("dataset", "folder")
+    assert "needs an argument" in str(caught.value)
+    assert "folder:PATH" in str(caught.value)
+
+
+def test_two_parts_of_one_name_are_an_error_that_names_both(site):
+    with pytest.raises(DDBenchError) as caught:
+        loaded(site, provider("evaluator", "ece"), provider("evaluator", "ece"))
+    assert "two plug-ins provide evaluator 'ece'" in str(caught.value)
+    assert "ddbench-one:" in str(caught.value)
+    assert "ddbench-two:" in str(caught.value)
+
+
+def test_one_name_in_two_kinds_is_no_clash(site):
+    registry = loaded(site, provider("matcher", "none"), provider("regularizer", "none"))
+    assert registry.get("matcher", "none") is not registry.get("regularizer", "none")
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [
+        ("import a_module_that_is_nowhere", "ModuleNotFoundError: No module named"),
+        ("def broken(:", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise ValueError", "ValueError: no message"),
+        ("raise ValueError('first\\nsecond')", "ValueError: first"),
+        (
+            "from ddbench import hookimpl\n@hookimpl\ndef ddbench_matchers():\n    return 1 / 0",
+            "ZeroDivisionError: division by zero",
+        ),
+        (
+            "from ddbench import hookimpl\n@hookimpl\ndef ddbench_matchers():\n    return [1]",
+            "AttributeError",
+        ),
+        (
+            "from ddbench import hookimpl\n@hookimpl\ndef ddbench_matcher():\n    return {}",
+            "DDBenchError: unknown hook 'ddbench_matcher'",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_one_line_and_harms_no_other(site, source, error):
+    registry = loaded(site, provider("matcher", "before"), source, provider("matcher", "after"))
+    assert registry.names("matcher") == ["after", "before"]
+    (broken,) = [plugin for plugin in registry.plugins if plugin.error]
+    assert broken.distribution == "ddbench-two"
+    assert broken.error.startswith(error)
+    assert "\n" not in broken.error
+    assert registry.manager.get_plugin(f"ddbench-two:{broken.name}") is None
+
+
+def test_a_name_that_a_broken_plugin_would_give_points_there(site):
+    broken = install(site, "ddbench-late", {"medoid_plugin": "import a_module_that_is_nowhere"})
+    good = install(site, "ddbench-good", {"part_of_a_test_good": provider("matcher", "mean")})
+    registry = load([*good, *broken])
+    with pytest.raises(DDBenchError) as caught:
+        registry.get("matcher", "medoid")
+    assert "plug-in medoid_plugin (ddbench-late) did not load" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("only", "names"), [("ddbench-two", ["b"]), ("ddbench-one, ddbench-two", ["a", "b"]), ("", [])]
+)
+def test_the_environment_restricts_what_loads(site, monkeypatch, only, names):
+    monkeypatch.setenv(RESTRICT, only)
+    registry = loaded(site, provider("matcher", "a"), provider("matcher", "b"))
+    assert registry.names("matcher") == names
+
+
+def test_check_says_that_the_environment_left_a_package_out(site, monkeypatch):
+    install(site, "ddbench-hidden", {"part_of_a_test_hidden": provider("matcher", "a")})
+    monkeypatch.setenv(RESTRICT, "ddbench-other")
+    with pytest.raises(DDBenchError, match="'ddbench-hidden' is installed") as caught:
+        check_plugin("ddbench-hidden", load())
+    assert caught.value.hint == f"add ddbench-hidden to {RESTRICT}, or unset it"
+
+
+def test_built_in_parts_always_load(site, monkeypatch):
+    monkeypatch.setenv(RESTRICT, "ddbench-nobody")
+    registry = load()
+    assert "wasserstein" in registry.names("matcher")
+    assert {plugin.distribution for plugin in registry.plugins} == {"ddbench"}
+    assert registry.get("regularizer", "pcbn") is registry.get("regularizer", "class_batch_norm")
+
+
+def test_an_entry_point_found_twice_counts_once(site):
+    points = install(site, "ddbench-one", {"part_of_a_test_twice": provider("matcher", "a")})
+    assert load([*points, *points]).names("matcher") == ["a"]

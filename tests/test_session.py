@@ -1,0 +1,38 @@
+"""Which evaluators a command gets, and which may not go together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from ddbench.context import Context
+from ddbench.errors import DDBenchError
+from ddbench.registry import Registry
+from ddbench.session import Session
+from ddbench.types import Metric
+
+
+@dataclass(frozen=True)
+class Reports:
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("top1"),)
+
+
+@pytest.fixture
+def session(registry, tmp_path) -> Session:
+    evaluators = {**registry.parts["evaluator"], "stranger": Reports()}
+    parts = {**registry.parts, "evaluator": evaluators}
+    ours = Registry(parts, registry.aliases, registry.plugins, registry.manager)
+    return Session(ours, Context(), tmp_path)
+
+
+def test_accuracy_is_always_there_and_nothing_twice(session):
+    assert list(session.evaluators([])) == ["accuracy"]
+    assert list(session.evaluators(["accuracy", "discrepancy"])) == ["accuracy", "discrepancy"]
+
+
+def test_two_evaluators_of_one_metric_are_an_error_that_names_both(session):
+    with pytest.raises(DDBenchError, match="two evaluators report 'top1'") as caught:
+        session.evaluators(["stranger"])
+    assert caught.value.facts == ("accuracy and stranger",)
