@@ -26,7 +26,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.keys import Key
 
 SCHEMA = 1
@@ -108,6 +108,7 @@ class Cache:
 
             warnings.warn(
                 f"damaged artifact {stage} {key}: {fault}; moved to {moved} and made again",
+                DDBenchWarning,
                 stacklevel=2,
             )
             return None
@@ -123,8 +124,13 @@ class Cache:
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Only one process at a time inside, for one name."""
-        with explained(self.root), FileLock(self.root / "locks" / f"{name}.lock"):
+        lock = FileLock(self.root / "locks" / f"{name}.lock")
+        with explained(self.root):
+            lock.acquire()
+        try:  # what fails in here need not be the cache
             yield
+        finally:
+            lock.release()
 
     def store(
         self,

@@ -10,11 +10,15 @@ from typing import Any
 from ddbench.errors import DDBenchError
 from ddbench.overrides import changed, parse_assignment
 from ddbench.registry import Registry
+from ddbench.roles import Evaluator
 from ddbench.spec import MatcherTerm, Recipe, RegularizerTerm
 
 _TERM = re.compile(
     r"^\s*(?:(?P<weight>[0-9.eE+-]*[0-9.])\s*\*\s*)?(?P<name>[^\[\]*]+?)\s*(?:\[(?P<options>.*)\])?\s*$"
 )
+
+_PLUS = re.compile(r"(?<![0-9.][eE])\+(?![^\[]*\])")
+"""Not that of `1e+5`, and not one between brackets."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def parse_terms(text: str) -> list[ParsedTerm]:
         DDBenchError: not of that form.
     """
     found = []
-    for piece in re.split(r"\+(?![^\[]*\])(?!\d)", text):
+    for piece in _PLUS.split(text):
         match = _TERM.match(piece)
         if match is None:
             raise DDBenchError(
@@ -65,6 +69,27 @@ def with_regularizer(recipe: Recipe, text: str, registry: Registry) -> Recipe:
         for parsed in parse_terms(text)
     )
     return replace(recipe, regularizers=_without_none(terms))
+
+
+def chosen_evaluator(text: str, registry: Registry) -> tuple[str, Evaluator]:
+    """Name and part of `NAME` or `NAME[OPTION=VALUE,…]`.
+
+    Raises:
+        DDBenchError: nobody provides it, it has no such option, or it has a weight.
+    """
+    parsed = parse_terms(text)
+    if len(parsed) != 1 or parsed[0].weight is not None:
+        raise DDBenchError(
+            f"cannot read the evaluator '{text}'",
+            "expected: NAME or NAME[OPTION=VALUE,…]",
+            hint="give several evaluators by commas, without weights",
+        )
+    name = registry.resolve("evaluator", parsed[0].name)
+    part: Evaluator = registry.get("evaluator", name)
+    for path, value in parsed[0].options:
+        origin = f"--evaluator {text}"
+        part = changed(part, path.split("."), value, origin, f"evaluator '{name}'")
+    return name, part
 
 
 def _without_none(terms: tuple[Any, ...]) -> tuple[Any, ...]:

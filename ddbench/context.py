@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, unknown
 from ddbench.progress import NoProgress, Progress
 
 Precision = Literal["fp32", "bf16"]
@@ -47,7 +47,9 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if here[name])
     if kind not in here:
-        raise DDBenchError(f"unknown device '{wanted}'", "known: auto, cpu, cuda, mps")
+        raise unknown(
+            "device", wanted, ("auto", *here), hint="--device auto takes the best there is"
+        )
     if not here[kind]:
         raise DDBenchError(
             f"device '{wanted}' is not available here",
@@ -64,7 +66,9 @@ def choose_precision(wanted: str, device: str) -> Precision:
         DDBenchError: no such precision.
     """
     if wanted not in ("auto", "fp32", "bf16"):
-        raise DDBenchError(f"unknown precision '{wanted}'", "known: auto, fp32, bf16")
+        raise unknown(
+            "precision", wanted, ("auto", "fp32", "bf16"), hint="--precision auto suits the device"
+        )
     if wanted == "auto":
         return "bf16" if _native_bf16(device) else "fp32"
     return "bf16" if wanted == "bf16" else "fp32"

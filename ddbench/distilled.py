@@ -120,7 +120,9 @@ def read_distilled(folder: Path) -> tuple[StoredSet, dict[str, Any]]:
         card = json.loads((folder / _CARD).read_text())
         tensors = load_file(folder / _TENSORS)
     except (ValueError, OSError, SafetensorError) as fault:
-        raise DDBenchError(f"{folder} cannot be read", str(fault).splitlines()[0]) from fault
+        raise DDBenchError(
+            f"{folder} cannot be read", str(fault).splitlines()[0], hint="export the run again"
+        ) from fault
     missing = {"classes", "dataset", "method", "teacher", "student", "labels"} - set(card)
     if missing:
         raise DDBenchError(
@@ -129,7 +131,10 @@ def read_distilled(folder: Path) -> tuple[StoredSet, dict[str, Any]]:
         )
     digest = _digest(folder / _TENSORS)
     if digest != card.get("sha256"):
-        raise DDBenchError(f"{folder / _TENSORS} is damaged", "its checksum is not the card's")
+        raise DDBenchError(
+            f"{folder / _TENSORS} is damaged", "its checksum is not the card's",
+            hint="export the run again",
+        )  # fmt: skip
     order = torch.argsort(tensors["labels"], stable=True)
     _OPEN[digest] = {name: tensor[order] for name, tensor in tensors.items()}
     counts = torch.bincount(tensors["labels"], minlength=len(card["classes"]))

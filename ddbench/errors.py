@@ -37,6 +37,10 @@ def _rebuild(
     return cls(problem, *facts, hint=hint)
 
 
+class DDBenchWarning(UserWarning):
+    """Something that was put right, but that the user should know of."""
+
+
 class DivergedError(DDBenchError):
     """A loss became infinite or not a number; the cell gets the status `diverged`."""
 

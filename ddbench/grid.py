@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -119,7 +120,9 @@ def _cells(
     selection: Selection, registry: Registry, named: NamedDataset, info: DatasetInfo, ipc: int
 ) -> Iterator[Cell]:
     protocol = protocol_for(selection.protocol, registry, info)
-    for label, recipe, changes in _recipes(selection, registry, info, ipc):
+    rows = list(_recipes(selection, registry, info, ipc))
+    compared = not all(recipe.baseline for _, recipe, _ in rows)
+    for label, recipe, changes in rows:
         for labels in selection.labels or ("",):
             chosen = recipe
             if labels:
@@ -145,7 +148,21 @@ def _cells(
                     students=selection.runs,
                     precision=selection.precision,
                 )
-                yield apply(cell, {**selection.assignments, **changes})
+                wanted = selection.assignments
+                if compared and recipe.baseline:
+                    wanted = _bearing_on(cell, wanted)
+                yield apply(cell, {**wanted, **changes})
+
+
+def _bearing_on(cell: Cell, assignments: Mapping[str, str]) -> dict[str, str]:
+    """Without options of the recover loop that a reference row does not have: they bear on the
+    rows that it is compared with, which refuse them if they are wrong."""
+    fields = {field.name for field in dataclasses.fields(cell.recipe.distiller)}
+    return {
+        path: text
+        for path, text in assignments.items()
+        if not path.startswith("recover.") or path.split(".")[1] in fields
+    }
 
 
 def _recipes(
@@ -239,13 +256,18 @@ def _collect(
 def _check_ranges(selection: Selection) -> None:
     for ipc in selection.ipcs:
         if ipc < 1:
-            raise DDBenchError(f"--ipc {ipc} is out of range", "images per class: 1 or more")
+            raise _out_of_range("--ipc", ipc, "1 or more", "1,10")
     for name, value in (("--seeds", selection.seeds), ("--students", selection.runs)):
         if value < 1:
-            raise DDBenchError(f"{name} {value} is out of range", "expected: 1 or more")
+            raise _out_of_range(name, value, "1 or more", "3")
     if not 0 <= selection.holdout < 1:
-        raise DDBenchError(
-            f"--holdout {selection.holdout:g} is out of range", "expected: 0 to below 1"
-        )
+        raise _out_of_range("--holdout", f"{selection.holdout:g}", "0 to below 1", "0.2")
     if selection.seed < 0:
-        raise DDBenchError(f"--seed {selection.seed} is out of range", "expected: 0 or more")
+        raise _out_of_range("--seed", selection.seed, "0 or more", "0")
+
+
+def _out_of_range(flag: str, value: object, expected: str, example: str) -> DDBenchError:
+    return DDBenchError(
+        f"{flag} {value} is out of range", f"expected: {expected}",
+        hint=f"for example {flag} {example}",
+    )  # fmt: skip

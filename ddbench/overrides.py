@@ -125,8 +125,17 @@ def changed(value: Any, path: list[str], text: str, origin: str, what: str) -> A
         return replace(value, **{name: changed(old, rest, text, origin, what)})
     if dataclasses.is_dataclass(old):
         inner = ", ".join(f"{name}.{f.name}" for f in dataclasses.fields(old))
-        raise DDBenchError(f"{what} option '{name}' is made of options (from {origin})", inner)
-    return replace(value, **{name: _typed(type(value), name, text, origin, what)})
+        raise DDBenchError(
+            f"{what} option '{name}' is made of options (from {origin})", inner,
+            hint="set one of these",
+        )  # fmt: skip
+    typed = _typed(type(value), name, text, origin, what)
+    try:
+        return replace(value, **{name: typed})
+    except DDBenchError as fault:  # the part itself refuses the value
+        problem = f"{what}: {fault.problem} (from {origin})"
+        hint = fault.hint or "give it a value in range"
+        raise DDBenchError(problem, *fault.facts, hint=hint) from fault
 
 
 def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> Any:
@@ -147,8 +156,9 @@ def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> An
         shown = getattr(hint, "__name__", str(hint)).replace("typing.", "")
         shown = str(hint).replace("typing.", "") if typing.get_origin(hint) else shown
         raise DDBenchError(
-            f"{what} option '{name}' cannot be {text!r} (from {origin})", f"expected: {shown}"
-        ) from fault
+            f"{what} option '{name}' cannot be {text!r} (from {origin})", f"expected: {shown}",
+            hint="give it such a value",
+        ) from fault  # fmt: skip
 
 
 def _no_option(value: Any, path: str, origin: str, what: str) -> DDBenchError:
@@ -157,7 +167,7 @@ def _no_option(value: Any, path: str, origin: str, what: str) -> DDBenchError:
     listed = ", ".join(f"{n} = {v!r}" for n, v in options.items()) or "none"
     return DDBenchError(
         f"{what} has no option '{path}' (from {origin})", f"options: {listed}",
-        hint=f"did you mean '{guess}'?" if guess else "",
+        hint=f"did you mean '{guess}'?" if guess else "leave it out",
     )  # fmt: skip
 
 

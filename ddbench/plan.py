@@ -10,7 +10,7 @@ from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
 from ddbench.roles import Statistic
 from ddbench.seeds import seed_of
-from ddbench.spec import Cell
+from ddbench.spec import Cell, Training
 from ddbench.stage_specs import (
     Evaluate,
     Recover,
@@ -88,6 +88,8 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     """
     recipe, data = cell.recipe, data_key(info)
     counts = _counts(cell, info)
+    _check_ranges(recipe.squeeze, "squeeze")
+    _check_ranges(cell.protocol.training, "evaluate")
     parts = [term.part for term in (*recipe.matchers, *recipe.regularizers)]
     asks = recipe.labeller.asks
     if recipe.distiller.needs and not parts:
@@ -140,10 +142,23 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     )
 
 
+def _check_ranges(training: Training, what: str) -> None:
+    for name, least in (("epochs", 1), ("batch_size", 1), ("max_updates", 0)):
+        value = getattr(training, name)
+        if value < least:
+            raise DDBenchError(
+                f"{what}.{name} is {value}", f"expected: {least} or more",
+                hint=f"--set {what}.{name}=...",
+            )  # fmt: skip
+
+
 def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
     counts = cell.recipe.distiller.counts(info, cell.ipc)
     if cell.ipc is not None and cell.ipc < 1:
-        raise DDBenchError(f"--ipc {cell.ipc} is out of range", "images per class: 1 or more")
+        raise DDBenchError(
+            f"--ipc {cell.ipc} is out of range", "expected: 1 or more",
+            hint="for example --ipc 1,10",
+        )  # fmt: skip
     short = [
         (name, have, want)
         for name, have, want in zip(info.classes, info.train_counts, counts, strict=True)

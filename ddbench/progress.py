@@ -83,4 +83,4 @@ class RichProgress:
             self._bars.remove_task(task)
 
     def say(self, text: str) -> None:
-        self._bars.console.print(text, highlight=False)
+        self._bars.console.print(text, highlight=False, markup=False)

@@ -168,7 +168,10 @@ def read_record(path: Path) -> Record:
         return Record.model_validate(raw)
     except (ValueError, ValidationError, OSError) as fault:
         first = str(fault).splitlines()[0]
-        raise DDBenchError(f"cannot read the record {path}", first) from fault
+        raise DDBenchError(
+            f"cannot read the record {path}", first,
+            hint="move it away: the next run of its cell writes it again from the cache",
+        ) from fault  # fmt: skip
 
 
 def now() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ddbench.allocator import keep_freed_memory
 from ddbench.cache import Cache, default_cache
+from ddbench.composition import chosen_evaluator
 from ddbench.context import Context, choose_device, choose_precision, default_data_root
 from ddbench.errors import DDBenchError
 from ddbench.execute import wanted_statistics
@@ -34,15 +35,14 @@ class Session:
         return Cache(self.cache_root)
 
     def evaluators(self, names: list[str]) -> dict[str, Evaluator]:
-        """The default evaluators and those named.
+        """The default evaluators and those named, as `NAME` or `NAME[OPTION=VALUE,…]`.
 
         Raises:
-            DDBenchError: an unknown name, or two that report a metric of one name.
+            DDBenchError: an unknown name or option, or two that report a metric of one name.
         """
-        wanted = dict.fromkeys(
-            self.registry.resolve("evaluator", n) for n in (*DEFAULT_EVALUATORS, *names)
+        chosen = dict(
+            chosen_evaluator(text, self.registry) for text in (*DEFAULT_EVALUATORS, *names)
         )
-        chosen = {name: self.registry.get("evaluator", name) for name in wanted}
         _refuse_shared_metrics(chosen)
         return chosen
 

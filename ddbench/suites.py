@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from ddbench.errors import DDBenchError, unknown
+from ddbench.errors import DDBenchError, nearest, unknown
 from ddbench.grid import Selection, Variant
 from ddbench.protocols import merged, read_toml
 
@@ -82,13 +82,23 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
     try:
         return SuiteTable.model_validate(merged(raw, flags))
     except ValidationError as fault:
-        facts = []
-        for error in fault.errors():
-            place = ".".join(str(part) for part in error["loc"])
-            known = ", ".join(SuiteTable.model_fields)
-            extra = f" (known: {known})" if error["type"] == "extra_forbidden" else ""
-            facts.append(f"{place}: {error['msg']}{extra}")
-        raise DDBenchError(f"{where} is not a valid suite", *facts) from fault
+        facts, hint = _facts(fault)
+        raise DDBenchError(f"{where} is not a valid suite", *facts, hint=hint) from fault
+
+
+def _facts(fault: ValidationError) -> tuple[list[str], str]:
+    """One fact a field, and a hint: the nearest name where one does not exist."""
+    facts, hint = [], ""
+    for error in fault.errors():
+        place = ".".join(str(part) for part in error["loc"])
+        if error["type"] == "extra_forbidden":
+            table = VariantTable if error["loc"][0] == "variant" else SuiteTable
+            guess = nearest(str(error["loc"][-1]), table.model_fields)
+            facts.append(f"{place}: no such field; known: {', '.join(table.model_fields)}")
+            hint = hint or (f"did you mean '{guess}'?" if guess else "")
+        else:
+            facts.append(f"{place}: {error['msg'][:1].lower()}{error['msg'][1:]}")
+    return facts, hint or "mend these fields"
 
 
 def selection_of(suite: SuiteTable, precision: Any) -> Selection:

@@ -13,9 +13,10 @@ from ddbench.context import Context
 from ddbench.data import RealData, open_data
 from ddbench.keys import spell
 from ddbench.meter import Cost, Meter, measure
-from ddbench.networks import restored
+from ddbench.networks import fresh, restored
 from ddbench.plan import Plan, PlannedStage, stream_seed
-from ddbench.roles import Statistic
+from ddbench.probe import Probe
+from ddbench.roles import Matcher, Regularizer, Statistic
 from ddbench.spec import NamedDataset
 from ddbench.stages.evaluate import evaluate
 from ddbench.stages.recover import recover
@@ -84,11 +85,24 @@ class Workshop:
         spec = plan.squeeze.spec
 
         def make(meter: Meter) -> Made:
+            self._check_taps(plan)
             return squeeze(spec, self.data(plan.cell.dataset), self.ctx, meter)
 
         artifact = self._artifact(plan.squeeze, make, ())
         check_teacher(artifact.card["report"]["teacher_top1"], self.data(plan.cell.dataset))
         return artifact
+
+    def _check_taps(self, plan: Plan) -> None:
+        """What the parts look at is there, before a teacher is trained for them.
+
+        Raises:
+            IncompatibleError: PCBN and a teacher without BatchNorm, say.
+            DDBenchError: a layer that the teacher does not have.
+        """
+        module = fresh(plan.cell.teacher.part, plan.info, 0, self.ctx)
+        network = Network(module, plan.cell.teacher.part.classifier(module))
+        parts = [*self._parts(plan), *(stage.spec.statistic for stage in plan.statistics)]
+        Probe(network, [tap for part in parts for tap in part.taps(network)], self.ctx).close()
 
     def statistic(self, plan: Plan, wanted: Statistic) -> Artifact:
         """One statistic; all that the plan still lacks are computed in the same pass."""
@@ -207,9 +221,13 @@ class Workshop:
 
     @staticmethod
     def _read_by(plan: Plan) -> list[Statistic]:
-        spec = plan.recover.spec
-        parts = [part for _, part in (*spec.matchers, *spec.regularizers)]
+        parts = Workshop._parts(plan)
         return list(dict.fromkeys(s for part in parts for s in part.statistics))
+
+    @staticmethod
+    def _parts(plan: Plan) -> list[Matcher | Regularizer]:
+        spec = plan.recover.spec
+        return [part for _, part in (*spec.matchers, *spec.regularizers)]
 
     # -- the cache -------------------------------------------------------------------------------
 

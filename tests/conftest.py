@@ -6,12 +6,16 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
 from ddbench.cache import Cache
+from ddbench.cli import main
 from ddbench.context import Context
 from ddbench.registry import Registry, load
 from ddbench.types import DatasetInfo
@@ -47,3 +51,64 @@ def info() -> DatasetInfo:
         test_counts=(2, 2, 2),
         fingerprint="f",
     )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ddbench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Runs a command in this process, with a cache of its own: `ddbench("run", "--ipc", "0")`."""
+    monkeypatch.setenv("DDBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("DDBENCH_DATA", raising=False)
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["ddbench", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        return Outcome(code, *capsys.readouterr())
+
+    return run
+
+
+TINY = """
+name = "tiny"
+
+[training]
+epochs = 2
+batch_size = 10
+lr = 0.01
+
+[training.augmentation]
+crop = [0.6, 1.0]
+mix = "cutmix"
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> list[object]:
+    """Flags of a grid that takes a second: a narrow teacher of one epoch, a student of two."""
+    protocol = tmp_path / "tiny.toml"
+    protocol.write_text(TINY)
+    options = {
+        "teacher.width": 16, "student.width": 16, "squeeze.epochs": 1, "squeeze.lr": 0.3,
+        "squeeze.batch_size": 64,
+    }  # fmt: skip
+    return [
+        "--teacher", "convnet3_bn", "--arch", "convnet3_bn", "--protocol", protocol,
+        "--seeds", 1, "--device", "cpu", "--precision", "fp32",
+        *(word for name, value in options.items() for word in ("--set", f"{name}={value}")),
+    ]  # fmt: skip

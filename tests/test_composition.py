@@ -26,6 +26,12 @@ def test_options_stand_in_brackets():
     assert two.options == ()
 
 
+def test_the_plus_of_an_exponent_is_not_that_of_a_sum():
+    found = parse_terms("2e+3*a+1.e+1*b+0.5*c[x=1e+2,y=a+b]+d")
+    assert [(t.name, t.weight) for t in found] == [("a", 2e3), ("b", 10), ("c", 0.5), ("d", None)]
+    assert found[2].options == (("x", "1e+2"), ("y", "a+b"))
+
+
 @pytest.mark.parametrize("text", ["", "*a", "a[", "2*3*a", "a]["])
 def test_what_is_not_a_sum_is_refused(text):
     with pytest.raises(DDBenchError, match="cannot read"):

@@ -31,6 +31,17 @@ def test_a_baseline_that_is_asked_for_is_there_once(registry):
     assert [c.method for c in cells].count("random") == 1
 
 
+def test_an_option_of_the_loop_bears_on_the_rows_that_have_a_loop(registry):
+    few = {"recover.iterations": "3", "evaluate.epochs": "4"}
+    cells = _cells(registry, methods=("wmdd", "random"), assignments=few)
+    given = {c.method: dict(c.overrides) for c in cells if c.method != "full"}
+    assert given == {"wmdd": few, "random": {"evaluate.epochs": "4"}}
+    with pytest.raises(DDBenchError, match="no option 'iteratons'"):
+        _cells(registry, methods=("wmdd", "random"), assignments={"recover.iteratons": "3"})
+    with pytest.raises(DDBenchError, match="no option 'iterations'"):
+        _cells(registry, methods=("random",), assignments=few)
+
+
 def test_flags_make_an_ablation(registry):
     cells = _cells(
         registry, matchers=("wasserstein", "cross_entropy"), regularizers=("pcbn", "bn"),

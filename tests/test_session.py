@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,3 +37,13 @@ def test_two_evaluators_of_one_metric_are_an_error_that_names_both(session):
     with pytest.raises(DDBenchError, match="two evaluators report 'top1'") as caught:
         session.evaluators(["stranger"])
     assert caught.value.facts == ("accuracy and stranger",)
+
+
+def test_an_evaluator_takes_options_in_brackets(session):
+    (_, found) = session.evaluators(["discrepancy[projections=7]"]).values()
+    assert found.projections == 7
+    with pytest.raises(DDBenchError, match="has no option 'projection'") as caught:
+        session.evaluators(["discrepancy[projection=7]"])
+    assert caught.value.hint == "did you mean 'projections'?"
+    with pytest.raises(DDBenchError, match=re.escape("cannot read the evaluator '2*accuracy'")):
+        session.evaluators(["2*accuracy"])

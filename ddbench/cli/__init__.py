@@ -6,11 +6,13 @@ This package must stay light: `ddbench --help` imports neither torch nor any plu
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 import typer
 
 from ddbench.cli import cache, data, inspect, packages, run, single
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 
 app = typer.Typer(
     name="ddbench",
@@ -44,7 +46,10 @@ app.add_typer(cache.app, name="cache")
 def main() -> None:
     """Entry point: a user's mistake is a sentence and exit code 2, never a traceback."""
     try:
-        app(prog_name="ddbench")
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            warnings.simplefilter("always", DDBenchWarning)
+            app(prog_name="ddbench")
     except DDBenchError as fault:
         show_error(fault)
         sys.exit(2)
@@ -53,6 +58,19 @@ def main() -> None:
             "stopped; finished stages are kept, the same command goes on from here", err=True
         )
         sys.exit(130)
+
+
+_show_otherwise = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, *where: Any
+) -> None:
+    """Ours in one line; those of other packages as Python shows them."""
+    if issubclass(category, DDBenchWarning):
+        typer.echo(f"warning: {message}", err=True)
+    else:
+        _show_otherwise(message, category, filename, *where)
 
 
 def show_error(fault: DDBenchError) -> None:

@@ -287,7 +287,7 @@ def _print_outcome(outcome: Outcome, format_: str, title: str, session: Session)
         for record in outcome.failed:
             typer.echo(
                 f"failed: {record.variant or record.method}, {record.dataset}, "
-                f"seed {record.seed} ({record.status}): {record.reason}",
+                f"seed {record.seed} ({record.status}): {record.reason.partition(chr(10))[0]}",
                 err=True,
             )
         raise typer.Exit(1)

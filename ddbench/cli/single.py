@@ -71,8 +71,10 @@ def eval_(
             "labels": [labels or card["labels"]],
             "protocol": protocol or card.get("protocol", "ddbench-v1"),
             "teacher": [card["teacher"]],
+            "seed": card.get("seed", 0),
             "seeds": seeds,
             "reference": reference,
+            "set": _still_given(card, {"student": arch, "evaluate": protocol, "relabel": labels}),
         }
         plans = _plans(session, stored, card, flags, evaluators)
         command = shlex.join(["ddbench", *sys.argv[1:]])
@@ -84,6 +86,14 @@ def eval_(
         typer.echo(f"failed ({record.status}): {record.reason}", err=True)
     if outcome.failed:
         raise typer.Exit(1)
+
+
+def _still_given(card: dict[str, Any], instead: dict[str, str | None]) -> dict[str, str]:
+    """Options that the run was given and that bear on evaluation, but for those of a part that is
+    exchanged for another one here."""
+    roots = {"squeeze", "teacher", *(root for root, other in instead.items() if not other)}
+    given = card.get("given", {})
+    return {path: text for path, text in given.items() if path.partition(".")[0] in roots}
 
 
 def _plans(
@@ -147,7 +157,7 @@ def export(
         "method": record.method, "title": record.title, "variant": record.variant,
         "dataset": record.dataset, "ipc": record.ipc, "teacher": record.teacher,
         "student": record.student, "labels": record.labels, "protocol": record.protocol,
-        "seed": record.seed, "classes": record.configuration["classes"],
+        "seed": record.seed, "given": record.given, "classes": record.configuration["classes"],
         "shape": record.configuration["shape"], "configuration": record.configuration,
         "metrics": record.metrics, "artifact": artifact.key, "environment": record.environment,
     }  # fmt: skip

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from ddbench_plugins.architectures.resnet import FewPixelConv2d, crop_unused_taps
 from torch import nn
+
+from ddbench_plugins.architectures.resnet import FewPixelConv2d, crop_unused_taps
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4])

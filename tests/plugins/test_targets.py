@@ -328,8 +328,9 @@ def test_more_restarts_of_k_means_are_no_worse() -> None:
         [KMeansTarget(restarts=r).atoms(features, 8, rng(s)).report["objective"] for s in range(6)]
         for r in (1, 20)
     )
-    assert max(often) <= min(once) * 1.02
-    assert sum(often) < sum(once)
+    # From one seed the first start is the same one, and the best of all starts counts.
+    assert all(more <= one + 1e-9 for one, more in zip(once, often, strict=True))
+    assert sum(often) < 0.98 * sum(once)
 
 
 def test_k_means_finds_clumps_and_counts_them() -> None:

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.augment import crop_all, draw_boxes, draw_flips, resample
+from ddbench.errors import DDBenchError
 from ddbench.roles import Distiller, Problem
 from ddbench.types import DatasetInfo
 
@@ -55,6 +56,18 @@ class Optimize:
     """Lowest and highest circular shift, drawn for both axes; (0, 0) for none."""
     clamp: bool = True
     """Keep pixels in the range that an image can have."""
+
+    def __post_init__(self) -> None:
+        for name, allowed, expected in (
+            ("iterations", self.iterations >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("lr", self.lr >= 0, "0 or more"),
+            ("crop", 0 < self.crop[0] <= self.crop[1] <= 1, "0 < smallest <= largest <= 1"),
+            ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
+            ("roll", self.roll[0] <= self.roll[1], "lowest <= highest"),
+        ):
+            if not allowed:
+                raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return (ipc or 1,) * info.num_classes
