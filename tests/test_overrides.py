@@ -27,7 +27,11 @@ def cell(registry):
         ("regularizer.first_layer", "200", lambda c: c.recipe.regularizers[0].part.first_layer),
         ("relabel.temperature", "200", lambda c: c.recipe.labeller.temperature),
         ("evaluate.epochs", "200", lambda c: c.protocol.training.epochs),
-        ("evaluate.augmentation.mix_alpha", "200", lambda c: c.protocol.training.augmentation.mix_alpha),
+        (
+            "evaluate.augmentation.mix_alpha",
+            "200",
+            lambda c: c.protocol.training.augmentation.mix_alpha,
+        ),
         ("evaluate.holdout", "0.5", lambda c: c.protocol.holdout * 400),
         ("student.depth", "200", lambda c: c.student.part.depth),
     ],
@@ -61,5 +65,5 @@ def test_mistakes_are_named(cell, path, text, problem, hint):
 
 def test_an_assignment_needs_an_equals_sign():
     assert parse_assignment("a.b = 3") == ("a.b", "3")
-    with pytest.raises(DDBenchError, match="cannot read '--set recover.lr'"):
+    with pytest.raises(DDBenchError, match=r"cannot read '--set recover\.lr'"):
         parse_assignment("recover.lr")
