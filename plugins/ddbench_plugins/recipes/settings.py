@@ -15,7 +15,9 @@ def teacher_training(info: DatasetInfo, paper_epochs: int = 100) -> Training:
     """How the teacher is trained.
 
     From 128 pixels on as in the paper's Table 7: SGD 0.025, momentum 0.9, weight decay 1e-4,
-    batches of 32, cosine. Below, one-cycle SGD that reaches its best within minutes on a CPU.
+    batches of 32, cosine. Below, one-cycle SGD that reaches its best within minutes on a CPU. Up to
+    16 pixels AdamW without label smoothing: on held-out training digits (IPC 1, teacher labels,
+    three seeds) WMDD from such a teacher reached 83.2 % against 50.2 to 52 % from the SGD one.
     """
     if info.resolution > 64:
         return Training(
@@ -27,15 +29,24 @@ def teacher_training(info: DatasetInfo, paper_epochs: int = 100) -> Training:
             schedule="cosine",
             augmentation=Augmentation(crop=(0.08, 1.0), mix="none"),
         )
-    tiny = info.resolution <= 16
+    if info.resolution > 16:
+        return Training(
+            epochs=18,
+            batch_size=64,
+            optimizer="sgd",
+            lr=0.08,
+            nesterov=True,
+            weight_decay=5e-4,
+            schedule="onecycle",
+            label_smoothing=0.1,
+            augmentation=Augmentation(crop=(0.35, 1.0), mix="none"),
+        )
     return Training(
-        epochs=12 if tiny else 18,
+        epochs=8,
         batch_size=64,
-        optimizer="sgd",
-        lr=0.08,
-        nesterov=True,
-        weight_decay=5e-4,
-        schedule="onecycle",
-        label_smoothing=0.1,
-        augmentation=Augmentation(crop=(0.6 if tiny else 0.35, 1.0), mix="none"),
+        optimizer="adamw",
+        lr=0.001,
+        weight_decay=0.01,
+        schedule="cosine",
+        augmentation=Augmentation(crop=(0.6, 1.0), mix="none"),
     )
