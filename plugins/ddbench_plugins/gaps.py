@@ -20,6 +20,7 @@ from ddbench.types import Network, Tap, Tensors
 from ddbench_plugins.distances import rbf_mmd_squared
 from ddbench_plugins.synthetic import check_at_least
 
+_SMALLEST = 1e-12
 Seen = Mapping[Tap, Tensors]
 """What taps gave for the images of one class, a row an image."""
 
@@ -88,8 +89,10 @@ class Attention:
     power: float
 
     def reduce(self, activation: Float[Tensor, "b c h w"]) -> Tensors:
-        strength = widened(activation).abs().pow(self.power).sum(1)
-        return {"attention": F.normalize(strength.flatten(1))}
+        size = widened(activation).abs()
+        # Whatever the power, nothing overflows; a factor changes neither the value nor the slope.
+        size = size / size.detach().amax((1, 2, 3), keepdim=True).clamp_min(_SMALLEST)
+        return {"attention": F.normalize(size.pow(self.power).sum(1).flatten(1))}
 
 
 @dataclass(frozen=True, slots=True)
