@@ -13,13 +13,14 @@ TINY = [
     "--dataset", "digits", "--ipc", 2, "--seeds", 1, "--device", "cpu", "--precision", "fp32",
     "--no-reference", "--teacher", "convnet3", "--arch", "convnet3", "--protocol", "dc",
     "--set", "teacher.width=8", "--set", "student.width=8", "--set", "evaluate.epochs=3",
-    "--set", "recover.batch_real=8",
 ]  # fmt: skip
+_LOOPS = ["recover.iterations=1", "recover.outer=2", "recover.inner=1", "recover.batch_real=8"]
 SHORT = {
-    "dm": ["recover.iterations=3"],
-    "datadam": ["recover.iterations=3"],
-    "dc": ["recover.iterations=1", "recover.outer=2", "recover.inner=1"],
-    "dsa": ["recover.iterations=1", "recover.outer=2", "recover.inner=1"],
+    "dm": ["recover.iterations=3", "recover.batch_real=8"],
+    "datadam": ["recover.iterations=3", "recover.batch_real=8"],
+    "dc": _LOOPS,
+    "dsa": _LOOPS,
+    "mtt": ["recover.iterations=2", "recover.experts=1", "recover.steps=2"],
 }
 
 
