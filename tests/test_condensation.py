@@ -20,7 +20,13 @@ SHORT = {
     "datadam": ["recover.iterations=3", "recover.batch_real=8"],
     "dc": _LOOPS,
     "dsa": _LOOPS,
-    "mtt": ["recover.iterations=2", "recover.experts=1", "recover.steps=2"],
+    "mtt": [
+        "recover.iterations=2",
+        "recover.experts=1",
+        "recover.steps=2",
+        "recover.latest=1",
+        "recover.expert_batch=1000",
+    ],  # fmt: skip
 }
 
 
