@@ -26,7 +26,7 @@ SHORT = {
         "recover.steps=2",
         "recover.latest=1",
         "recover.expert_batch=1000",
-    ],  # fmt: skip
+    ],
 }
 
 
