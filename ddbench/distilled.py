@@ -1,7 +1,7 @@
 """A distilled set on its own: safetensors and a card that says all that evaluation needs.
 
     FOLDER/card.json             data set, classes, pixel space, method, networks, labels, bytes
-    FOLDER/tensors.safetensors   images (uint8), labels, weights
+    FOLDER/tensors.safetensors   images (uint8, or float32 where a method asks), labels, weights
 
 Never pickle. `ddbench eval FOLDER` needs nothing else.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ddbench.cache import write_whole
@@ -26,6 +26,7 @@ from ddbench.types import DatasetInfo
 
 FORMAT = 1
 _CARD, _TENSORS = "card.json", "tensors.safetensors"
+_SPACE = {torch.uint8: "uint8 0..255", torch.float32: "float32, white 1, unclamped"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class StoredSet:
     sha256: str
     """Of the stored tensors; where they lie does not matter."""
     per_class: tuple[int, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether floating pixels were stored; they are kept as they are."""
+        return _OPEN[self.sha256]["images"].dtype != torch.uint8
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return self.per_class
@@ -56,7 +62,8 @@ class StoredSet:
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
         problem.tick()
         images = _OPEN[self.sha256]["images"]
-        return problem.normalise(images[indices].to(problem.device) / 255)
+        scale = 1 if self.exact else 255
+        return problem.normalise(images[indices].to(problem.device) / scale)
 
 
 _OPEN: dict[str, dict[str, Tensor]] = {}
@@ -65,7 +72,7 @@ _OPEN: dict[str, dict[str, Tensor]] = {}
 
 def write_distilled(
     folder: Path,
-    images: UInt8[Tensor, "n c h w"],
+    images: Shaped[Tensor, "n c h w"],
     labels: Int[Tensor, " n"],
     weights: Float[Tensor, " n"],
     card: dict[str, Any],
@@ -90,8 +97,8 @@ def write_distilled(
     )
     full = {
         "format": FORMAT,
-        "pixel_space": "uint8 0..255, channels first, unnormalised",
-        "image_bytes": images.numel(),
+        "pixel_space": f"{_SPACE[images.dtype]}, channels first, unnormalised",
+        "image_bytes": images.numel() * images.element_size(),
         "label_bytes": 8 * labels.numel(),
         "sha256": _digest(folder / _TENSORS),
         "created": now(),

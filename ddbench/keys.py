@@ -19,7 +19,8 @@ def spell(value: Any) -> Any:
     """A JSON value that says all that makes `value` what it is.
 
     A frozen dataclass becomes `["module:Class/version", {option: value}]`; order of mappings never
-    matters; a float and an equal int are spelt alike.
+    matters; a float and an equal int are spelt alike. A field with the metadata `{"added": True}`
+    is left out while it has its default: it came to a class that had keys before.
 
     Raises:
         DDBenchError: the value is of a kind that has no stable spelling.
@@ -30,7 +31,11 @@ def spell(value: Any) -> Any:
         return int(value) if float(value).is_integer() and abs(value) < 2**53 else float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
-        options = {f.name: spell(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        options = {
+            f.name: spell(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not (f.metadata.get("added") and getattr(value, f.name) == f.default)
+        }
         return [f"{kind.__module__}:{kind.__qualname__}/{getattr(kind, 'version', 1)}", options]
     if isinstance(value, Mapping):
         return {str(name): spell(item) for name, item in value.items()}

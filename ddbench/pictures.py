@@ -6,8 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
+
+
+def as_bytes(images: Shaped[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Bytes as they are; floating pixels clamped to [0, 1] and rounded to 255 steps."""
+    if images.dtype == torch.uint8:
+        return images
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def write_class_folders(

@@ -8,12 +8,14 @@ from typing import Any
 
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
-from ddbench.roles import Statistic
+from ddbench.roles import Distiller, Statistic
 from ddbench.seeds import seed_of
+from ddbench.siamese import operations
 from ddbench.spec import Cell, Training
 from ddbench.stage_specs import (
     Evaluate,
     Recover,
+    RecoverAnew,
     Relabel,
     Squeeze,
     Statistics,
@@ -92,17 +94,18 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     _check_ranges(cell.protocol.training, "evaluate")
     parts = [term.part for term in (*recipe.matchers, *recipe.regularizers)]
     asks = recipe.labeller.asks
-    if recipe.distiller.needs and not parts:
+    teaches = taught(recipe.distiller)
+    if teaches and not parts:
         raise DDBenchError(
             f"method '{cell.method}' optimises images but has no matcher and no regularizer",
             hint="give it one: --matcher wasserstein",
         )
-    needs_teacher = bool(recipe.distiller.needs) or asks != "nobody" or bool(extra)
+    needs_teacher = teaches or asks != "nobody" or bool(extra)
     squeeze = _squeeze(cell, info) if needs_teacher else None
     upstream = (squeeze.key,) if squeeze is not None else ()
 
     wanted: dict[Statistic, None] = dict.fromkeys(extra)
-    if recipe.distiller.needs:
+    if teaches:
         for part in parts:
             wanted.update(dict.fromkeys(part.statistics))
         for term in recipe.matchers:
@@ -117,7 +120,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
         for statistic in wanted
     }
     targets: list[PlannedStage | None] = []
-    for term in recipe.matchers if recipe.distiller.needs else ():
+    for term in recipe.matchers if teaches else ():
         target = term.part.target
         spec = None if target is None else Targets(target=target, counts=counts, seed=cell.seed)
         inputs = () if target is None else (known[target.statistic].key,)
@@ -142,7 +145,13 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     )
 
 
+def taught(distiller: Distiller) -> bool:
+    """Whether images are made through a trained teacher; fresh networks alone need none."""
+    return bool(distiller.needs - {"networks"})
+
+
 def _check_ranges(training: Training, what: str) -> None:
+    operations(training.augmentation.one_of)
     for name, least in (("epochs", 1), ("batch_size", 1), ("max_updates", 0)):
         value = getattr(training, name)
         if value < least:
@@ -193,20 +202,23 @@ def _recover(
     used: list[Key],
     targets: list[PlannedStage | None],
 ) -> PlannedStage:
-    recipe = cell.recipe
-    optimised = bool(recipe.distiller.needs)
-    spec = Recover(
-        data=data_key(info),
-        distiller=recipe.distiller,
-        counts=counts,
-        matchers=tuple((t.weight, t.part) for t in recipe.matchers) if optimised else (),
-        regularizers=tuple((t.weight, t.part) for t in recipe.regularizers) if optimised else (),
-        seed=cell.seed,
+    recipe, needs = cell.recipe, cell.recipe.distiller.needs
+    teaches = taught(recipe.distiller)
+    told: dict[str, Any] = {
+        "data": data_key(info),
+        "distiller": recipe.distiller,
+        "counts": counts,
+        "matchers": tuple((t.weight, t.part) for t in recipe.matchers) if teaches else (),
+        "regularizers": tuple((t.weight, t.part) for t in recipe.regularizers) if teaches else (),
+        "seed": cell.seed,
         # Selecting images multiplies nothing: the same selection at every precision.
-        precision=cell.precision if optimised else "fp32",
-    )
-    inputs = (*upstream, *used, *(t.key for t in targets if t)) if optimised else ()
-    return PlannedStage("recover", spec, inputs)
+        "precision": cell.precision if needs else "fp32",
+    }
+    inputs = (*upstream, *used, *(t.key for t in targets if t)) if teaches else ()
+    if "networks" in needs:
+        anew = RecoverAnew(**told, architecture=cell.teacher.part)
+        return PlannedStage("recover", anew, inputs)
+    return PlannedStage("recover", Recover(**told), inputs)
 
 
 def stream_seed(cell: Cell) -> int:

@@ -131,6 +131,29 @@ class Problem(Protocol):
         """Where the training images of one class lie in the training set."""
         ...
 
+    def real_batch(self, cls: int, count: int, rng: Generator) -> Float[Tensor, "b c h w"]:
+        """Normalised training images of one class, drawn without replacement.
+
+        As many as the class has, if `count` is more. Only these are read.
+        """
+        ...
+
+    def fresh_network(self, *names: object) -> Network:
+        """A newly initialised network of the cell's architecture (that of its teacher).
+
+        In train mode, its weights trainable, a function of the cell's seed and these names alone.
+
+        Raises:
+            DDBenchError: "networks" is not among the distiller's `needs`.
+        """
+        ...
+
+    def probe(
+        self, network: Network, taps: Sequence[Tap] = ()
+    ) -> Callable[[Float[Tensor, "b c h w"]], Activations]:
+        """A forward pass of `network`, in the cell's precision, that reports what taps ask for."""
+        ...
+
     def objective(
         self, images: Float[Tensor, "b c h w"], indices: Int[Tensor, " b"], progress: float
     ) -> Float[Tensor, ""]:
@@ -150,10 +173,15 @@ class Problem(Protocol):
 
 @runtime_checkable
 class Distiller(Part, Protocol):
-    """Makes the images: by optimising pixels, or by selecting real ones."""
+    """Makes the images: by optimising pixels, or by selecting real ones.
+
+    An optional attribute `exact: bool` says that images are stored as float32 and may leave the
+    range of pixels; without it they are clamped and rounded to bytes.
+    """
 
     needs: ClassVar[frozenset[str]]
-    """Subset of {"teacher", "objective"}; decides which stages a plan has."""
+    """Subset of {"teacher", "objective", "networks"}; decides which stages a plan has. "networks":
+    freshly initialised ones, for which nothing is trained."""
     makes: ClassVar[Literal["pixels", "indices"]]
     """"pixels": `recover` returns normalised images; "indices": rows of the training set."""
 

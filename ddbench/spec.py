@@ -22,6 +22,9 @@ class Augmentation:
     mix: Literal["none", "cutmix", "mixup"] = "cutmix"
     mix_alpha: float = 1.0
     """Beta(alpha, alpha) draws the share of the partner image."""
+    one_of: str = field(default="", metadata={"added": True})
+    """Operations joined by `_`, of which each batch gets one, with parameters of its own for every
+    image: `color_crop_cutout_flip_scale_rotate` (`ddbench.siamese`); "" for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +42,9 @@ class Training:
     nesterov: bool = False
     weight_decay: float = 0.01
     """On weights of two and more dimensions; biases and normalisation are left alone."""
-    schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
-    """"cosine" steps per epoch to 0, "onecycle" per update (30 % up, then down)."""
+    schedule: Literal["cosine", "onecycle", "constant", "halfway"] = "cosine"
+    """"cosine" steps per epoch to 0, "onecycle" per update (30 % up, then down); "halfway" goes on
+    with a tenth, and without the momentum gathered so far, in the second half of the epochs."""
     label_smoothing: float = 0.0
     """For hard labels."""
     augmentation: Augmentation = field(default_factory=Augmentation)

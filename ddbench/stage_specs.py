@@ -74,6 +74,14 @@ class Recover:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecoverAnew(Recover):
+    """Make the images through freshly initialised networks. A kind of its own, so that the keys of
+    images made through a teacher, whose architecture its own key holds, stay what they were."""
+
+    architecture: Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Relabel:
     """Ask the teacher ahead of training. Built on: squeeze, recover."""
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ddbench.augment import draw_boxes, draw_flips, draw_mix, resample
 from ddbench.seeds import generator, seed_of
+from ddbench.siamese import draw, operations
 from ddbench.spec import Augmentation
 from ddbench.types import Batch, DatasetInfo
 
@@ -47,10 +48,14 @@ class Stream:
         how = self.augmentation
         boxes = draw_boxes(count, size, how.crop, how.ratio, rng)
         flips = draw_flips(count, how.flip and self.info.mirror, rng)
+        names = operations(how.one_of, self.info.mirror)
         for step, rows in enumerate(order.tensor_split(self.steps)):
             views = pixels(self.images[rows].to(self.device), self.info)
             if how.crop != (1.0, 1.0) or how.flip:
                 views = resample(views, boxes[rows], flips[rows])
+            if names:
+                own = generator(self.seed, "operation", index, step)
+                views = draw(names, len(rows), own).apply(views)
             mix_seed = seed_of(self.seed, "mix", index, step)
             mix = draw_mix(how.mix, how.mix_alpha, len(rows), size, mix_seed)
             weights = self.weights[rows]

@@ -135,10 +135,11 @@ class Schedule:
         self._length = length
 
     def rate(self, epoch: int, update: int) -> float:
-        """The learning rate of an update: cosine by epoch, one-cycle by update.
+        """The learning rate of an update: cosine and halfway by epoch, one-cycle by update.
 
         Cosine: lr/2 (1 + cos(pi e / E)), which is lr at epoch 0 and would be 0 at epoch E.
         One-cycle: cosine from lr/25 up over the first 30 % of updates, then down to 0.
+        Halfway: lr, then lr/10 in the second half of the epochs, the shorter one if they are odd.
         """
         lr, length = self._training.lr, self._length
         if self._training.schedule == "cosine":
@@ -148,9 +149,18 @@ class Schedule:
             if place < top:
                 return lr / 25 + (lr - lr / 25) * _half_cosine(1 - place / top)
             return lr * _half_cosine((place - top) / (1 - top))
+        if self._training.schedule == "halfway" and epoch >= self._half:
+            return lr / 10
         return lr
 
+    @property
+    def _half(self) -> int:
+        return (self._length.epochs + 1) // 2
+
     def set(self, epoch: int, update: int) -> None:
+        """Puts the rate of an update in place, and forgets momentum halfway if asked to."""
+        if self._training.schedule == "halfway" and update == self._half * self._length.steps:
+            self._optimizer.state.clear()
         for group in self._optimizer.param_groups:
             group["lr"] = self.rate(epoch, update)
 

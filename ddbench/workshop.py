@@ -14,7 +14,7 @@ from ddbench.data import RealData, open_data
 from ddbench.keys import spell
 from ddbench.meter import Cost, Meter, measure
 from ddbench.networks import fresh, restored
-from ddbench.plan import Plan, PlannedStage, stream_seed
+from ddbench.plan import Plan, PlannedStage, stream_seed, taught
 from ddbench.probe import Probe
 from ddbench.roles import Matcher, Regularizer, Statistic
 from ddbench.spec import NamedDataset
@@ -36,7 +36,7 @@ class Distilled:
     """A distilled set as students are trained on it."""
 
     images: torch.Tensor
-    """uint8, or floating pixels in [0, 1]."""
+    """uint8, or floating pixels, of which an image has those in [0, 1]."""
     labels: torch.Tensor
     weights: torch.Tensor
 
@@ -136,10 +136,10 @@ class Workshop:
 
     def recovered(self, plan: Plan) -> Artifact:
         stage, spec = plan.recover, plan.recover.spec
-        optimised = bool(spec.distiller.needs)
+        teaches = taught(spec.distiller)
 
         def upstream() -> tuple[Artifact, ...]:
-            if not optimised:
+            if not teaches:
                 return ()
             known = [self.statistic(plan, s) for s in self._read_by(plan)]
             atoms = [self.target(plan, t) for t in plan.targets if t is not None]
@@ -152,7 +152,7 @@ class Workshop:
             known = {s: self.statistic(plan, s).tensors() for s in self._read_by(plan)}
             atoms = [t and self.target(plan, t).tensors() for t in plan.targets]
             partial = self.cache.partial(stage.stage, stage.key)
-            teacher = self.teacher(plan) if optimised else None
+            teacher = self.teacher(plan) if teaches else None
             data = self.data(plan.cell.dataset)
             return recover(spec, data, teacher, known, atoms, partial, self.ctx, meter)
 

@@ -139,7 +139,7 @@ def export(
     from ddbench.cache import Cache, default_cache
     from ddbench.cli.inspect import find_record
     from ddbench.distilled import write_distilled
-    from ddbench.pictures import write_class_folders, write_grid
+    from ddbench.pictures import as_bytes, write_class_folders, write_grid
 
     record = find_record(run, cache)
     store = Cache(default_cache(cache))
@@ -163,10 +163,9 @@ def export(
     }  # fmt: skip
     write_distilled(folder, tensors["images"], tensors["labels"], tensors["weights"], card)
     if images:
-        write_class_folders(
-            folder / "images", tensors["images"], tensors["labels"], card["classes"]
-        )
-        write_grid(folder / "grid.png", tensors["images"], tensors["labels"])
+        shown = as_bytes(tensors["images"])
+        write_class_folders(folder / "images", shown, tensors["labels"], card["classes"])
+        write_grid(folder / "grid.png", shown, tensors["labels"])
     typer.echo(f"wrote {len(tensors['labels'])} images to {folder}")
 
 

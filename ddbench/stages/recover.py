@@ -16,12 +16,13 @@ from ddbench.context import Context
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError, DivergedError
 from ddbench.meter import Meter
+from ddbench.networks import fresh
 from ddbench.probe import Probe
-from ddbench.roles import Matcher, Regularizer, Statistic
-from ddbench.seeds import generator
-from ddbench.stage_specs import Recover
+from ddbench.roles import Architecture, Matcher, Regularizer, Statistic
+from ddbench.seeds import generator, seed_of
+from ddbench.stage_specs import Recover, RecoverAnew
 from ddbench.stream import pixels
-from ddbench.types import Activations, DatasetInfo, Network, Step, Tensors
+from ddbench.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
 
 _CHECK_EVERY = 25
 """Iterations between looks at the loss on an accelerator, where each look waits for the device."""
@@ -52,15 +53,40 @@ class Problem:
     regularizers: Sequence[tuple[float, Regularizer]] = ()
     known: Mapping[Statistic, Tensors] = field(default_factory=dict)
     on_tick: Callable[[Float[Tensor, ""] | None], None] = lambda loss: None
+    architecture: Architecture | None = None
+    ctx: Context = field(default_factory=Context)
+    _rows: dict[int, Tensor] = field(default_factory=dict)
 
     def rng(self, *names: object) -> Generator:
         return generator(self.seed, "recover", *names)
 
     def real_indices(self, cls: int) -> Int[Tensor, " n"]:
-        return self.data.of_class(cls)
+        if cls not in self._rows:  # looked for once: loops ask at every iteration
+            self._rows[cls] = self.data.of_class(cls)
+        return self._rows[cls]
 
     def real(self, cls: int) -> Float[Tensor, "n c h w"]:
-        return self.normalise(self.data.train_images[self.real_indices(cls)].to(self.device) / 255)
+        return self._read(self.real_indices(cls))
+
+    def real_batch(self, cls: int, count: int, rng: Generator) -> Float[Tensor, "b c h w"]:
+        rows = self.real_indices(cls)
+        return self._read(rows[torch.randperm(len(rows), generator=rng)[:count]])
+
+    def _read(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        return self.normalise(self.data.train_images[rows].to(self.device) / 255)
+
+    def fresh_network(self, *names: object) -> Network:
+        if self.architecture is None:
+            raise DDBenchError(
+                "this distiller asks for networks but does not say so",
+                hint='add "networks" to its `needs`',
+            )
+        seed = seed_of(self.seed, "recover", "network", *names)
+        module = fresh(self.architecture, self.info, seed, self.ctx)
+        return Network(module, self.architecture.classifier(module))
+
+    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
+        return Probe(network, taps, self.ctx)
 
     def normalise(self, pixels_: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         return pixels(pixels_, self.info)
@@ -119,7 +145,9 @@ def recover(
     ctx: Context,
     meter: Meter,
 ) -> tuple[Tensors, dict[str, float]]:
-    """A distilled set: `images` (uint8) or `indices` into the training set, `labels`, `weights`.
+    """A distilled set: `images` or `indices` into the training set, `labels`, `weights`.
+
+    Images are bytes, or floating pixels where the distiller is `exact`.
 
     Args:
         spec: What to do.
@@ -149,6 +177,8 @@ def recover(
         terms=_terms(spec, atoms, ctx.device),
         regularizers=spec.regularizers,
         known={s: {n: t.to(ctx.device) for n, t in v.items()} for s, v in known.items()},
+        architecture=spec.architecture if isinstance(spec, RecoverAnew) else None,
+        ctx=ctx,
     )
     try:
         made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
@@ -198,7 +228,6 @@ def _all_groups(
             f"expected every index from 0 to {len(labels) - 1} exactly once",
         )
     total = sum(spec.distiller.iterations_of(problem, group) for group in groups)
-    pixels_made = spec.distiller.makes == "pixels"
     result: Tensor | None = None
     last = math.nan
     with ctx.progress.stage("recover: make the images", total) as advance:
@@ -208,7 +237,7 @@ def _all_groups(
                 watch = _Watch(spec, number, len(groups), advance, meter, ctx)
                 problem.on_tick = watch
                 done = spec.distiller.recover(problem, group)
-                done = quantise(done, problem) if pixels_made else done.cpu()
+                done = _stored(spec, done, problem)
                 partial.put(number, done)
                 last = watch.last()
             else:
@@ -218,7 +247,16 @@ def _all_groups(
             result[group] = done
     assert result is not None
     report = {} if math.isnan(last) else {"recover.final_loss": last}
-    return {"images" if pixels_made else "indices": result}, report
+    return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
+
+
+def _stored(spec: Recover, made: Tensor, problem: Problem) -> Tensor:
+    """What a distiller gave, as it is kept."""
+    if spec.distiller.makes == "indices":
+        return made.cpu()
+    if getattr(spec.distiller, "exact", False):
+        return unnormalise(made, problem).cpu().contiguous()
+    return quantise(made, problem)
 
 
 class _Watch:
@@ -260,7 +298,12 @@ def quantise(images: Float[Tensor, "b c h w"], problem: Problem) -> Tensor:
     Differences:
         The released codes truncate instead of rounding and then compress as JPEG.
     """
+    levels = (unnormalise(images, problem).clamp(0, 1) * 255).round()
+    return levels.to(torch.uint8).cpu().contiguous()
+
+
+def unnormalise(images: Float[Tensor, "b c h w"], problem: Problem) -> Float[Tensor, "b c h w"]:
+    """Pixels of normalised images; those that an image can have are in [0, 1]."""
     mean = torch.tensor(problem.info.mean, device=images.device).view(1, -1, 1, 1)
     std = torch.tensor(problem.info.std, device=images.device).view(1, -1, 1, 1)
-    levels = ((images.detach().float() * std + mean).clamp(0, 1) * 255).round()
-    return levels.to(torch.uint8).cpu().contiguous()
+    return images.detach().float() * std + mean

@@ -15,7 +15,7 @@ from ddbench.errors import DDBenchError
 from ddbench.features import feature_tap
 from ddbench.probe import Probe, frozen
 from ddbench.roles import Matcher, Regularizer, Statistic
-from ddbench.seeds import generator
+from ddbench.seeds import generator, seed_of
 from ddbench.types import (
     Activations,
     Batch,
@@ -72,6 +72,25 @@ class TinyNet(nn.Module):
         x = torch.relu(self.norm1(self.conv1(images)))
         x = torch.tanh(self.norm2(self.conv2(x)))
         return self.fc(x.mean((2, 3)))
+
+
+class TinyConvNet(nn.Module):
+    """Two blocks of convolution, instance normalisation, ReLU and pooling, and a classifier `fc`.
+
+    No image depends on others of its batch, so that a loop may divide a batch as it likes.
+    """
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            nn.Conv2d(channels, 6, 3, padding=1), nn.GroupNorm(6, 6), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Conv2d(6, 5, 3, padding=1), nn.GroupNorm(5, 5), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        )  # fmt: skip
+        self.fc = nn.Linear(20, classes)
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+        return self.fc(self.blocks(images))
 
 
 def tiny_network(info: DatasetInfo | None = None) -> Network:
@@ -238,7 +257,7 @@ class TinyProblem:
     labels: Int[Tensor, " n"] = field(default_factory=lambda: torch.tensor([0, 0, 1, 1, 2, 2]))
     device: str = "cpu"
     needs: frozenset[str] = frozenset({"teacher", "objective"})
-    """What is offered: teachers, the objective."""
+    """What is offered: teachers, the objective, fresh networks."""
     ticks: int = 0
     """How often `tick` was called."""
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]] = field(init=False)
@@ -246,7 +265,7 @@ class TinyProblem:
     def __post_init__(self) -> None:
         network = tiny_network(self.info)
         probe = Probe(network, [feature_tap(network)], Context())
-        self.teachers = [probe] if self.needs else []
+        self.teachers = [probe] if self.needs - {"networks"} else []
 
     def rng(self, *names: object) -> Generator:
         return generator(0, "recover", *names)
@@ -257,6 +276,27 @@ class TinyProblem:
 
     def real_indices(self, cls: int) -> Int[Tensor, " n"]:
         return (tiny_real(self.info)[1] == cls).nonzero().flatten()
+
+    def real_batch(self, cls: int, count: int, rng: Generator) -> Float[Tensor, "b c h w"]:
+        images = self.real(cls)
+        return images[torch.randperm(len(images), generator=rng)[:count]]
+
+    def fresh_network(self, *names: object) -> Network:
+        """A small network, in train mode.
+
+        Raises:
+            DDBenchError: the distiller does not say that it needs networks.
+        """
+        if "networks" not in self.needs:
+            raise DDBenchError(
+                "asks for networks but does not say so", hint='add "networks" to its `needs`'
+            )
+        with seeded(seed_of(0, "network", *names)):
+            module = TinyConvNet(self.info.shape[0], self.info.num_classes)
+        return Network(module, "fc")
+
+    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
+        return Probe(network, taps, Context())
 
     def objective(
         self, images: Float[Tensor, "b c h w"], indices: Int[Tensor, " b"], progress: float

@@ -15,7 +15,7 @@ from ddbench.testing.fakes import TinyProblem, tiny_batch, tiny_info, tiny_trial
 from ddbench.testing.structure import check_loss, finite, guarded, same
 from ddbench.types import Metric, Trial
 
-NEEDS = {"distiller": {"teacher", "objective"}, "evaluator": {"features", "images"}}
+NEEDS = {"distiller": {"teacher", "objective", "networks"}, "evaluator": {"features", "images"}}
 LENGTH = "iterations"
 """The option that a check shortens, so that a distiller's loop takes moments."""
 

@@ -1,0 +1,198 @@
+"""Images on which a network gets the gradients that it would get on real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from ddbench import hookimpl
+from ddbench.roles import Distiller, Problem
+from ddbench.siamese import draw, operations
+from ddbench.types import DatasetInfo, Network
+from ddbench_plugins.gradients import Distance, gradient_distance
+from ddbench_plugins.synthetic import (
+    Start,
+    check_at_least,
+    equal_counts,
+    rows_by_class,
+    started,
+)
+
+Classes = Mapping[int, Int[Tensor, " m"]]
+_SETTLING = 16
+"""Real images of each class that set the running statistics of batch normalisation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientMatching:
+    """Steps of the images, and between them steps of a network that learns from the images.
+
+    min_S  E_θ0 Σ_t Σ_c D( ∇_θ CE(θ_t; A_ω(T_c)), ∇_θ CE(θ_t; A_ω(S_c)) )
+
+    θ_0 is a fresh network each iteration; θ_t+1 comes from `inner` epochs on the images. Without
+    augmentation this is DC, with it DSA. Images may leave the range of pixels.
+
+    Differences:
+        One step on the summed classes, as released; the paper's algorithm steps class by class.
+
+    References:
+        [1] Zhao et al., Dataset Condensation with Gradient Matching, ICLR 2021.
+        [2] Zhao and Bilen, Dataset Condensation with Differentiable Siamese Augmentation, ICML
+            2021.
+    """
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset({"networks"})
+    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
+    exact: ClassVar[bool] = True
+
+    iterations: int = 1000
+    """Fresh networks."""
+    outer: int = 1
+    """Steps of the images for each network."""
+    inner: int = 1
+    """Epochs of the network on the images between two of their steps."""
+    batch_real: int = 256
+    """Real images of a class for each step."""
+    batch_train: int = 256
+    """Synthetic images for a step of the network."""
+    lr: float = 0.1
+    momentum: float = 0.5
+    lr_net: float = 0.01
+    init: Start = "noise"
+    """Start from N(0, 1) in normalised pixels, or from random training images of the class."""
+    augment: str = ""
+    """Operations of which each class gets one a step, joined by `_`; "" for none."""
+    distance: Distance = "rows"
+    """"rows": cosines of what each output gets; "cosine": of everything; "squares"."""
+
+    def __post_init__(self) -> None:
+        least = dict.fromkeys(("iterations", "outer", "batch_real", "batch_train"), 1)
+        check_at_least(self, **least, inner=0, lr=0, momentum=0, lr_net=0)
+        operations(self.augment)
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        return equal_counts(info, ipc)
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        """One group: the networks learn from all classes."""
+        return [torch.arange(len(labels))]
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        """Steps of the images."""
+        return self.iterations * self.outer
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        classes = rows_by_class(problem, indices)
+        images = started(problem, classes, self.init)
+        sgd = torch.optim.SGD([images], lr=self.lr, momentum=self.momentum)
+        for iteration in range(self.iterations):
+            network = problem.fresh_network(iteration)
+            learner = torch.optim.SGD(network.module.parameters(), lr=self.lr_net)
+            for step in range(self.outer):
+                if step:
+                    rng = problem.rng("learn", iteration, step)
+                    self._learn(problem, network, learner, images, classes, rng)
+                loss, images.grad = self.slope(problem, network, images, classes, iteration, step)
+                sgd.step()
+                problem.tick(loss)
+        return images
+
+    def slope(
+        self,
+        problem: Problem,
+        network: Network,
+        images: Float[Tensor, "b c h w"],
+        classes: Classes,
+        *place: int,
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c h w"]]:
+        """The sum of the classes' distances in one network, and its gradient to the images.
+
+        Args:
+            problem: For real images and draws.
+            network: Its weights decide about the gradients that are compared.
+            images: Normalised.
+            classes: Where the images of each class are.
+            place: Iteration and step, which draws depend on.
+        """
+        names = operations(self.augment, problem.info.mirror)
+        self._settle(problem, network, classes, *place)
+        total, slope = images.new_zeros(()), torch.zeros_like(images)
+        for cls, rows in classes.items():
+            view = draw(names, 1, problem.rng("view", *place, cls))
+            batch = problem.real_batch(cls, self.batch_real, problem.rng("real", *place, cls))
+            real = self._gradients(problem, network, view.apply(batch), cls)
+            leaf = images[rows].requires_grad_(True)
+            made = self._gradients(problem, network, view.apply(leaf), cls, keep=True)
+            loss = gradient_distance(real, made, self.distance)
+            (slope[rows],) = torch.autograd.grad(loss, [leaf])
+            total += loss.detach()
+        return total, slope
+
+    def _gradients(
+        self,
+        problem: Problem,
+        network: Network,
+        images: Float[Tensor, "b c h w"],
+        cls: int,
+        keep: bool = False,
+    ) -> list[Tensor]:
+        """What the weights get from images of one class; differentiable again if `keep`."""
+        weights = list(network.module.parameters())
+        if self.distance == "rows":  # what it leaves out need not be computed
+            weights = [weight for weight in weights if weight.dim() > 1]
+        logits = problem.probe(network)(images).logits
+        labels = torch.full((len(images),), cls, device=logits.device)
+        loss = F.cross_entropy(logits, labels)
+        return list(torch.autograd.grad(loss, weights, create_graph=keep))
+
+    def _learn(
+        self,
+        problem: Problem,
+        network: Network,
+        learner: torch.optim.Optimizer,
+        images: Float[Tensor, "b c h w"],
+        classes: Classes,
+        rng: Generator,
+    ) -> None:
+        """`inner` epochs of the network on the images as they are."""
+        labels = torch.empty(len(images), dtype=torch.long)
+        for cls, rows in classes.items():
+            labels[rows] = cls
+        network.module.train()
+        forward = problem.probe(network)
+        names = operations(self.augment, problem.info.mirror)
+        for _ in range(self.inner):
+            for rows in torch.randperm(len(images), generator=rng).split(self.batch_train):
+                views = draw(names, len(rows), rng).apply(images[rows])
+                loss = F.cross_entropy(forward(views).logits, labels[rows].to(images.device))
+                learner.zero_grad(set_to_none=True)
+                loss.backward()
+                learner.step()
+
+    @torch.no_grad()
+    def _settle(self, problem: Problem, network: Network, classes: Classes, *place: int) -> None:
+        """Batch normalisation sees real images of all classes once, and is fixed for the step."""
+        names = set(network.norm_layers())
+        if not names:
+            return
+        network.module.train()
+        batches = [
+            problem.real_batch(cls, _SETTLING, problem.rng("settle", *place, cls))
+            for cls in classes
+        ]
+        problem.probe(network)(torch.cat(batches))
+        for name, module in network.module.named_modules():
+            if name in names and isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+@hookimpl
+def ddbench_distillers() -> Mapping[str, Distiller]:
+    return {"gradient_matching": GradientMatching()}

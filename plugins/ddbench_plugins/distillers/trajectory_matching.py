@@ -1,0 +1,155 @@
+"""Images on which a student goes in few steps where experts went in epochs on real images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from ddbench import hookimpl
+from ddbench.roles import Distiller, Problem
+from ddbench.siamese import draw, operations
+from ddbench.types import DatasetInfo
+from ddbench_plugins.synthetic import (
+    DSA,
+    Start,
+    check_at_least,
+    equal_counts,
+    rows_by_class,
+    started,
+)
+from ddbench_plugins.trajectories import Weights, expert_trail, walked, way_left
+
+Trails = list[list[Float[Tensor, " p"]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrajectoryMatching:
+    """SGD on images and on the student's learning rate, through all steps of a student.
+
+    min_S,α  ‖ θ̂_{t+N} − θ*_{t+M} ‖² / ‖ θ*_t − θ*_{t+M} ‖²
+
+    θ* is an expert's trail, one point an epoch, t random; θ̂ starts at θ*_t and takes N steps of
+    rate α on the images. Experts are trained here, as far as they are looked at; their cost is the
+    method's. In float32 whatever the precision of the cell; images may leave the range of pixels.
+
+    Differences:
+        The learned rate is not handed to the students that judge the images. No ZCA whitening.
+
+    References:
+        Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022.
+    """
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset({"networks"})
+    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
+    exact: ClassVar[bool] = True
+
+    iterations: int = 5000
+    steps: int = 50
+    """Of the student, N."""
+    ahead: int = 2
+    """Epochs of the expert that the student is to make up for, M."""
+    latest: int = 2
+    """Starts are drawn from so many first epochs, T⁺."""
+    lr: float = 100.0
+    """Of the images."""
+    momentum: float = 0.5
+    """Of images and rate."""
+    rate: float = 0.01
+    """The student's learning rate α at the start."""
+    lr_rate: float = 1e-7
+    """Of the student's learning rate."""
+    batch_synthetic: int = 0
+    """Images for a step of the student; 0 for all."""
+    experts: int = 100
+    expert_lr: float = 0.01
+    expert_batch: int = 256
+    init: Start = "real"
+    """Start from random training images of the class, or from N(0, 1) in normalised pixels."""
+    augment: str = DSA
+    """Operations of which each batch gets one, each image with parameters of its own; "" none."""
+
+    def __post_init__(self) -> None:
+        counts = ("iterations", "steps", "ahead", "latest", "experts", "expert_batch")
+        check_at_least(
+            self, **dict.fromkeys(counts, 1), lr=0, lr_rate=0, batch_synthetic=0, expert_lr=0
+        )
+        operations(self.augment)
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        return equal_counts(info, ipc)
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        """One group: students learn from all classes."""
+        return [torch.arange(len(labels))]
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        """Steps of the images; those of the experts are not counted."""
+        return self.iterations
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        weights = Weights(problem.fresh_network("student"))
+        trails = self.trails(problem)
+        images = started(problem, rows_by_class(problem, indices), self.init).requires_grad_(True)
+        labels = problem.labels[indices.to(problem.labels.device)].to(images.device)
+        rate = torch.tensor(self.rate, device=images.device, requires_grad=True)
+        sgd = torch.optim.SGD(
+            [{"params": [images]}, {"params": [rate], "lr": self.lr_rate}],
+            lr=self.lr, momentum=self.momentum,
+        )  # fmt: skip
+        names = operations(self.augment, problem.info.mirror)
+        for iteration in range(self.iterations):
+            rng = problem.rng("iteration", iteration)
+            start, target = (point.to(images.device) for point in self._drawn(trails, rng))
+            batches = [
+                (draw(names, len(rows), rng).apply(images[rows]), labels[rows])
+                for rows in self.rows(len(images), rng)
+            ]
+            loss = way_left(walked(weights, start, rate, batches), start, target)
+            images.grad, rate.grad = torch.autograd.grad(loss, [images, rate])
+            sgd.step()
+            problem.tick(loss.detach())
+        return images.detach()
+
+    def trails(self, problem: Problem) -> Trails:
+        """The experts' weights, epoch by epoch."""
+        real = [problem.real(cls) for cls in range(problem.info.num_classes)]
+        labels = [images.new_full((len(images),), c).long() for c, images in enumerate(real)]
+        everything, classes = torch.cat(real), torch.cat(labels)
+        return [
+            expert_trail(
+                problem.fresh_network("expert", number), everything, classes,
+                epochs=self.latest - 1 + self.ahead, lr=self.expert_lr,
+                batch_size=self.expert_batch,
+                names=operations(self.augment, problem.info.mirror),
+                rng=problem.rng("expert", number),
+            )
+            for number in range(self.experts)
+        ]  # fmt: skip
+
+    def _drawn(
+        self, trails: Trails, rng: Generator
+    ) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
+        """Where a student starts and where it is to go."""
+        trail = trails[int(torch.randint(len(trails), (), generator=rng))]
+        first = int(torch.randint(self.latest, (), generator=rng))
+        return trail[first], trail[first + self.ahead]
+
+    def rows(self, count: int, rng: Generator) -> Iterator[Int[Tensor, " b"]]:
+        """The images of every step of a student: shuffled epochs, a short batch first."""
+        left: list[Tensor] = []
+        for _ in range(self.steps):
+            if not left:
+                order = torch.randperm(count, generator=rng)
+                left = list(order.split(self.batch_synthetic or count))
+            yield left.pop()
+
+
+@hookimpl
+def ddbench_distillers() -> Mapping[str, Distiller]:
+    return {"trajectory_matching": TrajectoryMatching()}

@@ -1,0 +1,110 @@
+"""Distribution matching in random networks: DM and DataDAM."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ddbench import hookimpl
+from ddbench.spec import Claim, Recipe
+from ddbench.types import DatasetInfo
+from ddbench_plugins.distillers.random_networks import RandomNetworks
+from ddbench_plugins.gaps import AttentionGap
+from ddbench_plugins.labellers.hard import Hard
+from ddbench_plugins.recipes.settings import family, teacher_training
+
+DM_CLAIMS = {
+    "imagenette": {1: (32.8, 0.5), 10: (58.1, 0.3)},
+    "tiny_imagenet": {1: (3.9, 0.2), 10: (12.9, 0.4), 50: (24.1, 0.3)},
+    "imagenet1k": {1: (1.5, 0.1)},
+}
+DATADAM_CLAIMS = {
+    "imagenette": {1: (34.7, 0.9), 10: (59.4, 0.4)},
+    "tiny_imagenet": {1: (8.3, 0.4), 10: (18.7, 0.3), 50: (28.7, 0.3)},
+    "imagenet1k": {1: (2.0, 0.1), 10: (6.3, 0.0), 50: (15.5, 0.2)},
+}
+"""Both as quoted in the WMDD paper, Table 1."""
+NETWORKS = (
+    "Distilled through and judged on ConvNets: --teacher convnet3 --arch convnet3 at 32 pixels, "
+    "depth 4 at 64, 5 or 6 at 128; --protocol dc.",
+    "Images are stored as float32 and may leave the range of pixels, as in the released code.",
+)
+SMALL = "Below 16 pixels iterations and real batches are cut to what a CPU does in a minute."
+
+
+def quoted(rows: Mapping[str, Mapping[int, tuple[float, float]]]) -> tuple[Claim, ...]:
+    """Claims that the WMDD paper quotes of other papers."""
+    return tuple(
+        Claim(
+            dataset=dataset, ipc=ipc, student="", value=value, sd=sd,
+            source="WMDD paper, Table 1 (quoted there)",
+            setting="ConvNet, hard labels; 64 pixels on ImageNet-1K",
+        )
+        for dataset, row in rows.items()
+        for ipc, (value, sd) in row.items()
+    )  # fmt: skip
+
+
+def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
+    """Mean embeddings in a fresh random network each iteration."""
+    if info.resolution <= 16:
+        distiller = RandomNetworks(iterations=500, batch_real=32)
+    else:
+        many = family(info) == "cifar10" and (ipc or 1) >= 100
+        distiller = RandomNetworks(lr=10.0 if many else 1.0)
+    return Recipe(
+        name="dm",
+        title="DM",
+        squeeze=teacher_training(info),
+        distiller=distiller,
+        labeller=Hard(),
+        reference=(
+            "Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023, "
+            "arXiv:2110.04181"
+        ),
+        claims=quoted(DM_CLAIMS),
+        notes=(
+            *NETWORKS,
+            "Official settings exist for CIFAR-10 and CIFAR-100; elsewhere their defaults are "
+            "taken. The loss is a sum over dimensions: the learning rate goes with it.",
+            SMALL,
+            "Released code: MIT. Written anew from the paper's equations.",
+        ),
+    )
+
+
+def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
+    """Attention maps of all blocks but the last, and mean embeddings, in fresh random networks."""
+    many = (ipc or 1) > 50
+    gap = AttentionGap(embedding=0.02 if info.resolution > 64 else 0.01)
+    if info.resolution <= 16:
+        distiller = RandomNetworks(iterations=500, batch_real=32, gap=gap)
+    else:
+        distiller = RandomNetworks(
+            iterations=8000, batch_real=64, lr=10.0 if many else 1.0, gap=gap
+        )
+    return Recipe(
+        name="datadam",
+        title="DataDAM",
+        squeeze=teacher_training(info),
+        distiller=distiller,
+        labeller=Hard(),
+        reference=(
+            "Sajedi et al., DataDAM: Efficient Dataset Distillation with Attention Matching, "
+            "ICCV 2023, arXiv:2310.00093"
+        ),
+        claims=quoted(DATADAM_CLAIMS),
+        notes=(
+            *NETWORKS,
+            "The paper: exponent 4, 8,000 iterations, instance normalisation. The released code: "
+            "exponent 1, 20,000, batch normalisation. Both losses are multiplied by 100 and real "
+            "batches are of 64, as in the code, for the paper names neither.",
+            "Its students are trained for 1,800 epochs in batches of 64, longer than here.",
+            SMALL,
+            "Released code: no licence. Written anew from the paper's equations.",
+        ),
+    )
+
+
+@hookimpl
+def ddbench_recipes() -> Mapping[str, Callable[[DatasetInfo, int | None], Recipe]]:
+    return {"dm": dm, "datadam": datadam}

@@ -1,0 +1,56 @@
+"""Images that are being optimised: where they start, and which of them are of which class."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ddbench.errors import DDBenchError
+from ddbench.roles import Problem
+from ddbench.types import DatasetInfo
+
+Start: TypeAlias = Literal["real", "noise"]
+DSA = "color_crop_cutout_flip_scale_rotate"
+"""The operations of differentiable siamese augmentation; flips are left out where digits are."""
+
+
+def equal_counts(info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+    """As many images for each class."""
+    return (ipc or 1,) * info.num_classes
+
+
+def rows_by_class(problem: Problem, indices: Int[Tensor, " b"]) -> dict[int, Int[Tensor, " m"]]:
+    """Where in a group the images of each class are, classes in order."""
+    labels = problem.labels[indices.to(problem.labels.device)].cpu()
+    return {cls: (labels == cls).nonzero().flatten() for cls in labels.unique().tolist()}
+
+
+def started(
+    problem: Problem, classes: dict[int, Int[Tensor, " m"]], init: Start
+) -> Float[Tensor, "b c h w"]:
+    """Normalised images to begin with: different training images of the class, or N(0, 1)."""
+    count = sum(len(rows) for rows in classes.values())
+    images = torch.empty(count, *problem.info.shape, device=problem.device)
+    for cls, rows in classes.items():
+        rng = problem.rng("start", cls)
+        if init == "real":
+            images[rows] = problem.real_batch(cls, len(rows), rng)
+        else:
+            noise = torch.randn(len(rows), *problem.info.shape, generator=rng)
+            images[rows] = noise.to(problem.device)
+    return images
+
+
+def check_at_least(part: object, **least: float) -> None:
+    """Options that are not below what makes sense.
+
+    Raises:
+        DDBenchError: one is.
+    """
+    for name, bound in least.items():
+        value = getattr(part, name)
+        if value < bound:
+            raise DDBenchError(f"{name} is {value}", f"expected: {bound:g} or more")

@@ -1,0 +1,106 @@
+"""Networks as flat vectors of weights: experts that leave a trail, students that can be derived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+from torch.func import functional_call
+
+from ddbench.errors import IncompatibleError
+from ddbench.siamese import draw
+from ddbench.types import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How a flat vector is divided into the weights of a network."""
+
+    network: Network
+
+    def __post_init__(self) -> None:
+        if self.network.norm_layers():
+            raise IncompatibleError(
+                "trajectories of weights leave out the running statistics of batch normalisation",
+                hint="--teacher convnet3, which normalises each image by itself",
+            )
+
+    def flat(self) -> Float[Tensor, " p"]:
+        """The network's own, as they are now."""
+        return torch.cat([p.detach().flatten() for p in self.network.module.parameters()])
+
+    def logits(
+        self, vector: Float[Tensor, " p"], images: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, "b k"]:
+        """Those that the network gives with other weights; differentiable in both."""
+        named = list(self.network.module.named_parameters())
+        parts = vector.split([p.numel() for _, p in named])
+        put = {name: part.view_as(p) for (name, p), part in zip(named, parts, strict=True)}
+        return functional_call(self.network.module, put, (images,))
+
+
+def expert_trail(
+    network: Network,
+    images: Float[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    *,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    names: tuple[str, ...],
+    rng: Generator,
+) -> list[Float[Tensor, " p"]]:
+    """Flat weights before the first and after every epoch of plain SGD on real images, on the CPU.
+
+    Args:
+        network: Trained in place.
+        images: Normalised.
+        labels: Their classes.
+        epochs: How many.
+        lr: Constant, without momentum or decay.
+        batch_size: Images a step.
+        names: Operations of which each batch gets one.
+        rng: For order and augmentation.
+    """
+    weights = Weights(network)
+    sgd = torch.optim.SGD(network.module.parameters(), lr=lr)
+    trail = [weights.flat().cpu()]
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images), generator=rng).split(batch_size):
+            there = rows.to(images.device)
+            views = draw(names, len(rows), rng).apply(images[there])
+            loss = F.cross_entropy(network.module(views), labels[there])
+            sgd.zero_grad(set_to_none=True)
+            loss.backward()
+            sgd.step()
+        trail.append(weights.flat().cpu())
+    return trail
+
+
+def walked(
+    weights: Weights,
+    start: Float[Tensor, " p"],
+    rate: Float[Tensor, ""],
+    batches: Sequence[tuple[Float[Tensor, "b c h w"], Int[Tensor, " b"]]],
+) -> Float[Tensor, " p"]:
+    """Weights after one step of gradient descent a batch; differentiable in images and rate.
+
+    θ_{i+1} = θ_i − α ∇_θ CE(θ_i; b_i)
+    """
+    vector = start.detach().requires_grad_(True)
+    for images, labels in batches:
+        loss = F.cross_entropy(weights.logits(vector, images), labels)
+        (slope,) = torch.autograd.grad(loss, [vector], create_graph=True)
+        vector = vector - rate * slope
+    return vector
+
+
+def way_left(
+    end: Float[Tensor, " p"], start: Float[Tensor, " p"], target: Float[Tensor, " p"]
+) -> Float[Tensor, ""]:
+    """‖ θ̂ − θ* ‖² / ‖ θ_0 − θ* ‖²: 1 for a student that did not move, 0 for one that arrived."""
+    return (end - target).square().sum() / (start - target).square().sum()

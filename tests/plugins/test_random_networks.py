@@ -1,0 +1,228 @@
+"""DM and DataDAM: gaps in closed form, their slopes, and what the loop depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ddbench.errors import DDBenchError, IncompatibleError
+from ddbench.features import feature_tap
+from ddbench.seeds import generator
+from ddbench.testing import TinyProblem, tiny_images, tiny_info
+from ddbench.types import Network
+from ddbench_plugins.distillers.random_networks import RandomNetworks, _seen
+from ddbench_plugins.gaps import Attention, AttentionGap, Gap, MeanGap
+from ddbench_plugins.recipes.distribution import datadam, dm
+from ddbench_plugins.synthetic import rows_by_class, started
+
+NEEDS = frozenset({"networks"})
+FAST = RandomNetworks(iterations=3, batch_real=4)
+GAPS = [MeanGap(), AttentionGap()]
+
+
+class Double(TinyProblem):
+    """In double precision; counts the real images that pass through at once."""
+
+    def real_batch(self, cls, count, rng):
+        return super().real_batch(cls, count, rng).double()
+
+    def fresh_network(self, *names):
+        network = super().fresh_network(*names)
+        network.module.double()
+        return network
+
+
+@dataclass(kw_only=True)
+class Watched(TinyProblem):
+    """Keeps the losses that it is told."""
+
+    losses: list[Tensor]
+
+    def tick(self, loss=None):
+        self.losses.append(loss)
+
+
+class Flat(Double):
+    """The embedding of an image is the image."""
+
+    def fresh_network(self, *names):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).double()
+        return Network(module, "1")
+
+
+def seen(gap: Gap, made: Double, network: Network, *batches: Tensor):
+    return _seen(made.probe(network, gap.taps(network)), batches)
+
+
+class FlatSingle(TinyProblem):
+    """The same in single precision."""
+
+    def fresh_network(self, *names):
+        return Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), "1")
+
+
+# -- gaps ------------------------------------------------------------------------------------------
+
+
+def test_dm_is_the_mmd_of_a_linear_kernel():
+    made = Double(needs=NEEDS)
+    network = made.fresh_network(0)
+    real, ours = made.real(0).double(), tiny_images(tiny_info(), torch.tensor([1, 2, 1])).double()
+    x, y = seen(MeanGap(), made, network, real, ours)
+    a, b = (s[feature_tap(network)]["features"] for s in (x, y))
+    wanted = (a @ a.T).mean() + (b @ b.T).mean() - 2 * (a @ b.T).mean()
+    torch.testing.assert_close(MeanGap().gap(network, x, y), wanted)
+
+
+def test_dm_of_the_images_themselves_is_a_mean_and_so_is_its_slope():
+    made = Flat(needs=NEEDS, labels=torch.arange(3))
+    images = tiny_images(tiny_info(), torch.arange(3)).double()
+    part = replace(FAST, augment="", batch_real=6)
+    loss, slope = part.slope(
+        made, made.fresh_network(0), images, rows_by_class(made, torch.arange(3)), 0
+    )
+    means = torch.stack([made.real(cls).double().mean(0) for cls in range(3)])
+    torch.testing.assert_close(loss, (means - images).square().sum())
+    torch.testing.assert_close(slope, -2 * (means - images))
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=["mean", "attention"])
+def test_equal_batches_have_no_gap_whatever_their_order(gap):
+    made = Double(needs=NEEDS)
+    network, real = made.fresh_network(0), made.real(1).double()
+    x, y, z = seen(gap, made, network, real, real.flip(0), made.real(2).double())
+    assert gap.gap(network, x, y).item() == pytest.approx(0, abs=1e-9)
+    assert gap.gap(network, x, z).item() > 1e-3
+
+
+def test_attention_is_of_norm_one_and_blind_to_scale_and_order_of_channels():
+    maps = torch.randn(4, 6, 5, 5, generator=generator(0))
+    for power in (1.0, 2.0, 4.0):
+        found = Attention(power).reduce(maps)["attention"]
+        torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
+        other = Attention(power).reduce(3.7 * maps[:, torch.randperm(6)])["attention"]
+        torch.testing.assert_close(found, other)
+    assert not Attention(4.0).reduce(torch.zeros(1, 2, 3, 3))["attention"].any()
+
+
+def test_attention_with_power_two_is_the_energy_and_large_powers_the_peak():
+    maps = torch.arange(18.0).view(1, 2, 3, 3)
+    energy = maps.square().sum(1).flatten(1)
+    torch.testing.assert_close(
+        Attention(2.0).reduce(maps)["attention"], energy / energy.norm(dim=1)
+    )
+    peak = Attention(20.0).reduce(maps)["attention"]
+    assert peak.argmax() == 8
+    assert peak.max() > 0.9
+
+
+def test_attention_of_the_last_block_is_left_to_the_embedding():
+    made = Double(needs=NEEDS)
+    network = made.fresh_network(0)
+    assert [tap.layer for tap in AttentionGap().taps(network)] == ["blocks.2", "fc"]
+    bare = Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), "1")
+    with pytest.raises(IncompatibleError, match="all ReLU layers but the last"):
+        AttentionGap().taps(bare)
+
+
+def test_the_weights_of_attention_and_embedding_are_those_of_the_formula():
+    made = Double(needs=NEEDS)
+    network = made.fresh_network(0)
+    x, y = seen(AttentionGap(), made, network, made.real(0).double(), made.real(1).double())
+    mean = MeanGap().gap(network, x, y)
+    maps = AttentionGap(embedding=0, scale=1).gap(network, x, y)
+    torch.testing.assert_close(AttentionGap().gap(network, x, y), 100 * (maps + 0.01 * mean))
+
+
+# -- the loop --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=["mean", "attention"])
+def test_the_slope_is_that_of_finite_differences(gap):
+    made, part = Double(needs=NEEDS), replace(FAST, gap=gap, augment="color_rotate")
+    network = made.fresh_network(0)
+    classes = rows_by_class(made, torch.arange(6))
+    images = tiny_images(tiny_info(), made.labels).double()
+    towards = torch.randn(images.shape, generator=generator(3), dtype=torch.float64)
+    _, slope = part.slope(made, network, images, classes, 0)
+
+    def loss(step: float) -> float:
+        return float(part.slope(made, network, images + step * towards, classes, 0)[0])
+
+    found = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    assert float((slope * towards).sum()) == pytest.approx(found, rel=1e-4)
+
+
+def test_chunks_bear_on_memory_alone():
+    made, classes = Double(needs=NEEDS), rows_by_class(TinyProblem(), torch.arange(6))
+    images, network = tiny_images(tiny_info(), made.labels).double(), made.fresh_network(0)
+    one, all_ = (
+        replace(FAST, chunk_size=size).slope(made, network, images, classes, 0)
+        for size in (1, 1000)
+    )
+    torch.testing.assert_close(one, all_)
+
+
+def test_batch_normalisation_sees_all_classes_at_once():
+    part = replace(FAST, chunk_size=1)
+    plain = Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), "1")
+    mixed = Network(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(192, 3)), "2")
+    classes = dict.fromkeys(range(3), torch.arange(2))
+    assert list(part._together(plain, classes)) == [[0], [1], [2]]
+    assert list(part._together(mixed, classes)) == [[0, 1, 2]]
+
+
+class Fixed(Watched):
+    """The same network again and again, so that a loss can be compared with another."""
+
+    def fresh_network(self, *names):
+        return super().fresh_network("always")
+
+
+@pytest.mark.parametrize(("gap", "lr"), list(zip(GAPS, (10.0, 1.0), strict=True)))
+def test_matching_closes_the_gap(gap, lr):
+    losses: list[Tensor] = []
+    made = Fixed(needs=NEEDS, losses=losses)
+    part = replace(FAST, iterations=30, batch_real=6, lr=lr, init="noise", gap=gap, augment="")
+    part.recover(made, torch.arange(6))
+    assert len(losses) == 30
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_in_the_eyes_of_a_linear_embedding_the_class_means_become_equal():
+    made = FlatSingle(needs=NEEDS)
+    part = replace(FAST, iterations=60, batch_real=6, lr=0.5, init="noise", augment="")
+    images = part.recover(made, torch.arange(6))
+    for cls in range(3):
+        torch.testing.assert_close(
+            images[2 * cls : 2 * cls + 2].mean(0), made.real(cls).mean(0), rtol=1e-3, atol=1e-3
+        )
+
+
+def test_a_start_from_real_images_takes_different_ones_of_the_class():
+    made = TinyProblem(needs=NEEDS, labels=torch.arange(3).repeat_interleave(4))
+    start = started(made, rows_by_class(made, torch.arange(12)), "real")
+    for cls in range(3):
+        real = made.real(cls).flatten(1)
+        found = torch.cdist(start[4 * cls : 4 * cls + 4].flatten(1), real).min(1)
+        assert found.values.max() < 1e-5
+        assert len(set(found.indices.tolist())) == 4
+
+
+def test_options_out_of_range_are_refused():
+    with pytest.raises(DDBenchError, match="iterations is 0"):
+        RandomNetworks(iterations=0)
+    with pytest.raises(DDBenchError, match="power is 0"):
+        AttentionGap(power=0.0)
+
+
+def test_recipes_take_the_papers_settings():
+    info = replace(tiny_info(pixels=32), name="cifar10")
+    assert dm(info, 10).distiller == RandomNetworks()
+    assert dm(info, 100).distiller.lr == 10
+    high = replace(tiny_info(pixels=128), name="imagenette@128")
+    part = datadam(high, 10).distiller
+    assert (part.iterations, part.gap) == (8000, AttentionGap(power=4, embedding=0.02))

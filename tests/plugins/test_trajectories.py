@@ -1,0 +1,154 @@
+"""MTT: the way that is left, its slope through a student's steps, experts and batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ddbench.errors import DDBenchError, IncompatibleError
+from ddbench.seeds import generator
+from ddbench.testing import TinyProblem, tiny_images, tiny_info
+from ddbench.types import Network
+from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
+from ddbench_plugins.recipes.mtt import mtt
+from ddbench_plugins.trajectories import Weights, expert_trail, walked, way_left
+
+NEEDS = frozenset({"networks"})
+FAST = TrajectoryMatching(
+    iterations=3, steps=4, ahead=1, latest=2, experts=2, expert_lr=0.1, expert_batch=6, rate=0.1,
+    lr=1.0, lr_rate=1e-4,
+)  # fmt: skip
+
+
+def network() -> Network:
+    made = TinyProblem(needs=NEEDS).fresh_network(0)
+    made.module.double()
+    return made
+
+
+def images(*labels: int) -> tuple[Tensor, Tensor]:
+    rows = torch.tensor(labels)
+    return tiny_images(tiny_info(), rows).double(), rows
+
+
+def test_a_flat_vector_is_the_network():
+    one = network()
+    x, _ = images(0, 1, 2)
+    torch.testing.assert_close(Weights(one).logits(Weights(one).flat(), x), one.module(x))
+
+
+def test_steps_are_those_of_plain_sgd():
+    one, x, y = network(), *images(0, 1, 2, 0)
+    start = Weights(one).flat()
+    end = walked(Weights(one), start, torch.tensor(0.3).double(), [(x, y)] * 3)
+    sgd = torch.optim.SGD(one.module.parameters(), lr=0.3)
+    for _ in range(3):
+        sgd.zero_grad()
+        F.cross_entropy(one.module(x), y).backward()
+        sgd.step()
+    torch.testing.assert_close(end, Weights(one).flat())
+
+
+def test_the_way_left_is_one_at_the_start_and_nothing_at_the_target():
+    start, target = torch.randn(7), torch.randn(7)
+    assert way_left(start, start, target) == 1
+    assert way_left(target, start, target) == 0
+    ours = torch.randn(7)
+    scaled = way_left(3 * ours, 3 * start, 3 * target)
+    torch.testing.assert_close(scaled, way_left(ours, start, target))
+
+
+def test_a_student_that_does_not_learn_has_the_whole_way_left():
+    one, batch = network(), images(0, 1)
+    start = Weights(one).flat()
+    end = walked(Weights(one), start, torch.tensor(0.0).double(), [batch])
+    assert way_left(end, start, start + 1).item() == pytest.approx(1)
+
+
+def test_slopes_to_images_and_rate_are_those_of_finite_differences():
+    one, (x, y) = network(), images(0, 1, 2)
+    start = Weights(one).flat()
+    target = start + 0.1 * torch.randn(len(start), generator=generator(1)).double()
+    towards = torch.randn(x.shape, generator=generator(2)).double()
+
+    def loss(pixels: Tensor, rate: Tensor) -> Tensor:
+        return way_left(walked(Weights(one), start, rate, [(pixels, y)] * 3), start, target)
+
+    leaf, rate = x.clone().requires_grad_(True), torch.tensor(0.2).double().requires_grad_(True)
+    to_images, to_rate = torch.autograd.grad(loss(leaf, rate), [leaf, rate])
+    h = 1e-6
+    along = (loss(x + h * towards, rate) - loss(x - h * towards, rate)).item() / (2 * h)
+    assert (to_images * towards).sum().item() == pytest.approx(along, rel=1e-4)
+    by_rate = (loss(x, rate + h) - loss(x, rate - h)).item() / (2 * h)
+    assert to_rate.item() == pytest.approx(by_rate, rel=1e-4)
+
+
+def test_an_expert_leaves_a_point_an_epoch_and_learns():
+    made = TinyProblem(needs=NEEDS)
+    real = torch.cat([made.real(cls) for cls in range(3)])
+    labels = torch.arange(3).repeat_interleave(6)
+    one = made.fresh_network(0)
+    before = F.cross_entropy(one.module(real), labels).item()
+    told = {"lr": 0.2, "batch_size": 5, "names": ("color",)}
+    trail = expert_trail(one, real, labels, epochs=4, rng=generator(0), **told)
+    assert len(trail) == 5
+    assert torch.equal(trail[-1], Weights(one).flat())
+    assert F.cross_entropy(one.module(real), labels).item() < before
+    short = expert_trail(made.fresh_network(0), real, labels, epochs=2, rng=generator(0), **told)
+    assert all(torch.equal(a, b) for a, b in zip(short, trail, strict=False))
+
+
+def test_batches_of_an_epoch_are_each_image_once_and_the_short_one_comes_first():
+    part = replace(FAST, batch_synthetic=4, steps=6)
+    rows = list(part.rows(10, generator(0)))
+    assert [len(some) for some in rows] == [2, 4, 4, 2, 4, 4]
+    for epoch in (rows[:3], rows[3:]):
+        assert sorted(torch.cat(epoch).tolist()) == list(range(10))
+    assert [len(some) for some in FAST.rows(10, generator(0))] == [10] * 4
+
+
+@dataclass(kw_only=True)
+class Watched(TinyProblem):
+    """Keeps the losses that it is told."""
+
+    losses: list[Tensor]
+
+    def tick(self, loss=None):
+        self.losses.append(loss)
+
+
+def test_matching_shortens_the_way():
+    losses: list[Tensor] = []
+    part = replace(FAST, iterations=40, lr=20.0, augment="")
+    part.recover(Watched(needs=NEEDS, losses=losses), torch.arange(6))
+    assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
+
+
+@pytest.mark.parametrize(
+    "change", [{"rate": 0.2}, {"steps": 2}, {"lr_rate": 0.1}, {"latest": 1}, {"experts": 1}]
+)
+def test_every_option_bears_on_the_images(change):
+    rows, made = torch.arange(6), TinyProblem(needs=NEEDS)
+    assert not torch.equal(FAST.recover(made, rows), replace(FAST, **change).recover(made, rows))
+
+
+def test_batch_normalisation_does_not_fit():
+    bare = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(192, 3))
+    with pytest.raises(IncompatibleError, match="running statistics"):
+        Weights(Network(bare, "2"))
+
+
+def test_the_papers_settings_are_taken():
+    info = replace(tiny_info(pixels=32), name="cifar100")
+    part = mtt(info, 50).distiller
+    assert (part.steps, part.ahead, part.latest, part.batch_synthetic) == (80, 2, 40, 125)
+    assert mtt(info, 5).distiller == mtt(info, 1).distiller
+
+
+def test_options_out_of_range_are_refused():
+    with pytest.raises(DDBenchError, match="steps is 0"):
+        TrajectoryMatching(steps=0)
