@@ -26,6 +26,13 @@ class Timing:
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
+    def __add__(self, other: Timing) -> Timing:
+        """One after the other."""
+        return Timing(
+            [a + b for a, b in zip(self.wall, other.wall, strict=True)],
+            [a + b for a, b in zip(self.cpu, other.cpu, strict=True)],
+        )
+
     @property
     def seconds(self) -> float:
         return median(self.wall)
