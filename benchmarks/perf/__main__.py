@@ -52,7 +52,7 @@ def main(
         device=found_device,
         precision=choose_precision(precision, found_device),
         quick=quick,
-        resolution=32 if quick else resolution,
+        resolution=resolution,
         batch=10 if quick else batch,
         repeats=repeats or (1 if quick else 7),
     )

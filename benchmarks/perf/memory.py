@@ -1,4 +1,4 @@
-"""Peak memory of the variants of a recover iteration, each in a process of its own."""
+"""Peak memory of a recover iteration, each variant in a process of its own."""
 
 from __future__ import annotations
 
