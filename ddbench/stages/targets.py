@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 
 import torch
-from threadpoolctl import threadpool_limits
 
 from ddbench.context import Context
 from ddbench.errors import DDBenchError
@@ -56,6 +55,8 @@ def _side_by_side(work: Callable[[int], Atoms], classes: Sequence[int]) -> Itera
     A class is too small to be divided. Whoever works alone adds up in one order, so that numbers
     do not depend on how many threads there are.
     """
+    from threadpoolctl import threadpool_limits
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))

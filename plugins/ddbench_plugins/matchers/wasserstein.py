@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse import csr_array
 from torch import Generator, Tensor
 
 from ddbench import hookimpl
@@ -192,6 +191,8 @@ def position_step(
 
     b_j ← b_j − θ/w_j Σ_i t_ij (b_j − z_i)
     """
+    from scipy.sparse import csr_array
+
     # A vertex of the polytope: at most m + n − 1 entries.
     share = csr_array(plan / weights[:, None])
     means = torch.from_numpy(share @ real.numpy())
