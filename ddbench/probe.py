@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from jaxtyping import Float
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 
 from ddbench.context import Context
 from ddbench.errors import unknown
-from ddbench.types import Activations, Network, Tap, Tensors
+from ddbench.types import Activations, FusedReduction, Network, Tap, Tensors
 
 
 class Probe:
     """Calls a frozen network and reduces the tapped activations inside its forward pass.
 
-    No list of feature maps is kept: a hook hands each activation to its reduction at once.
+    No list of feature maps is kept: a hook hands each activation to its reduction at once, or the
+    reduction does the module's own work on the way, where it knows how (`FusedReduction`).
 
     Args:
         network: Put into eval mode, parameters frozen, by `frozen`.
@@ -40,8 +42,13 @@ class Probe:
             if tap.layer not in modules:
                 raise unknown("layer", tap.layer, modules)
             by_place[tap.layer, tap.side].append(tap)
+        self._fusible: list[tuple[nn.Module, Callable[[Tensor], Tensor]]] = []
         for (layer, side), here in by_place.items():
-            self._handles.append(self._hook(modules[layer], side, here))
+            module = modules[layer]
+            if side == "input" and len(here) == 1 and _fusible(module, here[0]):
+                self._fusible.append((module, self._fused(module, here[0])))
+            else:
+                self._handles.append(self._hook(module, side, here))
 
     def _hook(self, module: nn.Module, side: str, taps: list[Tap]) -> Any:
         def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -56,10 +63,36 @@ class Probe:
             return module.register_forward_pre_hook(before)
         return module.register_forward_hook(after)
 
+    def _fused(self, module: nn.Module, tap: Tap) -> Callable[[Tensor], Tensor]:
+        """The module's forward that reduces its input on the way, where the reduction can."""
+        forward, reduction = module.forward, tap.reduction
+        assert isinstance(reduction, FusedReduction)
+
+        def both(activation: Tensor) -> Tensor:
+            found = reduction.through(module, activation)
+            if found is None:
+                self._found[tap] = reduction.reduce(activation)
+                return forward(activation)
+            output, self._found[tap] = found
+            return output
+
+        return both
+
+    @contextlib.contextmanager
+    def _in_place(self) -> Iterator[None]:
+        """Fused forwards stand in for those of the modules, for this call of this probe alone."""
+        for module, fused in self._fusible:
+            module.forward = fused
+        try:
+            yield
+        finally:
+            for module, _ in self._fusible:
+                del module.forward
+
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations:
         """One forward pass. Differentiable in the images."""
         self._found = {}
-        with self._ctx.autocast():
+        with self._ctx.autocast(), self._in_place():
             logits = self.network.module(images)
         found, self._found = self._found, {}
         return Activations(logits.float() if logits.dtype.itemsize < 4 else logits, found)
@@ -75,6 +108,10 @@ class Probe:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _fusible(module: nn.Module, tap: Tap) -> bool:
+    return isinstance(tap.reduction, FusedReduction) and "forward" not in vars(module)
 
 
 def frozen(network: Network, ctx: Context) -> Network:

@@ -50,7 +50,10 @@ class Statistic(Part, Protocol):
         ...
 
     def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
-        """The state after one more batch; classes come mixed and in any order."""
+        """The state after one more batch; classes come mixed and in any order.
+
+        May change the tensors of `state`: nobody else looks at them again.
+        """
         ...
 
     def finish(self, state: Tensors) -> Tensors:
@@ -68,7 +71,7 @@ class Target(Part, Protocol):
         ...
 
     def atoms(self, features: Float[Tensor, "n d"], count: int, rng: Generator) -> Atoms:
-        """`count` atoms for the features of one class."""
+        """`count` atoms for the features of one class. Classes may be found side by side."""
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -51,6 +51,20 @@ class Reduction(Protocol):
     """What is kept of an activation, computed where the activation appears."""
 
     def reduce(self, activation: Float[Tensor, "b ..."]) -> Tensors: ...
+
+
+@runtime_checkable
+class FusedReduction(Reduction, Protocol):
+    """A reduction that can take over the work of the module whose input it reduces."""
+
+    def through(
+        self, module: nn.Module, activation: Float[Tensor, "b ..."]
+    ) -> tuple[Tensor, Tensors] | None:
+        """What the module gives, and what is kept of its input; None where it has to be apart.
+
+        Both as `module(activation)` and `reduce(activation)` give them, up to rounding.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

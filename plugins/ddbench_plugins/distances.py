@@ -20,10 +20,29 @@ _PIVOTS = 10_000_000
 
 def squared_distances(x: Float[Tensor, "m d"], y: Float[Tensor, "n d"]) -> Float[Tensor, "m n"]:
     """D_ij = ‖x_i − y_j‖², by one matrix product; never below 0."""
-    centre = y.detach().mean(0)  # differences stay, rounding errors shrink
-    x, y = x - centre, y - centre
-    squares = x.square().sum(1)[:, None] + y.square().sum(1)
-    return torch.addmm(squares, x, y.T, alpha=-2).clamp_min(0)
+    return Cloud.of(y).squared_distances(x)
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Points that many others are compared to: what does not change is worked out once."""
+
+    centre: Float[Tensor, " d"]
+    points: Float[Tensor, "n d"]
+    """Less the centre: differences stay, rounding errors shrink."""
+    squares: Float[Tensor, " n"]
+
+    @classmethod
+    def of(cls, points: Float[Tensor, "n d"]) -> Cloud:
+        centre = points.detach().mean(0)
+        points = points - centre
+        return cls(centre, points, points.square().sum(1))
+
+    def squared_distances(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m n"]:
+        """D_ij = ‖x_i − y_j‖² to the points y."""
+        x = x - self.centre
+        squares = x.square().sum(1)[:, None] + self.squares
+        return torch.addmm(squares, x, self.points.T, alpha=-2).clamp_min(0)
 
 
 # -- Wasserstein, exact ------------------------------------------------------------------------
@@ -61,7 +80,9 @@ def exact_transport(
     """
     import ot
 
-    plan, log = ot.emd(first, second, cost, numItermax=_PIVOTS, log=True)
+    plan, log = ot.emd(
+        first, second, cost, numItermax=_PIVOTS, log=True, center_dual=False, check_marginals=False
+    )
     return Transport(float(log["cost"]), plan, log["u"], log["v"])
 
 

@@ -93,37 +93,41 @@ class ReleasedClassMoments:
 
 
 def _empty(network: Network, owner: Int[Tensor, " s"]) -> Tensors:
-    """Sums of zero for s slots; `owner` is the class of each."""
+    """Sums of zero for s slots, all layers side by side; `owner` is the class of each slot."""
     modules = dict(network.module.named_modules())
-    zeros = {
-        f"{layer}.{name}": torch.zeros(len(owner), modules[layer].num_features, dtype=torch.float64)
-        for layer in network.norm_layers()
+    layers = network.norm_layers()
+    ends = torch.tensor([modules[layer].num_features for layer in layers]).cumsum(0)
+    sums = {
+        name: torch.zeros(len(owner), int(ends[-1]), dtype=torch.float64)
         for name in ("mean", "square")
     }
-    return {**zeros, "count": torch.zeros(len(owner), dtype=torch.long), "owner": owner}
+    columns = {f"{layer}.end": end for layer, end in zip(layers, ends, strict=True)}
+    count = torch.zeros(len(owner), dtype=torch.long)
+    return {**sums, **columns, "count": count, "owner": owner}
 
 
 def _layers(state: Tensors) -> list[str]:
-    return [name.removesuffix(".mean") for name in state if name.endswith(".mean")]
+    return [name.removesuffix(".end") for name in state if name.endswith(".end")]
 
 
 def _added(state: Tensors, acts: Activations, slots: Int[Tensor, " b"]) -> Tensors:
-    """The sums after a batch whose images belong to `slots`.
+    """The sums after a batch whose images belong to `slots`; added in place.
 
-    A product with a membership matrix, then one addition per slot: the same numbers every time,
-    which scattering single images on a GPU would not give.
+    On a GPU by a product with a membership matrix, then one addition per slot: the same numbers
+    every time, which scattering single images there would not give. A CPU scatters in order.
     """
     slots = _float64_device(slots)
-    rows, inverse = slots.unique(return_inverse=True)
-    member = torch.nn.functional.one_hot(inverse, len(rows)).T  # r b
-    there = {name: tensor.to(slots.device) for name, tensor in state.items()}
-    there["count"] = there["count"].index_add(0, rows, member.sum(1))
-    for layer in _layers(state):
-        found = acts.taps[Tap(layer, ChannelMoments())]
-        for name in ("mean", "square"):
-            sums = member.double() @ _float64_device(found[name]).double()  # r c
-            there[f"{layer}.{name}"] = there[f"{layer}.{name}"].index_add(0, rows, sums)
-    return there
+    state = {name: tensor.to(slots.device) for name, tensor in state.items()}
+    rows, member = slots, None
+    if slots.device.type != "cpu":
+        rows, inverse = slots.unique(return_inverse=True)
+        member = torch.nn.functional.one_hot(inverse, len(rows)).T.double()  # r b
+    found = [acts.taps[Tap(layer, ChannelMoments())] for layer in _layers(state)]
+    for name in ("mean", "square"):
+        batch = torch.cat([_float64_device(moments[name]) for moments in found], 1).double()
+        state[name].index_add_(0, rows, batch if member is None else member @ batch)
+    state["count"] += slots.bincount(minlength=len(state["count"]))
+    return state
 
 
 def _float64_device(tensor: Tensor) -> Tensor:
@@ -140,12 +144,16 @@ def _by_class(state: Tensors) -> Tensors:
         return per_slot.new_zeros(classes, *per_slot.shape[1:]).index_add(0, owner, per_slot)
 
     count = summed(size)
+    scatter = state["square"] - state["mean"].square() / size.clamp_min(1)[:, None]
+    mean = (summed(state["mean"]) / count[:, None]).float()
+    var = (summed(scatter) / count[:, None]).clamp_min(0).float()
     found: Tensors = {"count": count}
+    start = 0
     for layer in _layers(state):
-        total, square = state[f"{layer}.mean"], state[f"{layer}.square"]
-        scatter = square - total.square() / size.clamp_min(1)[:, None]
-        found[f"{layer}.mean"] = (summed(total) / count[:, None]).float()
-        found[f"{layer}.var"] = (summed(scatter) / count[:, None]).clamp_min(0).float()
+        end = int(state[f"{layer}.end"])
+        found[f"{layer}.mean"] = mean[:, start:end].contiguous()
+        found[f"{layer}.var"] = var[:, start:end].contiguous()
+        start = end
     return found
 
 

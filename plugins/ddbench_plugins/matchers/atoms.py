@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from ddbench.features import Features, feature_tap
 from ddbench.roles import Statistic, Target
 from ddbench.types import Atoms, Network, Step, Tap
 from ddbench_plugins.distances import exact_transport, squared_distances
+
+if TYPE_CHECKING:  # loaded with scikit-learn, when it is needed
+    from threadpoolctl import ThreadpoolController
 
 Norm: TypeAlias = Literal["squared", "l2"]
 
@@ -149,16 +153,23 @@ def cluster(
     """
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
 
     init = "k-means++" if start is None else start
     kmeans = KMeans(count, init=init, n_init=restarts if start is None else 1, tol=0)
     kmeans.set_params(random_state=seed)
-    with threadpool_limits(1), warnings.catch_warnings():
+    with _threads().limit(limits=1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different points than atoms
         kmeans.fit(features.numpy())
     shares = np.bincount(kmeans.labels_, minlength=count) / len(features)
     return Clusters(kmeans.cluster_centers_, shares, float(kmeans.inertia_) / len(features))
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """Finding the loaded libraries takes longer than a small k-means."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def as_atoms(

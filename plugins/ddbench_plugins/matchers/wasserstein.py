@@ -16,7 +16,7 @@ from ddbench.errors import DDBenchError
 from ddbench.features import Features
 from ddbench.roles import Matcher
 from ddbench.types import Atoms
-from ddbench_plugins.distances import Transport, exact_transport, squared_distances
+from ddbench_plugins.distances import Cloud, Transport, exact_transport
 from ddbench_plugins.matchers.atoms import (
     Norm,
     TowardsAtoms,
@@ -130,11 +130,12 @@ def barycenter(
     count = len(start)
     weights = np.full(count, 1 / count)
     trace: list[float] = []
-    cost = squared_distances(start, real).numpy()
+    cloud = Cloud.of(real)
+    cost = cloud.squared_distances(start).numpy()
     plan = exact_transport(weights, np.full(len(real), 1 / len(real)), cost).plan
     positions = position_step(start, weights, plan, real, theta)
     for _ in range(iterations):
-        cost = squared_distances(positions, real).numpy()
+        cost = cloud.squared_distances(positions).numpy()
         weights, found = weight_step(weights, cost, weight_steps, smallest)
         positions = position_step(positions, weights, found.plan, real, theta)
         trace.append(found.value)
@@ -190,7 +191,11 @@ def position_step(
 
     b_j ← b_j − θ/w_j Σ_i t_ij (b_j − z_i)
     """
-    means = torch.from_numpy(plan / weights[:, None]) @ real
+    from scipy.sparse import csr_array
+
+    # A vertex of the polytope: at most m + n − 1 entries.
+    share = csr_array(plan / weights[:, None])
+    means = torch.from_numpy(share @ real.numpy())
     return torch.lerp(positions, means, theta)
 
 

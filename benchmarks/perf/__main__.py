@@ -1,0 +1,74 @@
+"""The command: `python -m benchmarks.perf`."""
+
+from __future__ import annotations
+
+import os
+
+# Threads that spin at a barrier would measure the other processes of the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+PARTS = ("recover", "memory", "statistics", "barycenters", "student", "grids")
+
+
+def main(
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="Of harness and floor: fp32 or bf16.")] = "fp32",
+    only: Annotated[str, typer.Option(help=f"Some of: {','.join(PARTS)}.")] = ",".join(PARTS),
+    quick: Annotated[bool, typer.Option("--quick", help="Small sizes: a smoke test.")] = False,
+    repeats: Annotated[int, typer.Option(help="Of each variant; 0 for the usual number.")] = 0,
+    resolution: Annotated[int, typer.Option(help="Pixels a side.")] = 64,
+    batch: Annotated[int, typer.Option(help="Images of a batch, a multiple of 10.")] = 100,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for results.md and results.json.")
+    ] = None,
+) -> None:
+    """Measures the harness beside the bare network and a plain loop, and says what was promised."""
+    import torch
+
+    from benchmarks.perf import report
+    from benchmarks.perf.world import Settings
+    from ddbench.allocator import keep_freed_memory
+    from ddbench.context import choose_device, choose_precision
+    from ddbench.environment import environment_card
+
+    chosen = only.split(",")
+    if unknown := [name for name in chosen if name not in PARTS]:
+        raise typer.BadParameter(f"{', '.join(unknown)}; known: {', '.join(PARTS)}")
+    torch.set_num_threads(1)
+    keep_freed_memory()  # in one process the plain loop and the floor gain by it as well
+    found_device = choose_device(device)
+    settings = Settings(
+        device=found_device,
+        precision=choose_precision(precision, found_device),
+        quick=quick,
+        resolution=resolution,
+        batch=10 if quick else batch,
+        repeats=repeats or (1 if quick else 7),
+    )
+    console, parts = Console(), []
+    for name in chosen:
+        started = time.perf_counter()
+        parts.append(importlib.import_module(f"benchmarks.perf.{name}").measure(settings))
+        report.show(parts[-1], console)
+        console.print(f"  ({name}: {time.perf_counter() - started:.0f} s)\n")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        card, command = environment_card(), " ".join(["python -m benchmarks.perf", *sys.argv[1:]])
+        (output / "results.md").write_text(report.to_markdown(parts, card, command) + "\n")
+        text = json.dumps(report.to_json(parts, card, command), indent=1)
+        (output / "results.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

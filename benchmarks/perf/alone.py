@@ -1,0 +1,64 @@
+"""Peak memory of one variant, in a process of its own: a high-water mark cannot be shared."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from benchmarks.perf.world import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Bytes: resident on a CPU, of torch's allocator on CUDA."""
+
+    peak: int
+    added: int
+    """Above what the process held when its libraries were loaded."""
+
+
+def alone(part: str, variant: str, settings: Settings) -> Peak:
+    """Runs a variant of a part in a new process.
+
+    The harness runs with the allocator settings that a command gives it, the others with those
+    that a script finds.
+    """
+    words = [part, variant, json.dumps(dataclasses.asdict(settings))]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.perf.alone", *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{part}, {variant}:\n{done.stderr}")
+    return Peak(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(part: str, variant: str, settings: Settings) -> Peak:
+    """What the new process does."""
+    import psutil
+    import torch
+
+    from ddbench.allocator import keep_freed_memory
+    from ddbench.meter import measure
+
+    torch.set_num_threads(1)
+    module = importlib.import_module(f"benchmarks.perf.{part}")
+    cuda = settings.device.startswith("cuda")
+    loaded = 0 if cuda else psutil.Process().memory_info().rss
+    run = module.VARIANTS[variant](module.scene(settings))
+    if variant == "harness":
+        keep_freed_memory()
+    with measure(settings.device) as meter:
+        run()
+    assert meter.cost is not None
+    peak = meter.cost.peak_bytes or 0
+    return Peak(peak, peak - loaded)
+
+
+if __name__ == "__main__":
+    found = main(sys.argv[1], sys.argv[2], Settings(**json.loads(sys.argv[3])))
+    print(json.dumps(dataclasses.asdict(found)))

@@ -1,0 +1,104 @@
+"""Barycenters of every class: the targets stage beside POT's own routine from the same starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from statistics import fmean
+
+import numpy as np
+import ot
+import torch
+
+from benchmarks.perf.report import Limit, Part, Row
+from benchmarks.perf.timing import Work, interleaved
+from benchmarks.perf.world import Settings
+from ddbench.meter import Meter
+from ddbench.seeds import generator
+from ddbench.stage_specs import Targets
+from ddbench.stages.targets import targets
+from ddbench.types import Tensors
+from ddbench_plugins.distances import wasserstein_squared
+from ddbench_plugins.matchers.atoms import real_start
+from ddbench_plugins.matchers.wasserstein import BarycenterTarget
+
+PROMISED = {10: 60.0, 50: 300.0}
+"""Seconds for 1,000 classes, by images per class."""
+
+
+def features(classes: int, each: int, width: int) -> Tensors:
+    """Rectified clusters, like features after a ReLU: `features` [n d] and `labels` [n]."""
+    rng = torch.Generator().manual_seed(0)
+    centres = torch.rand(classes, 20, width, generator=rng)
+    chosen = torch.randint(20, (classes, each), generator=rng)
+    found = centres[torch.arange(classes)[:, None], chosen]
+    found = (found + 0.5 * torch.randn(found.shape, generator=rng)).relu()
+    return {
+        "features": found.flatten(0, 1),
+        "labels": torch.arange(classes).repeat_interleave(each),
+    }
+
+
+def harness(known: Tensors, ipc: int, classes: int, settings: Settings) -> Callable[[], object]:
+    """The stage, on all cores: classes lie side by side."""
+    spec = Targets(target=BarycenterTarget(), counts=(ipc,) * classes, seed=0)
+
+    def run() -> tuple[Tensors, dict[str, float]]:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(os.cpu_count() or 1)
+        try:
+            return targets(spec, known, settings.ctx, Meter("cpu"))
+        finally:
+            torch.set_num_threads(threads)
+
+    return run
+
+
+def pot(known: Tensors, ipc: int, classes: int) -> list[np.ndarray]:
+    """POT's free-support barycenter with equal weights, class by class, from the same starts."""
+    found = []
+    for cls in range(classes):
+        own = known["features"][known["labels"] == cls].double()
+        start = real_start(own, ipc, generator(0, "targets", cls)).numpy()
+        own = own.numpy()
+        found.append(ot.lp.free_support_barycenter([own], [ot.unif(len(own))], start))
+    return found
+
+
+def objectives(known: Tensors, found: list[np.ndarray]) -> float:
+    """Mean W₂² of equally weighted atoms and their class."""
+    return fmean(
+        wasserstein_squared(
+            torch.from_numpy(points), known["features"][known["labels"] == cls].double()
+        )
+        for cls, points in enumerate(found)
+    )
+
+
+def measure(settings: Settings) -> Part:
+    classes, each, width = (
+        settings.size(full, quick) for full, quick in ((24, 2), (1300, 60), (512, 16))
+    )
+    known = features(classes, each, width)
+    rows, limits = [], []
+    for ipc, most in PROMISED.items():
+        ours = harness(known, ipc, classes, settings)
+        theirs = Work(lambda ipc=ipc: pot(known, ipc, classes), classes)
+        works = {"harness": Work(ours, classes), "POT, equal weights": theirs}
+        repeats = settings.size(max(2, settings.repeats // 2), 1)
+        times = interleaved(works, repeats, "cpu", warm=not settings.quick)
+        rows += [Row(f"{name}, IPC {ipc}", "s / class", timing) for name, timing in times.items()]
+        objective = ours()[1]["targets.objective"] / objectives(known, pot(known, ipc, classes))
+        limits += [
+            Limit(f"1,000 classes, IPC {ipc}, s", 1000 * times["harness"].seconds, most=most),
+            Limit(f"objective, harness / POT, IPC {ipc}", objective, most=1.001),
+        ]
+    return Part(
+        f"Barycenters: {each:,} x {width} features a class",
+        rows,
+        limits,
+        (
+            f"Measured on {classes} classes and multiplied, all {os.cpu_count()} cores; the "
+            "harness learns weights and computes a k-means bound besides, POT does neither.",
+        ),
+    )

@@ -1,0 +1,133 @@
+"""A recover iteration, Wasserstein and PCBN: the harness, the plain loop, the bare network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.perf.plain.recover import PlainRecover
+from benchmarks.perf.report import Limit, Part, Row
+from benchmarks.perf.timing import Work, interleaved, ratio
+from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, teacher
+from ddbench.data import RealData
+from ddbench.meter import Meter
+from ddbench.stage_specs import Recover, data_key
+from ddbench.stages.recover import recover
+from ddbench.stages.statistics import statistics
+from ddbench.stream import pixels
+from ddbench.types import Network, Tensors
+from ddbench_plugins.distillers.optimize import Optimize
+from ddbench_plugins.matchers.wasserstein import Wasserstein
+from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
+
+CLASSES, STRENGTH = 10, 10.0
+PCBN = ClassBatchNorm(norm="l2", class_reduction="mean")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the variants have in common."""
+
+    settings: Settings
+    data: RealData
+    network: Network
+    moments: Tensors
+    atoms: Tensors
+
+    @property
+    def iterations(self) -> int:
+        """Of one measured call: enough that its beginning and end do not show."""
+        return self.settings.size(50 if self.settings.device != "cpu" else 5, 2)
+
+
+def scene(settings: Settings) -> Scene:
+    data = noise(describe(settings, CLASSES, settings.size(200, 20)))
+    network = teacher(data, settings)
+    (moments,) = statistics([PCBN.moments], data, network, settings.ctx, Meter(settings.device))
+    rng = torch.Generator().manual_seed(1)
+    count = settings.batch // CLASSES * CLASSES
+    points = torch.rand(count, network.module.fc.in_features, generator=rng)
+    weights = torch.full((count,), CLASSES / count)
+    return Scene(settings, data, network, moments, {"points": points, "weights": weights})
+
+
+class _NoGroups:
+    """Nothing finished before, nothing kept."""
+
+    folder = Path()
+
+    def get(self, number: int) -> Tensor | None:
+        return None
+
+    def put(self, number: int, tensor: Tensor) -> None: ...
+
+
+def harness(world: Scene) -> Callable[[], object]:
+    """The recover stage as a cell runs it."""
+    each, settings = len(world.atoms["points"]) // CLASSES, world.settings
+    spec = Recover(
+        data=data_key(world.data.info),
+        distiller=Optimize(iterations=world.iterations, roll=(0, 4)),
+        counts=(each,) * CLASSES,
+        matchers=((1.0, Wasserstein(norm="l2")),),
+        regularizers=((STRENGTH, PCBN),),
+        seed=0,
+        precision=settings.precision,
+    )
+    known, partial = {PCBN.moments: world.moments}, _NoGroups()
+    held: Any = partial
+    return lambda: recover(
+        spec, world.data, world.network, known, [world.atoms], held, settings.ctx,
+        Meter(settings.device),
+    )  # fmt: skip
+
+
+def plain(world: Scene) -> Callable[[], object]:
+    loop = plain_loop(world)
+    return lambda: loop.run(world.iterations, 0.25, 4)
+
+
+def plain_loop(world: Scene) -> PlainRecover:
+    points = world.atoms["points"].to(world.settings.device)
+    labels = torch.arange(CLASSES).repeat_interleave(len(points) // CLASSES)
+    module = contiguous_copy(world.network, world.settings)
+    return PlainRecover(module, world.moments, points, labels, world.data.info, STRENGTH)
+
+
+def floor(world: Scene) -> Callable[[], object]:
+    """Nothing but the frozen network, forward and back to the input."""
+    ctx, count = world.settings.ctx, len(world.atoms["points"])
+    shown = world.data.train_images.repeat(-(-count // len(world.data.train_images)), 1, 1, 1)
+    images = pixels(shown[:count].to(ctx.device), world.data.info).requires_grad_(True)
+
+    def run() -> None:
+        for _ in range(world.iterations):
+            with ctx.autocast():
+                logits = world.network.module(images)
+            torch.autograd.grad(logits.float().square().sum(), [images])
+
+    return run
+
+
+VARIANTS = {"harness": harness, "plain loop": plain, "floor": floor}
+
+
+def measure(settings: Settings) -> Part:
+    world = scene(settings)
+    works = {name: Work(make(world), world.iterations) for name, make in VARIANTS.items()}
+    times = interleaved(works, settings.repeats, settings.device)
+    device, (ours, field, bare) = settings.device, (times[name] for name in VARIANTS)
+    return Part(
+        f"Recover: Wasserstein + PCBN, ResNet-18, {settings.resolution} pixels, "
+        f"batch {settings.batch}",
+        [Row(name, "s / iteration", times[name]) for name in VARIANTS],
+        [
+            Limit("harness / floor", ratio(ours, bare, device), most=1.25, goal=1.0),
+            Limit("plain loop / harness", ratio(field, ours, device), least=2.0, goal=2.5),
+        ],
+    )

@@ -1,0 +1,115 @@
+"""The pass over the real data: harness, bare forward pass, and the two passes of a plain loop."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from benchmarks.perf.plain.passes import PlainPasses
+from benchmarks.perf.report import Limit, Part, Row
+from benchmarks.perf.timing import Work, interleaved, ratio
+from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, teacher
+from ddbench.cache import Cache
+from ddbench.data import RealData, open_data
+from ddbench.features import Features
+from ddbench.meter import Meter
+from ddbench.spec import NamedDataset
+from ddbench.stages.statistics import BATCH, statistics
+from ddbench.stream import pixels
+from ddbench.types import Network
+from ddbench_plugins.datasets.folder import ImageFolder
+from ddbench_plugins.summaries import ClassMoments
+
+STORED = 160
+"""Pixels a side of the JPEG files, as in ImageNette's small edition."""
+
+
+def harness(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
+    """Features and exact moments of every class."""
+    wanted = (Features(), ClassMoments())
+    return lambda: statistics(wanted, data, network, settings.ctx, Meter(settings.device))
+
+
+def bare(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
+    """The same batches through the same network, nothing looked at."""
+    ctx = settings.ctx
+
+    @torch.no_grad()
+    def run() -> None:
+        for images in data.train_images.split(BATCH):
+            with ctx.autocast():
+                network.module(pixels(images.to(ctx.device), data.info))
+
+    return run
+
+
+def write_files(data: RealData, folder: Path) -> None:
+    """The images as JPEG files in class folders `train/` and `test/`, larger than they are used."""
+    for split, images in (("train", data.train_images), ("test", data.test_images[:10])):
+        for row, image in enumerate(images):
+            cls = int(data.train_labels[row]) if split == "train" else row
+            place = folder / split / data.info.classes[cls]
+            place.mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((STORED, STORED))
+            picture.save(place / f"{row:05d}.jpg", quality=90)
+
+
+def decoded_once(folder: Path, settings: Settings) -> Callable[[], object]:
+    """What the harness does to files before its pass, once for all stages and runs."""
+    named = NamedDataset(
+        name="files", part=ImageFolder(path=str(folder), resolution=settings.resolution)
+    )
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as cache:
+            open_data(named, settings.ctx, Cache(Path(cache)))
+
+    return run
+
+
+def measure(settings: Settings) -> Part:
+    count = settings.size(1000, 40)
+    few = noise(describe(settings, 10, count))
+    many = noise(describe(settings, settings.size(1000, 20), count))
+    network = teacher(few, settings)
+    repeats = settings.size(max(3, settings.repeats // 2), 1)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_files(few, folder)
+        passes = PlainPasses(
+            contiguous_copy(network, settings), folder / "train", few.info, settings.batch
+        )
+        works = {
+            "harness, 10 classes": harness(few, network, settings),
+            f"harness, {many.info.num_classes:,} classes": harness(many, network, settings),
+            "bare forward": bare(few, network, settings),
+            "harness: decode once": decoded_once(folder, settings),
+            "plain loop: two passes": lambda: (passes.features(), passes.moments()),
+        }
+        times = interleaved(
+            {name: Work(run) for name, run in works.items()}, repeats, settings.device, warm=False
+        )
+    ten, thousand, forward, decode, two = times.values()
+    whole = ten + decode
+    return Part(
+        f"Statistics: features and moments of {count:,} images, {settings.resolution} pixels",
+        [Row(name, "s / pass", timing) for name, timing in times.items()],
+        [
+            Limit("harness / bare, 10 classes", ratio(ten, forward, settings.device), most=1.15),
+            Limit(
+                f"harness / bare, {many.info.num_classes:,} classes",
+                ratio(thousand, forward, settings.device), most=1.15,
+            ),
+            Limit(
+                "plain loop / (decoding + harness)", ratio(two, whole, settings.device), least=3.0
+            ),
+            Limit(
+                "plain loop / harness from the store", ratio(two, ten, settings.device), least=3.0
+            ),
+        ],
+        ("The store is decoded once, for this and all later runs and stages.",),
+    )  # fmt: skip

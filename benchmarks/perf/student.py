@@ -1,0 +1,121 @@
+"""A student's epoch under the teacher's labels: harness, bare networks, plain loop with files."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.perf.plain.student import PlainStudent
+from benchmarks.perf.report import Limit, Part, Row
+from benchmarks.perf.statistics import write_files
+from benchmarks.perf.timing import Work, interleaved, ratio
+from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, teacher
+from ddbench.data import RealData
+from ddbench.networks import fresh
+from ddbench.spec import Training
+from ddbench.stages.relabel import ask
+from ddbench.stream import Stream, pixels
+from ddbench.training import make_optimizer, train
+from ddbench.types import Network
+from ddbench_plugins.architectures.resnet import ResNet
+from ddbench_plugins.labellers.fkd import FKD
+
+SLOWER_FIELD = {"cpu": 2.0, "cuda": 5.0}
+"""How many times longer the plain loop is to take."""
+
+
+def harness(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
+    """One epoch of the training loop, labels asked as it goes."""
+    ctx, training = settings.ctx, Training(epochs=1, batch_size=settings.batch)
+    module = fresh(ResNet(18), data.info, 1, ctx)
+    stream = Stream(
+        images=data.train_images,
+        labels=data.train_labels,
+        weights=torch.ones(len(data.train_labels)),
+        info=data.info,
+        augmentation=training.augmentation,
+        batch_size=training.batch_size,
+        seed=0,
+        device=ctx.device,
+    )
+    labeller = FKD()
+    return lambda: train(
+        module, stream, training,
+        lambda logits, batch: labeller.loss(logits, batch, ask(network, batch.images, ctx)),
+        ctx, "student",
+    )  # fmt: skip
+
+
+def floor(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
+    """As many teacher forwards and student steps, on the plain images of one batch after another.
+
+    The optimiser is the harness's, which is faster than the field's.
+    """
+    ctx, training = settings.ctx, Training(epochs=1, batch_size=settings.batch)
+    module = fresh(ResNet(18), data.info, 1, ctx).train()
+    optimizer = make_optimizer(module, training)
+    batches = [
+        (pixels(images.to(ctx.device), data.info), labels.to(ctx.device))
+        for images, labels in zip(
+            data.train_images.split(settings.batch), data.train_labels.split(settings.batch),
+            strict=True,
+        )
+    ]  # fmt: skip
+
+    def run() -> None:
+        for images, labels in batches:
+            with torch.no_grad(), ctx.autocast():
+                network.module(images)
+            optimizer.zero_grad(set_to_none=True)
+            with ctx.autocast():
+                logits = module(images)
+            F.cross_entropy(logits.float(), labels).backward()
+            optimizer.step()
+
+    return run
+
+
+def plain(
+    data: RealData, network: Network, settings: Settings, place: Path
+) -> Callable[[], object]:
+    write_files(data, place)
+    loop = PlainStudent(
+        contiguous_copy(network, settings),
+        fresh(ResNet(18), data.info, 1, settings.ctx).to(memory_format=torch.contiguous_format),
+        sorted((place / "train").rglob("*.jpg")),
+        place / "labels",
+        data.info,
+        settings.batch,
+    )
+    epochs = itertools.count()
+    return lambda: loop.epoch(next(epochs))
+
+
+def measure(settings: Settings) -> Part:
+    count = settings.size(3 if settings.device == "cpu" else 10, 2) * settings.batch
+    data = noise(describe(settings, 10, count))
+    network = teacher(data, settings)
+    with tempfile.TemporaryDirectory() as place:
+        works = {
+            "harness": Work(harness(data, network, settings)),
+            "plain loop, label files": Work(plain(data, network, settings, Path(place))),
+            "teacher forward + student step": Work(floor(data, network, settings)),
+        }
+        repeats = settings.size(max(3, settings.repeats // 2), 1)
+        times = interleaved(works, repeats, settings.device, warm=not settings.quick)
+    ours, field, bare = times.values()
+    least = SLOWER_FIELD["cpu" if settings.device == "cpu" else "cuda"]
+    return Part(
+        f"Student epoch under the teacher's labels: {count} images, batch {settings.batch}",
+        [Row(name, "s / epoch", timing) for name, timing in times.items()],
+        [
+            Limit("harness / bare", ratio(ours, bare, settings.device), most=1.2),
+            Limit("plain loop / harness", ratio(field, ours, settings.device), least=least),
+        ],
+        ("The plain loop labels and learns; validation is left out of all three.",),
+    )

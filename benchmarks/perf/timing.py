@@ -1,0 +1,82 @@
+"""Interleaved timing: variants take turns, so that a busy machine slows all of them alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One way to do a piece of work."""
+
+    run: Callable[[], object]
+    units: float = 1.0
+    """Iterations, epochs or classes that one call of `run` does; times are per unit."""
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds per unit of one variant, one entry a repeat."""
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+    def __add__(self, other: Timing) -> Timing:
+        """One after the other."""
+        return Timing(
+            [a + b for a, b in zip(self.wall, other.wall, strict=True)],
+            [a + b for a, b in zip(self.cpu, other.cpu, strict=True)],
+        )
+
+    @property
+    def seconds(self) -> float:
+        return median(self.wall)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return median(self.cpu)
+
+
+def interleaved(
+    variants: Mapping[str, Work], repeats: int, device: str, warm: bool = True
+) -> dict[str, Timing]:
+    """Every variant once per repeat, in an order that rotates; a first round is not counted."""
+    found = {name: Timing() for name in variants}
+    names = list(variants)
+    for turn in range(-int(warm), repeats):
+        start = turn % len(names)
+        for name in names[start:] + names[:start]:
+            wall, cpu = _once(variants[name], device)
+            if turn >= 0:
+                found[name].wall.append(wall)
+                found[name].cpu.append(cpu)
+    return found
+
+
+def _once(work: Work, device: str) -> tuple[float, float]:
+    cuda = device.startswith("cuda")
+    if cuda:
+        torch.cuda.synchronize(device)
+    wall, cpu = time.perf_counter(), time.process_time()
+    work.run()
+    if cuda:
+        torch.cuda.synchronize(device)
+    return (
+        (time.perf_counter() - wall) / work.units,
+        (time.process_time() - cpu) / work.units,
+    )
+
+
+def ratio(one: Timing, other: Timing, device: str) -> float:
+    """How many times longer `one` takes: the median over repeats of the ratio within a repeat.
+
+    On a CPU of processor time, which a busy machine distorts less than time on the wall; elsewhere
+    the processor only hands work out, and the clock on the wall counts.
+    """
+    pairs = (one.cpu, other.cpu) if device == "cpu" else (one.wall, other.wall)
+    return median(a / b for a, b in zip(*pairs, strict=True))

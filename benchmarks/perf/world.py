@@ -1,0 +1,88 @@
+"""What all parts are measured on: a ResNet-18, images made of noise, and the sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ddbench.context import Context, Precision
+from ddbench.data import RealData
+from ddbench.networks import fresh
+from ddbench.probe import frozen
+from ddbench.stream import pixels
+from ddbench.types import DatasetInfo, Network
+from ddbench_plugins.architectures.resnet import ResNet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line decides."""
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    """Of the harness and of the floor; the plain loop is fp32 always."""
+    quick: bool = False
+    resolution: int = 64
+    batch: int = 100
+    repeats: int = 7
+
+    @property
+    def ctx(self) -> Context:
+        return Context(device=self.device, precision=self.precision)
+
+    def size(self, full: int, quick: int) -> int:
+        """A size that `--quick` makes small."""
+        return quick if self.quick else full
+
+
+def describe(settings: Settings, classes: int, count: int) -> DatasetInfo:
+    """A data set of `count` images, spread over the classes."""
+    each = tuple(len(part) for part in torch.arange(count).tensor_split(classes))
+    return DatasetInfo(
+        name="noise",
+        classes=tuple(f"c{index}" for index in range(classes)),
+        shape=(3, settings.resolution, settings.resolution),
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        train_counts=each,
+        test_counts=each,
+        fingerprint="noise",
+    )
+
+
+def noise(info: DatasetInfo, seed: int = 0) -> RealData:
+    """Images of coarse noise, mixed over the classes, the same for training and test."""
+    rng = torch.Generator().manual_seed(seed)
+    count, (channels, height, width) = sum(info.train_counts), info.shape
+    coarse = torch.rand(count, channels, 8, 8, generator=rng)
+    images = nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    labels = torch.arange(info.num_classes).repeat_interleave(torch.tensor(info.train_counts))
+    labels = labels[torch.randperm(count, generator=rng)]
+    stored = (images * 255).round().to(torch.uint8)
+    return RealData(info, stored, labels, stored, labels)
+
+
+def teacher(data: RealData, settings: Settings) -> Network:
+    """A ResNet-18 whose running statistics are those of some images, ready for the harness."""
+    ctx = settings.ctx
+    module = fresh(ResNet(18), data.info, 0, ctx)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        module.train()(pixels(data.train_images[:32].to(ctx.device), data.info))
+    return frozen(Network(module, ResNet(18).classifier(module)), ctx)
+
+
+def contiguous_copy(network: Network, settings: Settings) -> nn.Module:
+    """The same network as the field holds it: fp32, contiguous, frozen, in eval mode."""
+    info = DatasetInfo(
+        "", ("",) * network.module.fc.out_features, (3, settings.resolution, settings.resolution),
+        (), (), (), (), "",
+    )  # fmt: skip
+    module = fresh(ResNet(18), info, 0, settings.ctx)
+    module.load_state_dict(network.module.state_dict())
+    module = module.to(memory_format=torch.contiguous_format)
+    return module.eval().requires_grad_(False)

@@ -1,0 +1,117 @@
+"""The performance benchmark runs, and its plain loops compute what the harness computes.
+
+No time is looked at: a busy machine would decide the test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.perf import recover as part
+from benchmarks.perf.plain.passes import PlainPasses
+from benchmarks.perf.report import Limit
+from benchmarks.perf.statistics import write_files
+from benchmarks.perf.timing import Timing, ratio
+from benchmarks.perf.world import Settings, contiguous_copy
+from ddbench.probe import Probe
+from ddbench.stages.recover import Problem, Term
+from ddbench.stream import pixels
+from ddbench_plugins.matchers.wasserstein import Wasserstein
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = Settings(quick=True, batch=20)
+
+
+@pytest.fixture(scope="module")
+def scene() -> part.Scene:
+    return part.scene(SETTINGS)
+
+
+def test_the_command_writes_a_whole_report(tmp_path: Path) -> None:
+    words = ["--quick", "--only", "recover,statistics,barycenters,student", "-o", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.perf", *words],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "plugins")))},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert len(found["parts"]) == 4
+    for section in found["parts"]:
+        assert section["limits"]
+        assert all(row["wall"] for row in section["rows"])
+    assert "harness / floor" in (tmp_path / "results.md").read_text()
+
+
+def test_unknown_parts_are_refused() -> None:
+    from typer.testing import CliRunner
+
+    import benchmarks.perf.__main__ as command
+
+    app = command.typer.Typer()
+    app.command()(command.main)
+    assert CliRunner().invoke(app, ["--only", "recovery"]).exit_code == 2
+
+
+def test_the_plain_loop_has_the_harness_objective(scene: part.Scene) -> None:
+    """Loss to 1e-5, gradient to 1e-4: the optimised path against its plain counterpart."""
+    count = len(scene.atoms["points"])
+    labels = torch.arange(part.CLASSES).repeat_interleave(count // part.CLASSES)
+    start = pixels(scene.data.train_images[:count], scene.data.info)
+    matcher = Wasserstein(norm="l2")
+    taps = (*matcher.taps(scene.network), *part.PCBN.taps(scene.network))
+    with Probe(scene.network, taps, SETTINGS.ctx) as probe:
+        problem = Problem(
+            info=scene.data.info, labels=labels, weights=scene.atoms["weights"], device="cpu",
+            seed=0, data=scene.data, teachers=[probe], network=scene.network,
+            terms=[Term(1.0, matcher, scene.atoms["points"])],
+            regularizers=[(part.STRENGTH, part.PCBN)], known={part.PCBN.moments: scene.moments},
+        )  # fmt: skip
+        images = start.clone().requires_grad_(True)
+        loss = problem.objective(images, torch.arange(count), 0.0)
+        (gradient,) = torch.autograd.grad(loss, [images])
+    other = start.contiguous().requires_grad_(True)
+    expected = part.plain_loop(scene).objective(other)
+    (wanted,) = torch.autograd.grad(expected, [other])
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+    assert (gradient - wanted).norm() <= 1e-4 * wanted.norm()
+
+
+def test_the_plain_passes_find_features_and_moments_of_files(scene: part.Scene) -> None:
+    """Of JPEG files, hence only nearly those of the images; a class of one batch."""
+    with tempfile.TemporaryDirectory() as place:
+        write_files(scene.data, Path(place))
+        module = contiguous_copy(scene.network, SETTINGS)
+        passes = PlainPasses(module, Path(place) / "train", scene.data.info, 100)
+        features, moments = passes.features(), passes.moments()
+    assert [len(found) for found in features] == list(scene.data.info.train_counts)
+    assert moments.keys() == {name for name in scene.moments if name != "count"}
+    gap = moments["bn1.mean"] - scene.moments["bn1.mean"]
+    assert gap.norm() < 0.1 * scene.moments["bn1.mean"].norm()
+
+
+def test_ratios_are_medians_within_repeats() -> None:
+    one, other = Timing([2.0, 9.0, 4.0], [1.0, 1.0, 1.0]), Timing([1.0, 3.0, 1.0], [1.0, 2.0, 4.0])
+    assert ratio(one, other, "cuda") == 3.0
+    assert ratio(one, other, "cpu") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("limit", "held"),
+    [
+        (Limit("", 1.2, most=1.25, goal=1.0), True),
+        (Limit("", 1.3, most=1.25), False),
+        (Limit("", 2.0, least=2.0), True),
+        (Limit("", 1.9, least=2.0), False),
+    ],
+)
+def test_a_promise_is_held_or_not(limit: Limit, held: bool) -> None:
+    assert limit.held is held

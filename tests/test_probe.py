@@ -1,0 +1,104 @@
+"""A probe's fused forwards: the numbers of hooks, and a network that is left as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ddbench.context import Context
+from ddbench.probe import Probe, frozen
+from ddbench.reductions import ChannelMoments, moment_taps
+from ddbench.types import DatasetInfo, Network, Tap, Tensors
+from ddbench_plugins.architectures.convnet import ConvNetD
+from ddbench_plugins.architectures.resnet import ResNet
+
+
+@dataclass(frozen=True, slots=True)
+class PlainMoments:
+    """What `ChannelMoments` keeps, as a hook would compute it."""
+
+    def reduce(self, activation: Tensor) -> Tensors:
+        return {"mean": activation.mean((2, 3)), "square": activation.square().mean((2, 3))}
+
+
+@pytest.fixture(params=["resnet", "convnet"])
+def network(request: pytest.FixtureRequest, info: DatasetInfo) -> Network:
+    torch.manual_seed(0)
+    part = ResNet(18) if request.param == "resnet" else ConvNetD(width=8, norm="batch")
+    module = part.build(info)
+    module.train()(torch.randn(8, *info.shape))
+    return frozen(Network(module, part.classifier(module)), Context())
+
+
+def looked_at(network: Network, taps: tuple[Tap, ...], images: Tensor) -> tuple[Tensor, Tensor]:
+    """A loss of logits and all moments, and its gradient in the images."""
+    images = images.clone().requires_grad_(True)
+    with Probe(network, taps, Context()) as probe:
+        acts = probe(images)
+    loss = acts.logits.square().mean()
+    for tap in taps:
+        mean, square = acts.taps[tap]["mean"].mean(0), acts.taps[tap]["square"].mean(0)
+        loss = loss + (mean - 0.1).norm() + (square - mean.square() - 0.5).norm()
+    return loss.detach(), torch.autograd.grad(loss, [images])[0]
+
+
+def test_loss_and_gradient_are_those_of_hooks(network: Network) -> None:
+    images = torch.randn(6, 3, 16, 16)
+    taps = moment_taps(network, "test")
+    loss, gradient = looked_at(network, taps, images)
+    plain = tuple(Tap(tap.layer, PlainMoments()) for tap in taps)
+    expected, wanted = looked_at(network, plain, images)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+    assert (gradient - wanted).norm() <= 1e-4 * wanted.norm()
+
+
+def test_the_network_is_as_it_was_after_a_call_and_after_a_fault(network: Network) -> None:
+    taps, images = moment_taps(network, "test"), torch.randn(2, 3, 16, 16)
+    before = network.module(images)
+    with Probe(network, taps, Context()) as probe:
+        probe(images)
+        assert not any("forward" in vars(module) for module in network.module.modules())
+        with pytest.raises(RuntimeError):
+            probe(torch.randn(2, 5, 16, 16))
+        assert torch.equal(network.module(images), before)
+
+
+def test_two_probes_of_one_network_do_not_disturb_each_other(network: Network) -> None:
+    taps, images = moment_taps(network, "test"), torch.randn(2, 3, 16, 16)
+    with Probe(network, taps, Context()) as one, Probe(network, taps, Context()) as two:
+        first, second = one(images), two(images)
+    assert torch.equal(first.logits, second.logits)
+    assert first.taps.keys() == second.taps.keys() == set(taps)
+
+
+def test_hooks_of_others_still_run_and_other_taps_share_the_place(network: Network) -> None:
+    (tap, *_), images = moment_taps(network, "test"), torch.randn(2, 3, 16, 16)
+    seen: list[Tensor] = []
+    norm: nn.Module = network.module.get_submodule(tap.layer)
+    handle = norm.register_forward_hook(lambda _, __, output: seen.append(output))
+    beside = Tap(tap.layer, PlainMoments())
+    with Probe(network, (tap, beside), Context()) as probe:
+        acts = probe(images)
+    handle.remove()
+    assert len(seen) == 1
+    torch.testing.assert_close(acts.taps[tap], acts.taps[beside])
+
+
+def test_in_half_precision_the_moments_are_those_of_a_hook(network: Network) -> None:
+    """bfloat16 differs by its own rounding, and the fused path is not taken: equal bits."""
+    ctx, images = Context(precision="bf16"), torch.randn(2, 3, 16, 16)
+    taps = moment_taps(network, "test")
+    with Probe(network, taps, ctx) as probe:
+        acts = probe(images)
+    first = network.module.get_submodule(taps[0].layer)
+    kept: list[Tensor] = []
+    handle = first.register_forward_pre_hook(lambda _, inputs: kept.append(inputs[0]))
+    with torch.no_grad(), ctx.autocast():
+        network.module(images)
+    handle.remove()
+    assert kept[0].dtype == torch.bfloat16
+    expected = ChannelMoments().reduce(kept[0])
+    assert torch.equal(acts.taps[taps[0]]["mean"], expected["mean"])
