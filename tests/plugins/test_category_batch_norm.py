@@ -15,7 +15,7 @@ from ddbench.features import PooledFeatures
 from ddbench.records import Records
 from ddbench.testing import collected, tiny_info, tiny_network, tiny_real, tiny_step
 from ddbench.testing.fakes import probed
-from ddbench.types import Reduction, Tap, Tensors
+from ddbench.types import Reduction, Step, Tap, Tensors
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.recipes.edc import edc
 from ddbench_plugins.regularizers.category_batch_norm import CategoryBatchNorm, ImageMoments
@@ -85,6 +85,10 @@ def one_image_each() -> tuple[Tensor, Tensors]:
     return images, known
 
 
+def cost(part: CategoryBatchNorm, step: Step) -> float:
+    return part.penalty(step).item()
+
+
 @pytest.mark.parametrize("cls", [0, 2])
 def test_copies_of_the_only_real_image_of_a_class_cost_nothing(cls: int) -> None:
     images, known = one_image_each()
@@ -92,8 +96,8 @@ def test_copies_of_the_only_real_image_of_a_class_cost_nothing(cls: int) -> None
     copies = images[cls].expand(5, -1, -1, -1)
     own = tiny_step(part, images=copies, labels=[cls] * 5, known={ImageMoments(): known})
     other = tiny_step(part, images=copies, labels=[1] * 5, known={ImageMoments(): known})
-    assert float(part.penalty(own)) < 1e-4
-    assert float(part.penalty(other)) > 0.1
+    assert cost(part, own) < 1e-4
+    assert cost(part, other) > 0.1
 
 
 @pytest.mark.parametrize("norm", ["l2", "squared"])
@@ -110,7 +114,7 @@ def test_the_penalty_is_its_formula(norm: Any, first: float) -> None:
             goal = sum(known[f"{layer}.{name}"][y].double() for y in step.labels) / len(step.labels)
             gap = float((value - goal).norm())
             wanted += (first if layer == "norm1" else 1) * (gap**2 if norm == "squared" else gap)
-    assert float(part.penalty(step)) == pytest.approx(wanted, rel=1e-4)
+    assert cost(part, step) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_only_the_real_side_knows_the_classes() -> None:
@@ -120,8 +124,8 @@ def test_only_the_real_side_knows_the_classes() -> None:
     one = tiny_step(part, images=images, labels=[2, 0, 1, 0, 2, 1, 2])
     two = tiny_step(part, images=images, labels=[0, 0, 1, 1, 2, 2, 2])
     more = tiny_step(part, images=images, labels=[0, 0, 0, 0, 0, 0, 2])
-    assert float(part.penalty(one)) == pytest.approx(float(part.penalty(two)), rel=1e-5)
-    assert float(part.penalty(one)) != pytest.approx(float(part.penalty(more)), rel=1e-3)
+    assert cost(part, one) == pytest.approx(cost(part, two), rel=1e-5)
+    assert cost(part, one) != pytest.approx(cost(part, more), rel=1e-3)
 
 
 # -- the recipe ------------------------------------------------------------------------------------
