@@ -8,7 +8,7 @@ from typing import Any
 
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
-from ddbench.roles import Distiller, Statistic
+from ddbench.roles import Distiller, Statistic, statistics_of
 from ddbench.seeds import seed_of
 from ddbench.siamese import operations
 from ddbench.spec import Cell, Training
@@ -89,28 +89,20 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
         DDBenchError: the recipe contradicts itself, or IPC is out of range.
     """
     recipe, data = cell.recipe, data_key(info)
+    _check_needs(cell)
     counts = _counts(cell, info)
     _check_ranges(recipe.squeeze, "squeeze")
     _check_ranges(cell.protocol.training, "evaluate")
-    parts = [term.part for term in (*recipe.matchers, *recipe.regularizers)]
     asks = recipe.labeller.asks
-    teaches = taught(recipe.distiller)
-    if teaches and not parts:
-        raise DDBenchError(
-            f"method '{cell.method}' optimises images but has no matcher and no regularizer",
-            hint="give it one: --matcher wasserstein",
-        )
-    needs_teacher = teaches or asks != "nobody" or bool(extra)
+    making = _recover_spec(cell, info, counts)
+    needs_teacher = taught(recipe.distiller) or asks != "nobody" or bool(extra)
     squeeze = _squeeze(cell, info) if needs_teacher else None
     upstream = (squeeze.key,) if squeeze is not None else ()
 
-    wanted: dict[Statistic, None] = dict.fromkeys(extra)
-    if teaches:
-        for part in parts:
-            wanted.update(dict.fromkeys(part.statistics))
-        for term in recipe.matchers:
-            if term.part.target is not None:
-                wanted[term.part.target.statistic] = None
+    wanted: dict[Statistic, None] = dict.fromkeys((*extra, *making.statistics))
+    for _, matcher in making.matchers:
+        if matcher.target is not None:
+            wanted[matcher.target.statistic] = None
     known = {
         statistic: PlannedStage(
             "statistics",
@@ -120,14 +112,15 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
         for statistic in wanted
     }
     targets: list[PlannedStage | None] = []
-    for term in recipe.matchers if teaches else ():
-        target = term.part.target
+    for _, matcher in making.matchers:
+        target = matcher.target
         spec = None if target is None else Targets(target=target, counts=counts, seed=cell.seed)
         inputs = () if target is None else (known[target.statistic].key,)
         targets.append(None if spec is None else PlannedStage("targets", spec, inputs))
 
-    used = [known[s].key for part in parts for s in part.statistics if s in known]
-    recover = _recover(cell, info, counts, upstream, used, targets)
+    used = [known[s].key for part in making.parts for s in statistics_of(part)]
+    through = (*upstream, *used, *(t.key for t in targets if t))
+    recover = PlannedStage("recover", making, through if taught(recipe.distiller) else ())
     relabel = _relabel(cell, info, sum(counts), recover, upstream)
     labels_from = (relabel.key,) if relabel else upstream if asks != "nobody" else ()
     return Plan(
@@ -148,6 +141,22 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
 def taught(distiller: Distiller) -> bool:
     """Whether images are made through a trained teacher; fresh networks alone need none."""
     return bool(distiller.needs - {"networks"})
+
+
+def _check_needs(cell: Cell) -> None:
+    recipe = cell.recipe
+    needs = recipe.distiller.needs
+    if "objective" in needs and not (recipe.matchers or recipe.regularizers):
+        raise DDBenchError(
+            f"method '{cell.method}' optimises images but has no matcher and no regularizer",
+            hint="give it one: --matcher wasserstein",
+        )
+    if statistics_of(recipe.distiller) and "teacher" not in needs:
+        raise DDBenchError(
+            f"the distiller of method '{cell.method}' reads statistics but needs no teacher",
+            "statistics are taken of a teacher's activations",
+            hint='add "teacher" to its `needs`',
+        )
 
 
 def _check_ranges(training: Training, what: str) -> None:
@@ -194,31 +203,23 @@ def _squeeze(cell: Cell, info: DatasetInfo) -> PlannedStage:
     return PlannedStage("squeeze", spec, ())
 
 
-def _recover(
-    cell: Cell,
-    info: DatasetInfo,
-    counts: tuple[int, ...],
-    upstream: tuple[Key, ...],
-    used: list[Key],
-    targets: list[PlannedStage | None],
-) -> PlannedStage:
-    recipe, needs = cell.recipe, cell.recipe.distiller.needs
-    teaches = taught(recipe.distiller)
+def _recover_spec(cell: Cell, info: DatasetInfo, counts: tuple[int, ...]) -> Recover:
+    recipe = cell.recipe
+    needs = recipe.distiller.needs
+    optimised = "objective" in needs
     told: dict[str, Any] = {
         "data": data_key(info),
         "distiller": recipe.distiller,
         "counts": counts,
-        "matchers": tuple((t.weight, t.part) for t in recipe.matchers) if teaches else (),
-        "regularizers": tuple((t.weight, t.part) for t in recipe.regularizers) if teaches else (),
+        "matchers": tuple((t.weight, t.part) for t in recipe.matchers) if optimised else (),
+        "regularizers": tuple((t.weight, t.part) for t in recipe.regularizers) if optimised else (),
         "seed": cell.seed,
-        # Selecting images multiplies nothing: the same selection at every precision.
+        # Without a network nothing is multiplied: the same selection at every precision.
         "precision": cell.precision if needs else "fp32",
     }
-    inputs = (*upstream, *used, *(t.key for t in targets if t)) if teaches else ()
     if "networks" in needs:
-        anew = RecoverAnew(**told, architecture=cell.teacher.part)
-        return PlannedStage("recover", anew, inputs)
-    return PlannedStage("recover", Recover(**told), inputs)
+        return RecoverAnew(**told, architecture=cell.teacher.part)
+    return Recover(**told)
 
 
 def stream_seed(cell: Cell) -> int:

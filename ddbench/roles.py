@@ -121,6 +121,8 @@ class Problem(Protocol):
     device: Any
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]]
     """Frozen, probed networks; empty unless the distiller needs a teacher."""
+    known: Mapping[Any, Tensors]
+    """What the statistics stage found, by Statistic: all that the distiller declares is there."""
 
     def rng(self, *names: object) -> Generator:
         """A CPU generator that depends on the cell's seed and these names alone."""
@@ -178,13 +180,17 @@ class Problem(Protocol):
 class Distiller(Part, Protocol):
     """Makes the images: by optimising pixels, or by selecting real ones.
 
-    An optional attribute `exact: bool` says that images are stored as float32 and may leave the
-    range of pixels; without it they are clamped and rounded to bytes.
+    It may have members more. `exact: bool` says that images are stored as float32 and may leave the
+    range of pixels; without it they are clamped and rounded to bytes. If it needs a teacher,
+    `statistics`, what it reads of `problem.known`, and `taps(network)`, what the activations of
+    `problem.teachers` hold, mean what they mean in a Matcher; `statistics_of` and `taps_of` read
+    them.
     """
 
     needs: ClassVar[frozenset[str]]
     """Subset of {"teacher", "objective", "networks"}; decides which stages a plan has. "networks":
-    freshly initialised ones, for which nothing is trained."""
+    freshly initialised ones, for which nothing is trained. Matchers and regularizers bear on a
+    distiller that needs the objective, and on no other."""
     makes: ClassVar[Literal["pixels", "indices"]]
     """"pixels": `recover` returns normalised images; "indices": rows of the training set."""
 
@@ -206,6 +212,16 @@ class Distiller(Part, Protocol):
     def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
         """How often `problem.tick` will be called for a group, for the progress bar."""
         ...
+
+
+def statistics_of(part: Part) -> tuple[Statistic, ...]:
+    """What a part reads of the statistics stage; a distiller need not say that it reads nothing."""
+    return tuple(getattr(part, "statistics", ()))
+
+
+def taps_of(part: Part, network: Network) -> tuple[Tap, ...]:
+    """The activations that a part reads; a distiller need not say that it reads none."""
+    return tuple(part.taps(network)) if hasattr(part, "taps") else ()
 
 
 @runtime_checkable

@@ -10,9 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ddbench.context import Precision
-from ddbench.roles import Architecture, Distiller, Labeller, Matcher, Regularizer, Statistic, Target
+from ddbench.roles import (
+    Architecture,
+    Distiller,
+    Labeller,
+    Matcher,
+    Part,
+    Regularizer,
+    Statistic,
+    Target,
+    statistics_of,
+    taps_of,
+)
 from ddbench.spec import Augmentation, Training
-from ddbench.types import DatasetInfo
+from ddbench.types import DatasetInfo, Network, Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,20 @@ class Recover:
     regularizers: tuple[tuple[float, Regularizer], ...]
     seed: int
     precision: Precision
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All that may read statistics and activations."""
+        return (*(part for _, part in (*self.matchers, *self.regularizers)), self.distiller)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """What the parts read, each once."""
+        return tuple(dict.fromkeys(s for part in self.parts for s in statistics_of(part)))
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        """The activations that the parts read."""
+        return tuple(tap for part in self.parts for tap in taps_of(part, network))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from ddbench.meter import Cost, Meter, measure
 from ddbench.networks import fresh, restored
 from ddbench.plan import Plan, PlannedStage, stream_seed, taught
 from ddbench.probe import Probe
-from ddbench.roles import Matcher, Regularizer, Statistic
+from ddbench.roles import Statistic
 from ddbench.spec import NamedDataset
 from ddbench.stages.evaluate import evaluate
 from ddbench.stages.recover import recover
@@ -101,8 +101,9 @@ class Workshop:
         """
         module = fresh(plan.cell.teacher.part, plan.info, 0, self.ctx)
         network = Network(module, plan.cell.teacher.part.classifier(module))
-        parts = [*self._parts(plan), *(stage.spec.statistic for stage in plan.statistics)]
-        Probe(network, [tap for part in parts for tap in part.taps(network)], self.ctx).close()
+        wanted = [stage.spec.statistic for stage in plan.statistics]
+        taps = [tap for statistic in wanted for tap in statistic.taps(network)]
+        Probe(network, [*plan.recover.spec.taps(network), *taps], self.ctx).close()
 
     def statistic(self, plan: Plan, wanted: Statistic) -> Artifact:
         """One statistic; all that the plan still lacks are computed in the same pass."""
@@ -141,7 +142,7 @@ class Workshop:
         def upstream() -> tuple[Artifact, ...]:
             if not teaches:
                 return ()
-            known = [self.statistic(plan, s) for s in self._read_by(plan)]
+            known = [self.statistic(plan, s) for s in spec.statistics]
             atoms = [self.target(plan, t) for t in plan.targets if t is not None]
             return (self.squeezed(plan), *known, *atoms)
 
@@ -149,7 +150,7 @@ class Workshop:
             upstream()  # made before the clock of this stage starts
 
         def make(meter: Meter) -> Made:
-            known = {s: self.statistic(plan, s).tensors() for s in self._read_by(plan)}
+            known = {s: self.statistic(plan, s).tensors() for s in spec.statistics}
             atoms = [t and self.target(plan, t).tensors() for t in plan.targets]
             partial = self.cache.partial(stage.stage, stage.key)
             teacher = self.teacher(plan) if teaches else None
@@ -218,16 +219,6 @@ class Workshop:
             seed=stream_seed(plan.cell),
             device=self.ctx.device,
         )
-
-    @staticmethod
-    def _read_by(plan: Plan) -> list[Statistic]:
-        parts = Workshop._parts(plan)
-        return list(dict.fromkeys(s for part in parts for s in part.statistics))
-
-    @staticmethod
-    def _parts(plan: Plan) -> list[Matcher | Regularizer]:
-        spec = plan.recover.spec
-        return [part for _, part in (*spec.matchers, *spec.regularizers)]
 
     # -- the cache -------------------------------------------------------------------------------
 

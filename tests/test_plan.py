@@ -30,6 +30,33 @@ def test_random_with_hard_labels_needs_no_teacher(registry):
     assert [stage.stage for stage in made.stages()] == ["recover", "evaluate"]
 
 
+def test_a_selection_in_feature_space_needs_a_teacher_and_its_features_but_no_loss(registry):
+    (made,) = _plans(registry, methods=("herding",), labels=("hard",))
+    names = [stage.stage for stage in made.stages()]
+    assert names == ["squeeze", "statistics", "recover", "evaluate"]
+    assert made.recover.inputs == (made.squeeze.key, made.statistics[0].key)
+    cell, wmdd = made.cell, _plans(registry)[0].cell.recipe
+    losses = {"matchers": wmdd.matchers, "regularizers": wmdd.regularizers}
+    with_losses = plan(replace(cell, recipe=replace(cell.recipe, **losses)), made.info)
+    assert _keys(with_losses) == _keys(made)
+    other = replace(cell.recipe, distiller=replace(cell.recipe.distiller, layer="features"))
+    elsewhere = plan(replace(cell, recipe=other), made.info)
+    assert elsewhere.squeeze.key == made.squeeze.key
+    assert elsewhere.statistics[0].key != made.statistics[0].key
+
+
+def test_statistics_without_a_teacher_are_refused(registry):
+    (made,) = _plans(registry, methods=("random",))
+    selection = made.cell.recipe.distiller
+
+    class Blind(type(selection)):
+        statistics = ("any",)
+
+    recipe = replace(made.cell.recipe, distiller=Blind())
+    with pytest.raises(DDBenchError, match="reads statistics but needs no teacher"):
+        plan(replace(made.cell, recipe=recipe), made.info)
+
+
 def test_labels_asked_once_are_a_stage_of_their_own(registry):
     (made,) = _plans(registry, labels=("soft",))
     assert "relabel" in _keys(made)

@@ -287,6 +287,16 @@ def test_faults_of_distillers(fault, says):
     assert any(says in problem for problem in problems)
 
 
+@dataclass(frozen=True)
+class Blind(RandomSelection):
+    statistics: ClassVar[tuple[Any, ...]] = ()
+
+
+def test_a_distiller_that_knows_something_needs_a_teacher():
+    (problem,) = check_part("distiller", "blind", Blind())
+    assert problem == 'declares statistics or taps without "teacher" in `needs`'
+
+
 # -- architectures and recipes ---------------------------------------------------------------------
 
 

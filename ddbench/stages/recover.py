@@ -164,7 +164,7 @@ def recover(
     """
     labels = torch.repeat_interleave(torch.arange(data.info.num_classes), torch.tensor(spec.counts))
     weights = _weights(spec, labels, atoms)
-    taps = _taps(spec, teacher)
+    taps = () if teacher is None else spec.taps(teacher)
     problem = Problem(
         info=data.info,
         labels=labels.to(ctx.device),
@@ -204,13 +204,6 @@ def _terms(spec: Recover, atoms: Sequence[Tensors | None], device: str) -> list[
         Term(weight, matcher, None if found is None else found["points"].to(device))
         for (weight, matcher), found in zip(spec.matchers, atoms, strict=True)
     ]
-
-
-def _taps(spec: Recover, teacher: Network | None) -> list[Any]:
-    if teacher is None:
-        return []
-    parts = [part for _, part in (*spec.matchers, *spec.regularizers)]
-    return [tap for part in parts for tap in part.taps(teacher)]
 
 
 def _all_groups(

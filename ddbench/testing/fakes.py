@@ -14,7 +14,14 @@ from ddbench.context import Context, seeded
 from ddbench.errors import DDBenchError
 from ddbench.features import feature_tap
 from ddbench.probe import Probe, frozen
-from ddbench.roles import Matcher, Regularizer, Statistic
+from ddbench.roles import (
+    Distiller,
+    Matcher,
+    Regularizer,
+    Statistic,
+    statistics_of,
+    taps_of,
+)
 from ddbench.seeds import generator, seed_of
 from ddbench.types import (
     Activations,
@@ -258,13 +265,19 @@ class TinyProblem:
     device: str = "cpu"
     needs: frozenset[str] = frozenset({"teacher", "objective"})
     """What is offered: teachers, the objective, fresh networks."""
+    distiller: Distiller | None = None
+    """Whose statistics and taps are served, if it declares any."""
     ticks: int = 0
     """How often `tick` was called."""
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]] = field(init=False)
+    known: Mapping[Any, Tensors] = field(init=False)
 
     def __post_init__(self) -> None:
         network = tiny_network(self.info)
-        probe = Probe(network, [feature_tap(network)], Context())
+        read = () if self.distiller is None else statistics_of(self.distiller)
+        self.known = {s: collected(s, network, self.info) for s in read}
+        taps = () if self.distiller is None else taps_of(self.distiller, network)
+        probe = Probe(network, [feature_tap(network), *taps], Context())
         self.teachers = [probe] if self.needs - {"networks"} else []
 
     def rng(self, *names: object) -> Generator:

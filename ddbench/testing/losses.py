@@ -24,7 +24,7 @@ from ddbench.types import Atoms, Step, Tap
 
 def check_matcher(part: Any) -> Iterator[str]:
     """Its statistics, its target, then its loss."""
-    yield from _check_statistics(part)
+    yield from check_statistics(part)
     if part.target is not None:
         yield from _named("target", check_target(part.target))
     yield from _check_term(part, part.loss, "loss")
@@ -32,7 +32,7 @@ def check_matcher(part: Any) -> Iterator[str]:
 
 def check_regularizer(part: Any) -> Iterator[str]:
     """Its statistics, then its penalty."""
-    yield from _check_statistics(part)
+    yield from check_statistics(part)
     yield from _check_term(part, part.penalty, "penalty")
 
 
@@ -44,7 +44,7 @@ def _named(what: str, problems: Iterator[str]) -> Iterator[str]:
 # -- statistics ------------------------------------------------------------------------------------
 
 
-def _check_statistics(part: Any) -> Iterator[str]:
+def check_statistics(part: Any) -> Iterator[str]:
     found = part.statistics
     if not isinstance(found, tuple):
         yield f"statistics is a {type(found).__name__}, expected a tuple"

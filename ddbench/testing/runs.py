@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ddbench.errors import IncompatibleError
 from ddbench.testing.fakes import TinyProblem, tiny_batch, tiny_info, tiny_trial
+from ddbench.testing.losses import check_statistics
 from ddbench.testing.structure import check_loss, finite, guarded, same
 from ddbench.types import Metric, Trial
 
@@ -38,6 +39,11 @@ def check_distiller(part: Any) -> Iterator[str]:
     if part.makes not in ("pixels", "indices"):
         yield f"makes is {part.makes!r}, expected pixels or indices"
         return
+    if (hasattr(part, "statistics") or hasattr(part, "taps")) and "teacher" not in part.needs:
+        yield 'declares statistics or taps without "teacher" in `needs`'
+        return
+    if hasattr(part, "statistics"):
+        yield from check_statistics(part)
     yield from guarded("counts", lambda: _check_counts(part))
     yield from guarded("batches", lambda: _check_batches(part))
     yield from guarded("recover", lambda: _check_recover(part))
@@ -65,7 +71,7 @@ def _check_recover(part: Any) -> Iterator[str]:
     info = tiny_info()
     classes = torch.arange(info.num_classes)
     labels = classes.repeat_interleave(torch.tensor(part.counts(info, 2)))
-    problem = TinyProblem(needs=part.needs, labels=labels)
+    problem = TinyProblem(needs=part.needs, labels=labels, distiller=part)
     groups = part.batches(labels)
     made = []
     for group in groups:
@@ -79,7 +85,7 @@ def _check_recover(part: Any) -> Iterator[str]:
         yield from wrong
         if wrong:
             return
-    fresh = TinyProblem(needs=part.needs, labels=labels)
+    fresh = TinyProblem(needs=part.needs, labels=labels, distiller=part)
     for group, found in reversed(list(zip(groups, made, strict=True))):
         if not same(part.recover(fresh, group), found):
             yield "recover gives a group other numbers in another order: draw from problem.rng"

@@ -211,7 +211,7 @@ def _check_composition(name: str, recipe: Any) -> Iterator[str]:
         return
     if recipe.name != name:
         yield f"calls itself '{recipe.name}', registered as '{name}'"
-    if recipe.distiller.needs - {"networks"} and not (recipe.matchers or recipe.regularizers):
+    if "objective" in recipe.distiller.needs and not (recipe.matchers or recipe.regularizers):
         yield "optimises images but has no matcher and no regularizer"
     for claim in recipe.claims:
         if not 0 <= claim.value <= 100:

@@ -13,7 +13,7 @@ from ddbench.cache import Cache
 from ddbench.context import Context
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError, DivergedError
-from ddbench.features import Features
+from ddbench.features import Features, feature_tap
 from ddbench.meter import Meter
 from ddbench.networks import fresh
 from ddbench.probe import frozen
@@ -21,7 +21,7 @@ from ddbench.seeds import generator
 from ddbench.stage_specs import Recover, data_key
 from ddbench.stages.recover import Problem, quantise, recover
 from ddbench.stages.statistics import statistics
-from ddbench.types import DatasetInfo, Network
+from ddbench.types import DatasetInfo, Network, Tap
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.distillers.select import RandomSelection, WholeSet
@@ -160,6 +160,40 @@ def test_random_selection_is_indices_of_the_class_and_has_equal_weights(
     assert len(set(found["indices"].tolist())) == 13
     torch.testing.assert_close(found["weights"], (1 / torch.tensor([5.0, 1, 7]))[found["labels"]])
     assert report == {}
+
+
+@dataclass(frozen=True, slots=True)
+class Curious(RandomSelection):
+    """Looks at what it was given: statistics, and activations of its own taps."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    statistics: ClassVar[Any] = (Features(), ClassMoments())
+    seen: ClassVar[list[Any]] = []
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return (feature_tap(network),)
+
+    def recover(self, problem: Any, indices: Tensor) -> Tensor:
+        images = problem.real(0)
+        (found,) = problem.teachers[0](images).taps.values()
+        self.seen.append((dict(problem.known), found["features"]))
+        return RandomSelection.recover(self, problem, indices)
+
+
+def test_a_distiller_is_given_the_statistics_and_activations_that_it_declares(
+    data: RealData, teacher: Network, cache: Cache
+) -> None:
+    spec = spec_of(Curious(), matchers=())
+    assert spec.statistics == Curious.statistics
+    passed = statistics(spec.statistics, data, teacher, Context(), Meter("cpu"))
+    known = dict(zip(spec.statistics, passed, strict=True))
+    made(spec, data, teacher, cache, known=known)
+    given, features = Curious.seen[0]
+    assert set(given) == set(Curious.statistics)
+    real = given[Features()]
+    assert torch.equal(real["labels"], data.train_labels)  # row i is image i of the training set
+    wanted = real["features"][data.of_class(0)]
+    torch.testing.assert_close(features, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_the_whole_set_is_every_index_once(data: RealData, cache: Cache) -> None:

@@ -19,6 +19,44 @@ from ddbench.types import DatasetInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Curriculum:
+    """Crops that begin with whole images and come to keep less of them, as in CDA."""
+
+    version: ClassVar[int] = 1
+
+    smallest: float = 0.08
+    """Smallest area of a crop once the curriculum has ended."""
+    milestone: float = 1.0
+    """Part of the iterations over which it runs; 0 for none, which is SRe2L."""
+    shape: Literal["cosine", "linear", "step"] = "cosine"
+    """How the smallest area falls from 1: along half a cosine, a line, or all at the end."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest <= 1:
+            raise DDBenchError(f"smallest is {self.smallest}", "expected: above 0, at most 1")
+        if not 0 <= self.milestone <= 1:
+            raise DDBenchError(f"milestone is {self.milestone}", "expected: 0 to 1")
+
+    def area(self, done: float) -> tuple[float, float]:
+        """Smallest and largest area of a crop: (a + (1 − a) g(u / m), 1), or (a, 1) from m on.
+
+        g(v) = (1 + cos πv) / 2, or 1 − v, or 1
+
+        Args:
+            done: u, the part of all iterations that lies behind.
+
+        References:
+            Yin and Shen, Dataset Distillation via Curriculum Data Synthesis in Large Data Era
+            (CDA), TMLR 2024, arXiv:2311.18838.
+        """
+        if done >= self.milestone:
+            return self.smallest, 1.0
+        share = done / self.milestone
+        height = {"cosine": 0.5 * (1 + math.cos(math.pi * share)), "linear": 1 - share, "step": 1.0}
+        return self.smallest + (1 - self.smallest) * height[self.shape], 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optimize:
     """Adam on the pixels, cosine rate, a random view each iteration, pixels kept in range.
 
@@ -44,8 +82,8 @@ class Optimize:
     eps: float = 1e-8
     init: Literal["noise", "real"] = "noise"
     """Start from N(0, 1) in normalised pixels, or from random training images of the class."""
-    crop: tuple[float, float] = (0.08, 1.0)
-    """Smallest and largest area of the random resized crop; (1, 1) for none."""
+    crop: tuple[float, float] | Curriculum = (0.08, 1.0)
+    """Smallest and largest area of the random resized crop, (1, 1) for none; or a curriculum."""
     ratio: tuple[float, float] = (0.75, 1.3333333333333333)
     """Smallest and largest width to height of the crop."""
     per_image: bool = False
@@ -62,7 +100,7 @@ class Optimize:
             ("iterations", self.iterations >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 1, "1 or more"),
             ("lr", self.lr >= 0, "0 or more"),
-            ("crop", 0 < self.crop[0] <= self.crop[1] <= 1, "0 < smallest <= largest <= 1"),
+            ("crop", _in_order(self.crop), "0 < smallest <= largest <= 1"),
             ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
             ("roll", self.roll[0] <= self.roll[1], "lowest <= highest"),
         ):
@@ -108,7 +146,7 @@ class Optimize:
         adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
         for iteration in range(self.iterations):
             adam.param_groups[0]["lr"] = self.rate(iteration)
-            view = self.view(images, problem.info, rng)
+            view = self.view(images, problem.info, rng, iteration / self.iterations)
             loss = problem.objective(view, indices, iteration / max(1, self.iterations - 1))
             (images.grad,) = torch.autograd.grad(loss, [images])
             adam.step()
@@ -123,12 +161,17 @@ class Optimize:
         return self.lr * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
 
     def view(
-        self, images: Float[Tensor, "b c h w"], info: DatasetInfo, rng: Generator
+        self,
+        images: Float[Tensor, "b c h w"],
+        info: DatasetInfo,
+        rng: Generator,
+        done: float = 0.0,
     ) -> Float[Tensor, "b c h w"]:
-        """Random resized crop and flip, then a circular shift."""
+        """Random resized crop and flip, then a circular shift; `done` tells a curriculum where."""
         size, mirror = info.shape[1:], self.flip and info.mirror
         drawn = len(images) if self.per_image else 1
-        boxes = draw_boxes(drawn, size, self.crop, self.ratio, rng)
+        crop = self.crop.area(done) if isinstance(self.crop, Curriculum) else self.crop
+        boxes = draw_boxes(drawn, size, crop, self.ratio, rng)
         flips = draw_flips(drawn, mirror, rng)
         if self.crop != (1.0, 1.0) or mirror:
             if self.per_image:
@@ -154,6 +197,10 @@ class Optimize:
                 chosen = torch.randperm(len(real), generator=rng)[: len(rows)]
                 start[rows.to(problem.device)] = real[chosen.to(problem.device)]
         return start.contiguous(memory_format=torch.channels_last)
+
+
+def _in_order(crop: tuple[float, float] | Curriculum) -> bool:
+    return isinstance(crop, Curriculum) or 0 < crop[0] <= crop[1] <= 1
 
 
 @hookimpl

@@ -1,0 +1,160 @@
+"""RDED: mosaics of the patches of real images that the teacher finds most realistic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Generator, Tensor
+
+from ddbench import hookimpl
+from ddbench.augment import draw_boxes
+from ddbench.errors import DDBenchError
+from ddbench.roles import Distiller, Problem
+from ddbench.types import DatasetInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RDED:
+    """For each class: crops of real images, ranked by the teacher, the best tiled into images.
+
+    Differences:
+        Where a class has fewer images than a distilled set of it has tiles, each image gives its
+        best few crops instead of its best one; the released code would make fewer images.
+        Tiles are stored as rounded bytes; the released code truncates and saves a JPEG.
+
+    References:
+        Sun et al., On the Diversity and Realism of Distilled Dataset: An Efficient Dataset
+        Distillation Paradigm, CVPR 2024, arXiv:2312.03526, and its released code.
+    """
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
+    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
+
+    factor: int = 1
+    """Tiles along each side of an image; the paper has 2 from 128 pixels on, 1 below."""
+    candidates: int = 300
+    """Real images drawn for a class; more where there are more tiles to fill."""
+    crops: int = 5
+    """Random crops of each, of which the best is kept."""
+    crop: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest area of a crop."""
+    ratio: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest width to height of a crop."""
+    batch_size: int = 250
+    """Patches that the teacher sees at once; bears on memory only."""
+
+    def __post_init__(self) -> None:
+        for name, allowed, expected in (
+            ("factor", self.factor >= 1, "1 or more"),
+            ("candidates", self.candidates >= 1, "1 or more"),
+            ("crops", self.crops >= 1, "1 or more"),
+            ("crop", 0 < self.crop[0] <= self.crop[1] <= 1, "0 < smallest <= largest <= 1"),
+            ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+        ):
+            if not allowed:
+                raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        return (ipc or 1,) * info.num_classes
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        """One group a class."""
+        return [(labels == cls).nonzero().flatten() for cls in labels.unique()]
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        return 1
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        """Mosaics of the best patches: tile k of all images holds the k-th best of their ranks.
+
+        Raises:
+            DDBenchError: images cannot be divided into tiles of equal size.
+        """
+        _check_size(problem.info, self.factor)
+        cls = int(problem.labels[int(indices[0])])
+        tiles = len(indices) * self.factor**2
+        rng = problem.rng("class", cls)
+        real = problem.real(cls)
+        drawn = torch.randperm(len(real), generator=rng)[: max(self.candidates, tiles)]
+        kept = -(-tiles // len(drawn))
+        patches = self.patches(real[drawn.to(real.device)], max(self.crops, kept), rng)
+        scores = self.scores(problem, patches.flatten(0, 1), cls).view(patches.shape[:2])
+        chosen = ranked(scores, kept)[:tiles]
+        problem.tick()
+        return tiled(patches.flatten(0, 1)[chosen], self.factor)
+
+    def patches(
+        self, images: Float[Tensor, "n c h w"], crops: int, rng: Generator
+    ) -> Float[Tensor, "n r c s t"]:
+        """r random resized crops of each image, each a tile in size."""
+        size = images.shape[2:]
+        boxes = draw_boxes(len(images) * crops, size, self.crop, self.ratio, rng)
+        shape = (size[0] // self.factor, size[1] // self.factor)
+        found = [
+            F.interpolate(
+                images[index // crops, None, :, top : top + h, left : left + w],
+                shape, mode="bilinear", antialias=True,
+            )
+            for index, (top, left, h, w) in enumerate(boxes.tolist())
+        ]  # fmt: skip
+        return torch.cat(found).unflatten(0, (len(images), crops))
+
+    @torch.no_grad()
+    def scores(
+        self, problem: Problem, patches: Float[Tensor, "p c s t"], cls: int
+    ) -> Float[Tensor, " p"]:
+        """Cross-entropy of the teacher on each patch: low where it looks like its class.
+
+        A patch lies in the middle of a normalised image that is 0 elsewhere, the mean colour.
+        """
+        _, height, width = problem.info.shape
+        rows, columns = height - patches.shape[2], width - patches.shape[3]
+        around = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        found = []
+        for some in patches.split(self.batch_size):
+            logits = problem.teachers[0](F.pad(some, around)).logits
+            target = torch.full((len(some),), cls, device=logits.device)
+            found.append(F.cross_entropy(logits, target, reduction="none"))
+        return torch.cat(found)
+
+
+def ranked(scores: Float[Tensor, "n r"], kept: int) -> Int[Tensor, " p"]:
+    """The `kept` lowest of each row, lowest first over all; positions in the flattened scores.
+
+    All best of a row come before any second-best, so that images are as different as can be.
+    """
+    order = scores.argsort(dim=1, stable=True)[:, :kept]  # n kept
+    rounds = []
+    for column in order.unbind(1):
+        rows = torch.arange(len(scores), device=scores.device)
+        overall = scores[rows, column].argsort(stable=True)
+        rounds.append((rows * scores.shape[1] + column)[overall])
+    return torch.cat(rounds)
+
+
+def tiled(patches: Float[Tensor, "p c s t"], factor: int) -> Float[Tensor, "m c h w"]:
+    """m = p / factor² images: patch k m + j is tile k of image j, tiles counted row by row."""
+    grid = patches.unflatten(0, (factor, factor, -1))  # row column m c s t
+    return grid.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3).contiguous()
+
+
+def _check_size(info: DatasetInfo, factor: int) -> None:
+    _, height, width = info.shape
+    if height % factor or width % factor:
+        raise DDBenchError(
+            f"factor {factor} does not divide images of {height} x {width} pixels",
+            f"{info.name} is read at that size",
+            hint="--set recover.factor=1, or another resolution",
+        )
+
+
+@hookimpl
+def ddbench_distillers() -> Mapping[str, Distiller]:
+    return {"rded": RDED()}

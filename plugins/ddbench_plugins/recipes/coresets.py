@@ -1,0 +1,65 @@
+"""Selections of real images in the teacher's feature space, labelled like the rows beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ddbench import hookimpl
+from ddbench.roles import Distiller
+from ddbench.spec import Recipe
+from ddbench.types import DatasetInfo
+from ddbench_plugins.distillers.coresets import Herding, KCenter, KMeansNearest
+from ddbench_plugins.labellers.fkd import FKD
+from ddbench_plugins.recipes.settings import teacher_training
+
+NOTES = (
+    "Features are those of this benchmark's teacher, at the classifier's input. The papers that "
+    "quote such rows name neither their feature network nor their code; their figures belong to "
+    "small ConvNets under hard labels and are no claims about this row.",
+    "Labels are the teacher's, as for the rows it is compared with; hard labels: --labels hard.",
+)
+
+
+def herding(info: DatasetInfo, ipc: int | None) -> Recipe:
+    """iCaRL's form; `recover.form=welling` is the original one."""
+    return _selection(
+        "herding", "herding", Herding(), info,
+        "Welling, Herding Dynamical Weights to Learn, ICML 2009; Rebuffi et al., iCaRL: "
+        "Incremental Classifier and Representation Learning, CVPR 2017, arXiv:1611.07725",
+    )  # fmt: skip
+
+
+def k_center(info: DatasetInfo, ipc: int | None) -> Recipe:
+    """Farthest first, from the image nearest to the mean of its class."""
+    return _selection(
+        "k_center", "k-center", KCenter(), info,
+        "Sener and Savarese, Active Learning for Convolutional Neural Networks: A Core-Set "
+        "Approach, ICLR 2018, arXiv:1708.00489",
+    )  # fmt: skip
+
+
+def kmeans_nearest(info: DatasetInfo, ipc: int | None) -> Recipe:
+    """The real images nearest to k-means centres."""
+    return _selection(
+        "kmeans_nearest", "k-means, nearest image", KMeansNearest(), info,
+        "Cui et al., DC-BENCH: Dataset Condensation Benchmark, NeurIPS 2022, arXiv:2207.09639",
+    )  # fmt: skip
+
+
+def _selection(
+    name: str, title: str, distiller: Distiller, info: DatasetInfo, reference: str
+) -> Recipe:
+    return Recipe(
+        name=name,
+        title=title,
+        squeeze=teacher_training(info),
+        distiller=distiller,
+        labeller=FKD(),
+        reference=reference,
+        notes=NOTES,
+    )
+
+
+@hookimpl
+def ddbench_recipes() -> Mapping[str, Callable[[DatasetInfo, int | None], Recipe]]:
+    return {"herding": herding, "k_center": k_center, "kmeans_nearest": kmeans_nearest}
