@@ -28,7 +28,7 @@ NETWORKS = (
     "depth 4 at 64, 5 or 6 at 128; --protocol dc.",
     "Images are stored as float32 and may leave the range of pixels, as in the released code.",
 )
-SMALL = "Below 16 pixels iterations and real batches are cut to what a CPU does in a minute."
+SMALL = "At 16 pixels and below iterations and real batches are cut to what a CPU does in a minute."
 
 
 def quoted(rows: Mapping[str, Mapping[int, tuple[float, float]]]) -> tuple[Claim, ...]:
@@ -77,7 +77,8 @@ def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
     many = (ipc or 1) > 50
     gap = AttentionGap(embedding=0.02 if info.resolution > 64 else 0.01)
     if info.resolution <= 16:
-        distiller = RandomNetworks(iterations=500, batch_real=32, gap=gap)
+        # At 1 the first step is larger than the image, and the loss rises.
+        distiller = RandomNetworks(iterations=500, batch_real=32, lr=0.01, gap=gap)
     else:
         distiller = RandomNetworks(
             iterations=8000, batch_real=64, lr=10.0 if many else 1.0, gap=gap
