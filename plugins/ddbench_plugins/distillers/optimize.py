@@ -143,7 +143,7 @@ class Optimize:
         rng = problem.rng("group", int(indices[0]))
         images = self._start(problem, indices, rng).requires_grad_(True)
         low, high = problem.pixel_range()
-        adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+        adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps)
         for iteration in range(self.iterations):
             adam.param_groups[0]["lr"] = self.rate(iteration)
             view = self.view(images, problem.info, rng, iteration / self.iterations)
