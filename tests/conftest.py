@@ -104,7 +104,7 @@ def tiny(tmp_path: Path) -> list[object]:
     protocol = tmp_path / "tiny.toml"
     protocol.write_text(TINY)
     options = {
-        "teacher.width": 16, "student.width": 16, "squeeze.epochs": 1, "squeeze.lr": 0.3,
+        "teacher.width": 16, "student.width": 16, "squeeze.epochs": 1, "squeeze.lr": 0.02,
         "squeeze.batch_size": 64,
     }  # fmt: skip
     return [

@@ -15,8 +15,8 @@ def step():
     torch.ones(2**22).add_(1)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 step(); step()
-before = step()
-print(step() - before)
+counts = [step() for _ in range(8)]
+print(min(after - before for before, after in zip(counts, counts[1:])))
 """
 
 
