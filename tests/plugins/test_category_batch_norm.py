@@ -17,7 +17,7 @@ from ddbench.testing import collected, tiny_info, tiny_network, tiny_real, tiny_
 from ddbench.testing.fakes import probed
 from ddbench.types import Reduction, Step, Tap, Tensors
 from ddbench_plugins.distillers.optimize import Optimize
-from ddbench_plugins.recipes.edc import edc
+from ddbench_plugins.recipes.edc import edc_one_teacher
 from ddbench_plugins.regularizers.category_batch_norm import CategoryBatchNorm, ImageMoments
 from ddbench_plugins.summaries import ClassMoments
 
@@ -139,7 +139,7 @@ def test_only_the_real_side_knows_the_classes() -> None:
 def test_settings_are_those_of_the_scripts(
     name: str, iterations: int, batch: int, smallest: float, weight: float
 ) -> None:
-    recipe = edc(replace(INFO, name=name), 10)
+    recipe = edc_one_teacher(replace(INFO, name=name), 10)
     part = recipe.distiller
     assert isinstance(part, Optimize)
     assert (part.iterations, part.batch_size, part.crop) == (iterations, batch, (smallest, 1.0))
@@ -149,7 +149,9 @@ def test_settings_are_those_of_the_scripts(
 
 def test_edc_runs_end_to_end(ddbench: Callable[..., Any], tiny: list[Any], cache: Cache) -> None:
     options = ["--set", "recover.iterations=3"]
-    done = ddbench("run", *tiny, "--method", "edc", "--ipc", 2, "--no-reference", *options)
+    done = ddbench(
+        "run", *tiny, "--method", "edc_one_teacher", "--ipc", 2, "--no-reference", *options
+    )
     assert done.code == 0, done.err
     (record,) = Records(cache.root / "records").all()
     assert record.status == "ok"

@@ -37,11 +37,11 @@ def loop(info: DatasetInfo) -> tuple[Optimize, float]:
     return part, weight
 
 
-def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
+def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Cross-entropy, with half of the statistics' weight on the categories of a batch."""
     distiller, weight = loop(info)
     return Recipe(
-        name="edc",
+        name="edc_one_teacher",
         title="EDC (one teacher)",
         squeeze=teacher_training(info),
         matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
@@ -76,4 +76,4 @@ def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
 
 @hookimpl
 def ddbench_recipes() -> Mapping[str, Callable[[DatasetInfo, int | None], Recipe]]:
-    return {"edc": edc}
+    return {"edc_one_teacher": edc_one_teacher}
