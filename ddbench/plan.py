@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
-from ddbench.roles import Distiller, Statistic, statistics_of
+from ddbench.roles import Architecture, Distiller, Statistic, statistics_of
 from ddbench.seeds import seed_of
 from ddbench.siamese import operations
 from ddbench.spec import Cell, Training
@@ -168,6 +168,12 @@ def _check_ranges(training: Training, what: str) -> None:
                 f"{what}.{name} is {value}", f"expected: {least} or more",
                 hint=f"--set {what}.{name}=...",
             )  # fmt: skip
+    if not 0 <= training.warmup < 1:
+        raise DDBenchError(
+            f"{what}.warmup is {training.warmup}",
+            "expected: a part of the updates, from 0 to below 1",
+            hint=f"--set {what}.warmup=0.1",
+        )
 
 
 def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
@@ -192,11 +198,19 @@ def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
     return counts
 
 
+def warmed(training: Training, architecture: Architecture) -> Training:
+    """The training with the warm-up that an architecture asks for, unless it has one already."""
+    asked = getattr(architecture, "warmup", 0.0)
+    if not asked or training.warmup or training.schedule == "onecycle":
+        return training
+    return replace(training, warmup=asked)
+
+
 def _squeeze(cell: Cell, info: DatasetInfo) -> PlannedStage:
     spec = Squeeze(
         data=data_key(info),
         architecture=cell.teacher.part,
-        training=cell.recipe.squeeze,
+        training=warmed(cell.recipe.squeeze, cell.teacher.part),
         seed=cell.teacher_seed,
         precision=cell.precision,
     )
@@ -251,11 +265,12 @@ def _relabel(
 
 def _evaluate(cell: Cell, info: DatasetInfo, run: int) -> Evaluate:
     crossed = cell.student.part != cell.teacher.part
+    training = cell.protocol.training
     return Evaluate(
         data=data_key(info),
         student=cell.student.part,
         labeller=cell.recipe.labeller,
-        training=cell.protocol.training,
+        training=warmed(training, cell.student.part) if cell.protocol.warmup else training,
         holdout=cell.protocol.holdout if crossed else 0.0,
         holdout_every=cell.protocol.holdout_every if crossed else 0,
         seed=cell.seed,

@@ -288,7 +288,11 @@ class Dataset(Part, Protocol):
 
 @runtime_checkable
 class Architecture(Part, Protocol):
-    """A family of networks, built for a data set's classes and resolution."""
+    """A family of networks, built for a data set's classes and resolution.
+
+    An optional class attribute `warmup: float` is the part of the updates over which the learning
+    rate has to rise for such a network to learn at all, as it has to for transformers.
+    """
 
     def build(self, info: DatasetInfo) -> nn.Module:
         """A freshly initialised network (from torch's global generator)."""

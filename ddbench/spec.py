@@ -48,6 +48,8 @@ class Training:
     label_smoothing: float = 0.0
     """For hard labels."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    warmup: float = field(default=0.0, metadata={"added": True})
+    """Part of the updates over which the rate rises, straight, to what the schedule says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,8 @@ class Protocol:
     not the teacher's; 0: the last epoch counts."""
     holdout_every: int = 10
     """Epochs between looks at the held-out part."""
+    warmup: bool = field(default=False, metadata={"added": True})
+    """Whether networks whose architecture asks for a warm-up get it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

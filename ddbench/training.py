@@ -140,8 +140,9 @@ class Schedule:
         Cosine: lr/2 (1 + cos(pi e / E)), which is lr at epoch 0 and would be 0 at epoch E.
         One-cycle: cosine from lr/25 up over the first 30 % of updates, then down to 0.
         Halfway: lr, then lr/10 in the second half of the epochs, the shorter one if they are odd.
+        Each times the warm-up.
         """
-        lr, length = self._training.lr, self._length
+        lr, length = self._training.lr * self._warm(update), self._length
         if self._training.schedule == "cosine":
             return lr * _half_cosine(epoch / length.epochs)
         if self._training.schedule == "onecycle":
@@ -152,6 +153,11 @@ class Schedule:
         if self._training.schedule == "halfway" and epoch >= self._half:
             return lr / 10
         return lr
+
+    def _warm(self, update: int) -> float:
+        """What a warm-up leaves of the rate: it rises in a straight line, never from zero."""
+        rising = self._training.warmup * self._length.updates
+        return min(1.0, (update + 1) / rising) if rising else 1.0
 
     @property
     def _half(self) -> int:

@@ -91,6 +91,26 @@ def test_a_new_student_never_distils_again(registry):
     assert len({p.evaluate[0].key for p in plans}) == 3
 
 
+def _trained(made, stage):
+    (found,) = [s for s in made.stages() if s.stage == stage]
+    return found.spec.training.warmup
+
+
+def test_students_that_ask_for_a_warm_up_get_it_where_the_protocol_says_so(registry):
+    transformer, resnet = _plans(registry, students=("vit_tiny", "resnet18"))
+    assert [_trained(made, "evaluate") for made in (transformer, resnet)] == [0.1, 0]
+    (paper,) = _plans(registry, students=("vit_tiny",), protocol="wmdd")
+    assert _trained(paper, "evaluate") == 0
+
+
+def test_teachers_that_ask_for_a_warm_up_get_it_unless_their_schedule_has_one(registry):
+    parts = {"methods": ("random",), "teachers": ("vit_tiny",)}
+    (cosine,) = _plans(registry, **parts)
+    assert _trained(cosine, "squeeze") == 0.1
+    (onecycle,) = _plans(registry, **parts, assignments={"squeeze.schedule": "onecycle"})
+    assert _trained(onecycle, "squeeze") == 0
+
+
 def test_seeds_share_the_teacher_and_differ_below(registry):
     one, two = _plans(registry, seeds=2)
     assert one.squeeze.key == two.squeeze.key

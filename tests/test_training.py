@@ -39,6 +39,14 @@ def test_onecycle_rises_from_a_25th_to_lr_and_falls_to_zero():
     assert rates[-1] == pytest.approx(0.0)
 
 
+def test_a_warm_up_rises_in_a_straight_line_to_what_the_schedule_says():
+    length, schedule = _rates(Training(epochs=10, lr=0.2, warmup=0.1), 10)
+    plain = Schedule(torch.optim.SGD([torch.zeros(1)], lr=1), Training(epochs=10, lr=0.2), length)
+    rises = [schedule.rate(0, u) / plain.rate(0, u) for u in range(length.updates)]
+    assert rises[:10] == pytest.approx([0.1 * (u + 1) for u in range(10)])
+    assert rises[10:] == [1.0] * 90
+
+
 def test_a_limit_on_updates_shortens_the_schedule_itself():
     assert budget(Training(epochs=100), 7).updates == 700
     cut = budget(Training(epochs=100, max_updates=250), 100)
