@@ -259,6 +259,7 @@ def _names(plan: Plan) -> dict[str, Any]:
         "title": cell.recipe.title or cell.method,
         "variant": "" if cell.method == cell.recipe.name else cell.method,
         "baseline": cell.recipe.baseline,
+        "profile": cell.profile,
         "claim": None
         if claim is None
         else PublishedFigure(

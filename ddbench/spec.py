@@ -110,6 +110,12 @@ class Recipe:
     """What is tuned, what deviates from the paper, known issues."""
     baseline: bool = False
     """A reference row that belongs into every leaderboard."""
+    profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Named sizes: options that `--profile NAME` changes, in the grammar of `--set`. `smoke` runs
+    the method from end to end on digits within seconds; its numbers mean nothing."""
+    teacher: str = ""
+    """Architecture that images are made through where the user names none; "" for the default of
+    all methods. For a method that the default cannot serve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,3 +155,5 @@ class Cell:
     """The teacher's own, so that distillation seeds share a teacher."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """What was changed against the recipe's defaults, as the user wrote it."""
+    profile: str = ""
+    """Of those changes, the profile that some of them come from."""

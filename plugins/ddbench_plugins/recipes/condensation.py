@@ -10,7 +10,7 @@ from ddbench.spec import Claim, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes.settings import teacher_training
+from ddbench_plugins.recipes.settings import smoke, teacher_training
 from ddbench_plugins.synthetic import DSA
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
@@ -59,6 +59,7 @@ def dc(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=loop(info, ipc),
         labeller=Hard(),
+        profiles=smoke(iterations=3, outer=2, inner=1),
         reference=(
             "Zhao et al., Dataset Condensation with Gradient Matching, ICLR 2021, arXiv:2006.05929"
         ),
@@ -79,6 +80,7 @@ def dsa(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=replace(loop(info, ipc), augment=DSA, init="real"),
         labeller=Hard(),
+        profiles=smoke(iterations=3, outer=2, inner=1),
         reference=(
             "Zhao and Bilen, Dataset Condensation with Differentiable Siamese Augmentation, ICML "
             "2021, arXiv:2102.08259"

@@ -10,7 +10,7 @@ from ddbench.spec import Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.coresets import Herding, KCenter, KMeansNearest
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.settings import teacher_training
+from ddbench_plugins.recipes.settings import smoke, teacher_training
 
 NOTES = (
     "Features are those of this benchmark's teacher, at the classifier's input. The papers that "
@@ -57,6 +57,7 @@ def _selection(
         labeller=FKD(),
         reference=reference,
         notes=NOTES,
+        profiles=smoke(),
     )
 
 

@@ -10,7 +10,7 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.gaps import AttentionGap
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import family, smoke, teacher_training
 
 DM_CLAIMS = {
     "imagenette": {1: (32.8, 0.5), 10: (58.1, 0.3)},
@@ -57,6 +57,7 @@ def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=distiller,
         labeller=Hard(),
+        profiles=smoke(iterations=10),
         reference=(
             "Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023, "
             "arXiv:2110.04181"
@@ -89,6 +90,7 @@ def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=distiller,
         labeller=Hard(),
+        profiles=smoke(iterations=10),
         reference=(
             "Sajedi et al., DataDAM: Efficient Dataset Distillation with Attention Matching, "
             "ICCV 2023, arXiv:2310.00093"

@@ -10,7 +10,7 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import family, smoke, teacher_training
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.category_batch_norm import CategoryBatchNorm
 
@@ -53,6 +53,7 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
         ),
         distiller=distiller,
         labeller=FKD(),
+        profiles=smoke(iterations=10),
         reference=(
             "Shao et al., Elucidating the Design Space of Dataset Condensation, NeurIPS 2024, "
             "arXiv:2404.13733"

@@ -11,7 +11,7 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
 from ddbench_plugins.labellers.hard import Hard
 from ddbench_plugins.recipes.distribution import quoted
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import family, smoke, teacher_training
 
 CLAIMS = {
     "imagenette": {1: (47.7, 0.9), 10: (63.0, 1.3)},
@@ -60,6 +60,8 @@ def mtt(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=loop(info, ipc),
         labeller=Hard(),
+        profiles=smoke(iterations=5, steps=3, experts=2, latest=2, ahead=1),
+        teacher="convnet3",
         reference=(
             "Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR "
             "2022, arXiv:2203.11932"

@@ -9,7 +9,7 @@ from ddbench.spec import Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.rded import RDED
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.settings import teacher_training
+from ddbench_plugins.recipes.settings import smoke, teacher_training
 
 
 def rded(info: DatasetInfo, ipc: int | None) -> Recipe:
@@ -20,6 +20,7 @@ def rded(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=RDED(factor=2 if info.resolution >= 128 else 1),
         labeller=FKD(),
+        profiles=smoke(),
         reference=(
             "Sun et al., On the Diversity and Realism of Distilled Dataset: An Efficient Dataset "
             "Distillation Paradigm, CVPR 2024, arXiv:2312.03526"

@@ -11,6 +11,16 @@ def family(info: DatasetInfo) -> str:
     return info.name.partition("@")[0]
 
 
+def smoke(**options: object) -> dict[str, dict[str, str]]:
+    """The profile `smoke`: a method from end to end on digits within seconds.
+
+    Args:
+        options: Of the distiller, such as `iterations=5`.
+    """
+    trained = {"squeeze.epochs": "2", "evaluate.epochs": "4", "evaluate.max_updates": "20"}
+    return {"smoke": {**trained, **{f"recover.{name}": str(v) for name, v in options.items()}}}
+
+
 def teacher_training(info: DatasetInfo, paper_epochs: int = 100) -> Training:
     """How the teacher is trained.
 

@@ -10,7 +10,7 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import family, smoke, teacher_training
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 
 CLAIMS = {
@@ -44,6 +44,7 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
         regularizers=(RegularizerTerm(name="batch_norm", weight=weight, part=BatchNorm()),),
         distiller=distiller,
         labeller=FKD(),
+        profiles=smoke(iterations=10),
         reference=(
             "Yin et al., Squeeze, Recover and Relabel: Dataset Condensation at ImageNet Scale From "
             "A New Perspective, NeurIPS 2023, arXiv:2306.13092"

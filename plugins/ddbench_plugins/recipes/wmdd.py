@@ -12,7 +12,7 @@ from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import family, smoke, teacher_training
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
 
@@ -83,6 +83,7 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
         ),
         distiller=loop(info),
         labeller=FKD(),
+        profiles=smoke(iterations=10),
         reference=REFERENCE,
         claims=_claims(WMDD_CLAIMS) + _transfer_claims(),
         notes=(
