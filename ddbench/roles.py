@@ -112,6 +112,16 @@ class Regularizer(Part, Protocol):
     def penalty(self, step: Step) -> Float[Tensor, ""]: ...
 
 
+class Forward(Protocol):
+    """A forward pass of a network that reports what taps ask for."""
+
+    def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations: ...
+
+    def close(self) -> None:
+        """Takes out of the network what taps have put there; for networks that are used again."""
+        ...
+
+
 class Problem(Protocol):
     """What a distiller is given."""
 
@@ -153,9 +163,7 @@ class Problem(Protocol):
         """
         ...
 
-    def probe(
-        self, network: Network, taps: Sequence[Tap] = ()
-    ) -> Callable[[Float[Tensor, "b c h w"]], Activations]:
+    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Forward:
         """A forward pass of `network`, in the cell's precision, that reports what taps ask for."""
         ...
 

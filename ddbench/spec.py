@@ -128,7 +128,7 @@ class Recipe:
     """A reference row that belongs into every leaderboard."""
     profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Named sizes: options that `--profile NAME` changes, in the grammar of `--set`. `smoke` runs
-    the method from end to end on digits within seconds; its numbers mean nothing."""
+    the method from end to end in a few steps; its numbers mean nothing."""
     teacher: str = ""
     """Architecture that images are made through where the user names none; "" for the default of
     all methods. For a method that the default cannot serve."""

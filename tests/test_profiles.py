@@ -10,6 +10,7 @@ import pytest
 from ddbench.errors import DDBenchError
 from ddbench.grid import Selection, expand
 from ddbench.profiles import Profile
+from ddbench.registry import load
 from ddbench.suites import read_suite, selection_of
 from ddbench.tables.aggregate import gather
 from ddbench.tables.row_names import labelled
@@ -60,6 +61,14 @@ def test_every_method_runs_small_under_smoke(registry):
         assert cell.recipe.squeeze.epochs <= 2
         assert cell.protocol.training.max_updates <= 20
         assert getattr(cell.recipe.distiller, "iterations", 0) <= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", load().names("recipe"))
+def test_every_method_ends_under_smoke(ddbench, name):
+    outcome = ddbench("run", "-m", name, "--profile", "smoke", "--seeds", 1, "--format", "csv")
+    assert outcome.code == 0, outcome.err
+    assert "profile=smoke" in outcome.out
 
 
 def test_the_file_wins_over_the_recipe_and_flags_over_all(registry, suite):

@@ -170,7 +170,7 @@ def run(
         str,
         typer.Option(
             "--profile",
-            help="A named size, of the suite or of the methods: smoke runs any within minutes.",
+            help="A named size, of the suite or of the methods: smoke runs any in a few steps.",
             rich_help_panel=_GRID,
         ),
     ] = "",

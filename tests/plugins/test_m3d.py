@@ -173,6 +173,19 @@ def test_a_network_serves_as_many_iterations_as_it_is_told():
     assert asked == [(0,), (1,), (2,)]
 
 
+def test_a_network_that_serves_again_carries_nothing_of_before():
+    served: list[Network] = []
+
+    class Kept(TinyProblem):
+        def fresh_network(self, *names):
+            served.append(super().fresh_network(*names))
+            return served[-1]
+
+    replace(PART, factor=1).recover(Kept(needs=NEEDS), torch.arange(6))
+    modules = [module for network in served for module in network.module.modules()]
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in modules)
+
+
 def test_new_options_are_in_no_key_while_they_have_their_defaults():
     assert "pool" not in canonical(RandomNetworks())
     assert "factor" not in canonical(RandomNetworks())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ddbench import hookimpl
-from ddbench.roles import Distiller, Problem
+from ddbench.roles import Distiller, Forward, Problem
 from ddbench.siamese import Drawn, draw, operations
 from ddbench.types import Activations, DatasetInfo, Network
 from ddbench_plugins.factorisation import check_divisible, expanded, shrunk
@@ -160,23 +161,24 @@ class RandomNetworks:
             iteration: Which draws depend on.
             accuracy: Of the network, in percent.
         """
-        probe = problem.probe(network, self.gap.taps(network))
         names = operations(self.augment, problem.info.mirror)
         total, slope = images.new_zeros(()), torch.zeros_like(images)
-        for some in self._together(network, classes):
-            views = [draw(names, 1, problem.rng("view", iteration, cls)) for cls in some]
-            with torch.no_grad():
-                real = _seen(probe, self._real(problem, some, views, iteration))
-            leaves = [images[classes[cls]].requires_grad_(True) for cls in some]
-            parts = [expanded(leaf, self.factor) for leaf in leaves]
-            made = _seen(probe, [v.apply(x) for v, x in zip(views, parts, strict=True)])
-            gaps = [self.gap.gap(network, r.taps, m.taps) for r, m in zip(real, made, strict=True)]
-            loss = torch.stack(gaps).sum()
-            if weight := self.cross_entropy * accuracy:
-                loss = loss + weight * sum(map(_entropy, made, some))
-            for cls, part in zip(some, torch.autograd.grad(loss, leaves), strict=True):
-                slope[classes[cls]] = part
-            total += loss.detach()
+        with closing(problem.probe(network, self.gap.taps(network))) as probe:
+            for some in self._together(network, classes):
+                views = [draw(names, 1, problem.rng("view", iteration, cls)) for cls in some]
+                with torch.no_grad():
+                    real = _seen(probe, self._real(problem, some, views, iteration))
+                leaves = [images[classes[cls]].requires_grad_(True) for cls in some]
+                parts = [expanded(leaf, self.factor) for leaf in leaves]
+                made = _seen(probe, [v.apply(x) for v, x in zip(views, parts, strict=True)])
+                sides = zip(real, made, strict=True)
+                gaps = [self.gap.gap(network, r.taps, m.taps) for r, m in sides]
+                loss = torch.stack(gaps).sum()
+                if weight := self.cross_entropy * accuracy:
+                    loss = loss + weight * sum(map(_entropy, made, some))
+                for cls, part in zip(some, torch.autograd.grad(loss, leaves), strict=True):
+                    slope[classes[cls]] = part
+                total += loss.detach()
         return total, slope
 
     def _real(
@@ -198,10 +200,7 @@ class RandomNetworks:
             yield names[first : first + count]
 
 
-def _seen(
-    probe: Callable[[Float[Tensor, "b c h w"]], Activations],
-    batches: Sequence[Float[Tensor, "n c h w"]],
-) -> list[Activations]:
+def _seen(probe: Forward, batches: Sequence[Float[Tensor, "n c h w"]]) -> list[Activations]:
     """What the network gives for each batch; all pass through it at once."""
     sizes = [len(batch) for batch in batches]
     acts = probe(torch.cat(list(batches)))

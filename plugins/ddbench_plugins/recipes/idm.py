@@ -10,8 +10,8 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
 from ddbench_plugins.network_pools import TrainingQueue
-from ddbench_plugins.recipes.distribution import NETWORKS, SMALL
-from ddbench_plugins.recipes.m3d import FACTORISED
+from ddbench_plugins.recipes.distribution import NETWORKS
+from ddbench_plugins.recipes.m3d import FACTORISED, UNTUNED
 from ddbench_plugins.recipes.settings import (
     ANEW,
     SMALL_HERE,
@@ -94,7 +94,7 @@ def idm(info: DatasetInfo, ipc: int | None) -> Recipe:
             "The release for Tiny ImageNet has its start inverted, so that it begins with whole "
             "images; here every data set begins with four in one.",
             "The authors report the best of many looks at the test data; here the last images.",
-            SMALL,
+            UNTUNED,
             "No accuracies are listed: none are in the sources at hand.",
         ),
     )

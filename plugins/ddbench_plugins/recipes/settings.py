@@ -24,7 +24,7 @@ ANEW = "No line of it is used: this is written anew from the paper's equations."
 
 
 def smoke(**options: object) -> dict[str, dict[str, str]]:
-    """The profile `smoke`: a method from end to end on digits within seconds.
+    """The profile `smoke`: a method from end to end in a few steps.
 
     Args:
         options: Of the distiller, such as `iterations=5`.
