@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,8 @@ from ddbench.cli.options import (
 from ddbench.errors import DDBenchError, unknown
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ddbench.records import Record
     from ddbench.registry import Registry
 
@@ -33,6 +36,10 @@ def list_(
     kind: Annotated[
         str, typer.Argument(help="methods, matchers, … or plugins; nothing for everything.")
     ] = "",
+    pages: Annotated[
+        Path | None,
+        typer.Option("--pages", help="Write a page of every method into this folder instead."),
+    ] = None,
 ) -> None:
     """List the parts that are installed, and plug-ins that could not be loaded."""
     from rich.console import Console
@@ -44,6 +51,9 @@ def list_(
     if kind and kind not in (*LISTABLE, "plugins"):
         raise unknown("list", kind, (*LISTABLE, "plugins"))
     registry = load()
+    if pages is not None:
+        _write_pages(pages, registry)
+        return
     console = Console()
     if kind == "plugins":
         view = Table(box=None, pad_edge=False)
@@ -66,6 +76,16 @@ def list_(
     for plugin in registry.plugins:
         if plugin.error:
             typer.echo(f"broken plug-in {plugin.name} ({plugin.distribution}): {plugin.error}")
+
+
+def _write_pages(folder: Path, registry: Registry) -> None:
+    from ddbench.method_page import method_page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    names = registry.names("recipe")
+    for name in names:
+        (folder / f"{name}.md").write_text(method_page(name, registry))
+    typer.echo(f"wrote {len(names)} pages to {folder}", err=True)
 
 
 def _also(registry: Registry, kind: str, name: str) -> str:
@@ -91,16 +111,44 @@ def summary(part: Any) -> str:
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="A record: its key, the start of it, or its file.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A record: its key, the start of it, or its file. Or a method."
+        ),
+    ],
     cache: CacheOption = None,
 ) -> None:
-    """Show one result: numbers, cost, configuration, environment, how to make it again."""
+    """Show one result: numbers, cost, configuration, environment, how to make it again.
+
+    Of a method: objective, parts, settings by data set, where they come from, published figures.
+    """
     from rich.console import Console
 
+    if re.fullmatch(r"[a-z][a-z0-9_]*", run) and _show_method(run, Console()):
+        return
     record = find_record(run, cache)
     from ddbench.show import to_terminal
 
     Console().print(to_terminal(record))
+
+
+def _show_method(name: str, console: Console) -> bool:
+    """Prints a method's page, as Markdown where nobody looks; whether there is such a method."""
+    from ddbench.method_page import method_page
+    from ddbench.registry import load
+
+    registry = load()
+    if registry.resolve("recipe", name) not in registry.names("recipe"):
+        return False
+    page = method_page(name, registry)
+    if console.is_terminal:
+        from rich.markdown import Markdown
+
+        console.print(Markdown(page))
+    else:
+        typer.echo(page, nl=False)
+    return True
 
 
 def find_record(name: str, cache: Path | None) -> Record:
