@@ -196,7 +196,7 @@ def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
     """What a distilled set takes: its images as bytes, its labels as they are stored."""
     count = len(workshop.recovered(plan).tensors()["labels"])
     channels, height, width = plan.info.shape
-    labels = 8 * count
+    labels = 8 * count + getattr(plan.cell.recipe.labeller, "kept_bytes", 0)
     stored = workshop.relabelled(plan)
     if stored is not None:
         labels += (stored.path / "tensors.safetensors").stat().st_size
@@ -222,6 +222,8 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
         "student": spell(cell.student.part),
         "classes": list(plan.info.classes),
         "shape": list(plan.info.shape),
+        "mean": list(plan.info.mean),
+        "std": list(plan.info.std),
         "fingerprint": plan.info.fingerprint,
         "train_images": sum(plan.info.train_counts),
         "test_images": sum(plan.info.test_counts),

@@ -26,6 +26,7 @@ LISTABLE = {
     "methods": "recipe", "matchers": "matcher", "regularizers": "regularizer",
     "distillers": "distiller", "labellers": "labeller", "evaluators": "evaluator",
     "datasets": "dataset", "architectures": "architecture", "protocols": "protocol",
+    "formats": "format",
 }  # fmt: skip
 
 
