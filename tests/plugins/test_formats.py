@@ -182,7 +182,7 @@ def _pickle_load(path: Path) -> object:
 )
 def test_a_file_that_would_execute_code_is_refused(save, unsafe, tmp_path):
     path = tmp_path / "res_DM_CIFAR10_ConvNet_1ipc.pt"
-    save({"data": [[torch.zeros(1, 3, 4, 4), Harm(tmp_path / "done")]]}, path)
+    save({"data": [[0, Harm(tmp_path / "done")]]}, path)
     with pytest.raises(DDBenchError, match=r"was refused: loading it would run \S*mkdir"):
         load(path)
     assert not (tmp_path / "done").exists()

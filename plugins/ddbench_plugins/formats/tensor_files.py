@@ -34,7 +34,7 @@ class MTTFiles:
     layout: ClassVar[str] = "a folder with images_best.pt, labels_best.pt and perhaps lr_best.pt"
 
     which: str = "best"
-    """`best`, or the iteration in the files' names."""
+    """`best`, or the iteration in the files' names; `zca_N`: whitening undone."""
 
     def detect(self, path: Path) -> bool:
         return (path / f"images_{self.which}.pt").is_file()
@@ -49,7 +49,8 @@ class MTTFiles:
                     self._file(path, "lr"))  # fmt: skip
 
     def _file(self, path: Path, name: str) -> Path:
-        return path / f"{name}_{self.which}.pt"
+        which = self.which if name == "images" else self.which.removeprefix("zca_")
+        return path / f"{name}_{which}.pt"
 
 
 @dataclass(frozen=True, slots=True)
