@@ -116,16 +116,18 @@ def opened(found: PortableSet) -> tuple[StoredSet, Stored | None]:
     Raises:
         DDBenchError: the images are whitened.
     """
-    if found.pixels in ("whitened", "unknown"):
+    if found.pixels == "whitened":
         raise DDBenchError(
-            f"the images of this set are {found.pixels}" if found.pixels == "whitened"
-            else "nobody said what the numbers of these images are",
-            "students would have to be judged on test images that were whitened alike, which "
-            "ddbench does not do" if found.pixels == "whitened" else
-            "normalised by mean and deviation, whitened (ZCA), or floats from 0 to 1",
-            hint="MTT saves images_zca_N.pt with whitening undone: --layout 'mtt[which=zca_N]' "
-            "--pixels unit" if found.pixels == "whitened" else "--pixels normalised, or whitened",
-        )  # fmt: skip
+            "the images of this set are whitened",
+            "students would have to be judged on test images that were whitened alike",
+            hint="MTT saves images_zca_N.pt without: --layout 'mtt[which=zca_N]' --pixels unit",
+        )
+    if found.pixels == "unknown":
+        raise DDBenchError(
+            "nobody said what the numbers of these images are",
+            "normalised by mean and deviation, whitened (ZCA), or pixels from 0 to 1",
+            hint="--pixels normalised, whitened or unit",
+        )
     ordered = found.by_class()
     images, digest = ordered.images, _digest(found)
     if ordered.pixels == "normalised":

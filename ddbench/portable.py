@@ -116,6 +116,11 @@ def check(found: PortableSet, where: object) -> PortableSet:
         DDBenchError: a wrong shape or kind of numbers, or one that is not finite.
     """
     images, labels = found.images, found.labels
+    if found.pixels not in SAYS:
+        raise DDBenchError(
+            f"{where}: unknown kind of pixels '{found.pixels}'", f"known: {', '.join(SAYS)}",
+            hint="write the set again",
+        )  # fmt: skip
     if images.dim() != 4 or not images.numel():
         raise _wrong(where, "images", images, "n c h w, none of them 0")
     kind = torch.uint8 if found.pixels == "bytes" else torch.float32
@@ -134,6 +139,7 @@ def check(found: PortableSet, where: object) -> PortableSet:
     if weights is not None and bool((weights < 0).any()):
         raise DDBenchError(f"{where}: weights must be 0 or more", hint="write the set again")
     _check_finite(found, where)
+    _check_card(found, where)
     if found.rate is not None and not (math.isfinite(found.rate) and found.rate > 0):
         raise DDBenchError(
             f"{where}: the learned step size is {found.rate}", "expected: above 0",
@@ -142,6 +148,28 @@ def check(found: PortableSet, where: object) -> PortableSet:
     if found.views is not None:
         _check_views(found.views, count, where)
     return found
+
+
+def _check_card(found: PortableSet, where: object) -> None:
+    channels, classes = found.images.shape[1], found.card.get("classes")
+    for name in ("mean", "std"):
+        values = getattr(found, name)
+        good = all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
+        if values and (len(values) != channels or not good or (name == "std" and min(values) <= 0)):
+            raise DDBenchError(
+                f"{where}: its {name} is {values}", f"expected: {channels} numbers, one a channel",
+                hint="write the set again",
+            )  # fmt: skip
+    if classes is not None and (not isinstance(classes, list) or not _named(classes, found)):
+        raise DDBenchError(
+            f"{where}: labels up to {int(found.labels.max())} do not fit its classes",
+            f"expected: the names of all classes, found {classes!r:.80}",
+            hint="write the set again",
+        )
+
+
+def _named(classes: list[Any], found: PortableSet) -> bool:
+    return len(classes) > int(found.labels.max()) and all(isinstance(c, str) for c in classes)
 
 
 def _check_finite(found: PortableSet, where: object) -> None:
@@ -221,8 +249,10 @@ def with_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
         told = json.loads(text)
         labels = torch.tensor(told["labels"], dtype=torch.int64)
         weights = None if told["weights"] is None else torch.tensor(told["weights"])
-        images, pixels = found.images, told["pixels"]
-        mean, std = tuple(told["mean"]), tuple(told["std"])
+        images, pixels, rate = found.images, told["pixels"], told["rate"]
+        mean, std = (tuple(map(float, told[name])) for name in ("mean", "std"))
+        rate = found.rate if rate is None else float(rate)
+        card = {**found.card, **told["card"]}
         same = told["images_sha256"] == digest_of(images)
         if same and told["written"] != pixels:
             images = to_unit(images, mean, std)
@@ -243,8 +273,7 @@ def with_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
         )  # fmt: skip
     return replace(
         found, images=images, labels=labels, weights=weights, pixels=pixels,
-        mean=mean, std=std, rate=found.rate if told["rate"] is None else told["rate"],
-        card={**found.card, **told["card"]},
+        mean=mean, std=std, rate=rate, card=card,
     )  # fmt: skip
 
 

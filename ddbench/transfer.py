@@ -48,10 +48,9 @@ def read_set(path: Path, text: str, registry: Registry, flag: str = "--format") 
     """
     if not path.exists():
         raise DDBenchError(f"no file or folder {path}", hint="check the path")
-    form = (
-        chosen_part("format", flag, text, registry)[1] if text else recognised(path, registry, flag)
-    )
     with _explained(path, "read"):
+        named = chosen_part("format", flag, text, registry)[1] if text else None
+        form = named or recognised(path, registry, flag)
         return check(form.read(path), path)
 
 
@@ -97,7 +96,8 @@ def write_set(
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         what = "exists" if path.is_file() else "is not empty"
         raise DDBenchError(f"{path} {what}", "nothing is overwritten", hint="name a new folder")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path = path.absolute()
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     with _explained(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -110,7 +110,8 @@ def write_set(
         finally:
             if draft.is_dir():
                 shutil.rmtree(draft, ignore_errors=True)
-            draft.unlink(missing_ok=True)
+            else:
+                draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from ddbench.records import Records
 from ddbench.testing import tiny_batch
 from ddbench.testing.formats import tiny_sets
 from ddbench.transfer import Answers, placed
+from ddbench_plugins.formats.normalised import DATASETS
 from installed import install
 from test_bad_input import refused
 
@@ -96,6 +97,20 @@ def test_eval_asks_for_what_nobody_said_and_then_runs(
     assert rate.configuration["protocol"][1]["training"][1]["lr"] == torch.tensor(0.02).item()
 
 
+def test_a_file_whose_name_says_enough_needs_no_flag(
+    ddbench: Callable[..., Any], tiny: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DATASETS, "Digits", "digits")
+    path = tmp_path / "res_DM_Digits_ConvNetBN_2ipc.pt"
+    labels = torch.arange(10).repeat_interleave(2)
+    torch.save({"data": [[torch.randn(20, 1, 8, 8), labels]], "accs_all_exps": {}}, path)
+    protocol = tiny[tiny.index("--protocol") + 1]  # for time's sake: `dc` trains 1,000 epochs
+    assert ddbench("eval", path, "--protocol", protocol, "--seeds", 1, *CPU).code == 0
+    (record,) = Records(tmp_path / "cache" / "records").all()
+    assert (record.method, record.student, record.ipc) == ("dm", "convnet3_bn", 2)
+    assert (record.labels, record.title) == ("hard", "DM")
+
+
 def test_an_imported_set_is_the_file_itself(
     ddbench: Callable[..., Any], tiny: list[Any], tmp_path: Path, foreign: Path
 ) -> None:
@@ -132,6 +147,15 @@ def test_stored_labels_are_the_soft_cross_entropy() -> None:
         target = batch.share * p[batch.indices] + (1 - batch.share) * p[batch.partner_indices]
         expected = -(batch.weights * (target * student.log_softmax(1)).sum(1)).mean()
         assert labels.loss(student, batch, None).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_learned_labels_and_a_held_out_part_do_not_go_together(
+    ddbench: Callable[..., Any], foreign: Path
+) -> None:
+    """Rows of a part of the set would be given the labels of other images."""
+    judge = ["eval", foreign, *CPU, "--dataset", "digits", "--pixels", "normalised",
+             "--arch", "convnet3", "--teacher", "convnet3_bn", "--protocol", "wmdd"]  # fmt: skip
+    refused(ddbench(*judge), "protocol 'wmdd' holds images out", "--labels hard")
 
 
 # -- classes ---------------------------------------------------------------------------------------

@@ -194,10 +194,17 @@ def _plans(
 
 
 def _exchanged(cell: Any, stored: StoredSet, labels: Stored | None, card: Mapping[str, Any]) -> Any:
-    method = card["method"]
+    method, held = card["method"], cell.protocol.holdout and cell.student.part != cell.teacher.part
+    if labels is not None and held:
+        raise DDBenchError(
+            f"protocol '{cell.protocol.name}' holds images out to choose the epoch",
+            "learned labels belong to the whole set",
+            hint="--protocol ddbench-v1, or --labels hard",
+        )
+    known = cell.recipe.name == method
     recipe = replace(
         cell.recipe, distiller=stored, matchers=(), regularizers=(), baseline=False,
-        name=method, title=card.get("title", method),
+        name=method, title=card.get("title") or (cell.recipe.title if known else method),
         labeller=labels or cell.recipe.labeller,
     )  # fmt: skip
     return replace(cell, recipe=recipe, method=card.get("variant") or method)

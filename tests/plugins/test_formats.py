@@ -216,6 +216,10 @@ WRONG = [
     ({"labels": torch.full((6,), -1)}, "labels are int64"),
     ({"weights": torch.full((6,), -1.0)}, "weights must be 0 or more"),
     ({"soft_labels": torch.zeros(6, 2)}, r"soft labels are float32 of shape \(6, 2\)"),
+    ({"mean": (0.5,)}, r"its mean is \(0.5,\)"),
+    ({"std": (0.5, 0.0, 0.5)}, "its std is"),
+    ({"card": {"classes": ["a"]}}, "labels up to 2 do not fit its classes"),
+    ({"pixels": "bits"}, "unknown kind of pixels 'bits'"),
     ({"rate": float("inf")}, "learned step size is inf"),
 ]
 
