@@ -251,7 +251,7 @@ def with_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
         weights = None if told["weights"] is None else torch.tensor(told["weights"])
         images, pixels, rate = found.images, told["pixels"], told["rate"]
         mean, std = (tuple(map(float, told[name])) for name in ("mean", "std"))
-        rate = found.rate if rate is None else float(rate)
+        rate = found.rate if rate is None or found.rate is not None else float(rate)
         card = {**found.card, **told["card"]}
         same = told["images_sha256"] == digest_of(images)
         if same and told["written"] != pixels:

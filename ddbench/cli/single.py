@@ -188,8 +188,8 @@ def _plans(
         if made.cell.method == known:
             cell = _exchanged(made.cell, stored, learned, found.card)
             plans.append(plan(cell, info, wanted_statistics(evaluators)))
-        else:
-            plans.append(made)
+        if made.cell.method != known or (flags["reference"] and method != known):
+            plans.append(made)  # a reference row; also the one whose place a stranger's set took
     return plans
 
 
