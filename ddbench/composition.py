@@ -77,18 +77,29 @@ def chosen_evaluator(text: str, registry: Registry) -> tuple[str, Evaluator]:
     Raises:
         DDBenchError: nobody provides it, it has no such option, or it has a weight.
     """
+    hint = "give several evaluators by commas, without weights"
+    return chosen_part("evaluator", "--evaluator", text, registry, hint)
+
+
+def chosen_part(
+    kind: str, flag: str, text: str, registry: Registry, hint: str = ""
+) -> tuple[str, Any]:
+    """Name and part of `NAME` or `NAME[OPTION=VALUE,…]`, as a flag has it.
+
+    Raises:
+        DDBenchError: nobody provides it, it has no such option, or it has a weight.
+    """
     parsed = parse_terms(text)
     if len(parsed) != 1 or parsed[0].weight is not None:
         raise DDBenchError(
-            f"cannot read the evaluator '{text}'",
-            "expected: NAME or NAME[OPTION=VALUE,…]",
-            hint="give several evaluators by commas, without weights",
-        )
-    name = registry.resolve("evaluator", parsed[0].name)
-    part: Evaluator = registry.get("evaluator", name)
+            f"cannot read the {kind} '{text}'", "expected: NAME or NAME[OPTION=VALUE,…]",
+            hint=hint or f"give one {kind}, without a weight",
+        )  # fmt: skip
+    name = registry.resolve(kind, parsed[0].name)
+    part = registry.get(kind, name)
     for path, value in parsed[0].options:
-        origin = f"--evaluator {text}"
-        part = changed(part, path.split("."), value, origin, f"evaluator '{name}'")
+        origin = f"{flag} {text}"
+        part = changed(part, path.split("."), value, origin, f"{kind} '{name}'")
     return name, part
 
 

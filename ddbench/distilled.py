@@ -1,32 +1,22 @@
-"""A distilled set on its own: safetensors and a card that says all that evaluation needs.
-
-    FOLDER/card.json             data set, classes, pixel space, method, networks, labels, bytes
-    FOLDER/tensors.safetensors   images (uint8, or float32 where a method asks), labels, weights
-
-Never pickle. `ddbench eval FOLDER` needs nothing else.
-"""
+"""A stored distilled set in the place of distillation: its images, its labels, its classes."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Int, Shaped
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ddbench.cache import write_whole
 from ddbench.errors import DDBenchError
-from ddbench.records import now
+from ddbench.keys import canonical
+from ddbench.portable import PortableSet, digest_of, to_unit
 from ddbench.roles import Problem
-from ddbench.types import DatasetInfo
-
-FORMAT = 1
-_CARD, _TENSORS = "card.json", "tensors.safetensors"
-_SPACE = {torch.uint8: "uint8 0..255", torch.float32: "float32, white 1, unclamped"}
+from ddbench.types import Batch, DatasetInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,89 +56,110 @@ class StoredSet:
         return problem.normalise(images[indices].to(problem.device) / scale)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A labeller: the labels that came with the images, one row each."""
+
+    version: ClassVar[int] = 1
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
+
+    sha256: str
+    """Of the stored labels."""
+
+    @property
+    def stored(self) -> bool:
+        return False
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the labels take, besides the classes."""
+        kept = _OPEN[self.sha256]["soft_labels"]
+        return kept.numel() * kept.element_size()
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """1/b Σ_i w_i CE( λ p_i + (1 − λ) p'_i, softmax(s_i) ), p the stored probabilities.
+
+        Rows that are not probabilities are logits: p is their softmax, as DATM and DD-Ranking's
+        soft cross-entropy have it. λ is the part of each mixed image that is its own.
+
+        Args:
+            student: Logits s.
+            batch: What was shown.
+            teacher: Not read.
+        """
+        soft = _probabilities(_OPEN[self.sha256]["soft_labels"])
+        own, partner = soft[batch.indices].to(student), soft[batch.partner_indices].to(student)
+        target = batch.share * own + (1 - batch.share) * partner
+        each = F.cross_entropy(student, target, reduction="none")  # b
+        return (batch.weights.to(each) * each).mean()
+
+
+def _probabilities(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    sums = rows.sum(1)
+    if bool((rows >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+        return rows
+    return rows.softmax(1)
+
+
 _OPEN: dict[str, dict[str, Tensor]] = {}
 """Tensors of the sets that this process has opened, by checksum."""
 
 
-def write_distilled(
-    folder: Path,
-    images: Shaped[Tensor, "n c h w"],
-    labels: Int[Tensor, " n"],
-    weights: Float[Tensor, " n"],
-    card: dict[str, Any],
-) -> Path:
-    """Writes a distilled set.
+def opened(found: PortableSet) -> tuple[StoredSet, Stored | None]:
+    """What hands out the images of a set and, if it has some of its own, its labels.
+
+    Args:
+        found: In any space of pixels that can be undone; its card names the classes.
 
     Raises:
-        DDBenchError: the folder holds something already.
+        DDBenchError: the images are whitened.
     """
-    from safetensors.torch import save_file
+    if found.pixels == "whitened":
+        raise DDBenchError(
+            "the images of this set are whitened",
+            "students would have to be judged on test images that were whitened alike",
+            hint="MTT saves images_zca_N.pt without: --layout 'mtt[which=zca_N]' --pixels unit",
+        )
+    if found.pixels == "unknown":
+        raise DDBenchError(
+            "nobody said what the numbers of these images are",
+            "normalised by mean and deviation, whitened (ZCA), or pixels from 0 to 1",
+            hint="--pixels normalised, whitened or unit",
+        )
+    ordered = found.by_class()
+    images, digest = ordered.images, _digest(found)
+    if ordered.pixels == "normalised":
+        images = to_unit(images, ordered.mean, ordered.std)
+    weights = ordered.weights_or_equal()
+    _OPEN[digest] = {"images": images, "weights": weights}
+    classes = found.card["classes"]
+    counts = torch.bincount(ordered.labels, minlength=len(classes))
+    stored = StoredSet(digest, tuple(counts.tolist()))
+    if ordered.soft_labels is None:
+        return stored, None
+    labels = digest_of(ordered.soft_labels)
+    _OPEN[labels] = {"soft_labels": ordered.soft_labels.float()}
+    return stored, Stored(labels)
 
-    if folder.exists() and any(folder.iterdir()):
-        raise DDBenchError(f"{folder} is not empty", hint="name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {
-            "images": images.contiguous(),
-            "labels": labels.contiguous(),
-            "weights": weights.contiguous(),
-        },
-        folder / _TENSORS,
-    )
-    full = {
-        "format": FORMAT,
-        "pixel_space": f"{_SPACE[images.dtype]}, channels first, unnormalised",
-        "image_bytes": images.numel() * images.element_size(),
-        "label_bytes": 8 * labels.numel(),
-        "sha256": _digest(folder / _TENSORS),
-        "created": now(),
-        **card,
+
+def _digest(found: PortableSet) -> str:
+    """Of the tensors as ddbench's own set holds them, and of their space where it is another."""
+    from safetensors.torch import save
+
+    tensors = {
+        "images": found.images.contiguous(),
+        "labels": found.labels.contiguous(),
+        "weights": found.weights_or_equal().contiguous(),
     }
-    write_whole(folder / _CARD, json.dumps(full, indent=1, sort_keys=True) + "\n")
-    return folder
+    whole = hashlib.sha256(save(tensors))
+    if found.pixels == "normalised":
+        whole.update(canonical([found.mean, found.std]).encode())
+    return whole.hexdigest()
 
 
-def read_distilled(folder: Path) -> tuple[StoredSet, dict[str, Any]]:
-    """A stored set and its card, checked.
-
-    Raises:
-        DDBenchError: not a distilled set, or damaged.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not (folder / _CARD).is_file() or not (folder / _TENSORS).is_file():
-        raise DDBenchError(
-            f"{folder} is not a distilled set",
-            f"expected: a folder with {_CARD} and {_TENSORS}",
-            hint="`ddbench export RUN FOLDER` writes one",
-        )
-    try:
-        card = json.loads((folder / _CARD).read_text())
-        tensors = load_file(folder / _TENSORS)
-    except (ValueError, OSError, SafetensorError) as fault:
-        raise DDBenchError(
-            f"{folder} cannot be read", str(fault).splitlines()[0], hint="export the run again"
-        ) from fault
-    missing = {"classes", "dataset", "method", "teacher", "student", "labels"} - set(card)
-    if missing:
-        raise DDBenchError(
-            f"{folder / _CARD} lacks {', '.join(sorted(missing))}",
-            hint="is it a folder of the cache? export the run: `ddbench export RUN FOLDER`",
-        )
-    digest = _digest(folder / _TENSORS)
-    if digest != card.get("sha256"):
-        raise DDBenchError(
-            f"{folder / _TENSORS} is damaged", "its checksum is not the card's",
-            hint="export the run again",
-        )  # fmt: skip
-    order = torch.argsort(tensors["labels"], stable=True)
-    _OPEN[digest] = {name: tensor[order] for name, tensor in tensors.items()}
-    counts = torch.bincount(tensors["labels"], minlength=len(card["classes"]))
-    return StoredSet(digest, tuple(counts.tolist())), card
-
-
-def check_classes(card: dict[str, Any], info: DatasetInfo) -> None:
+def check_classes(card: Mapping[str, Any], info: DatasetInfo) -> None:
     """An index means nothing without the order of the classes.
 
     Raises:
@@ -173,8 +184,3 @@ def check_classes(card: dict[str, Any], info: DatasetInfo) -> None:
             f"the distilled images are {tuple(shape)}, those of {info.name} {info.shape}",
             hint="name the resolution: --dataset NAME@PIXELS",
         )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -197,7 +197,7 @@ def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
     shown = len(workshop.recovered(plan).tensors()["labels"])
     count = shown // shown_of(plan.cell.recipe.distiller)
     channels, height, width = plan.info.shape
-    labels = 8 * count
+    labels = 8 * count + getattr(plan.cell.recipe.labeller, "kept_bytes", 0)
     stored = workshop.relabelled(plan)
     if stored is not None:
         labels += (stored.path / "tensors.safetensors").stat().st_size
@@ -223,6 +223,8 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
         "student": spell(cell.student.part),
         "classes": list(plan.info.classes),
         "shape": list(plan.info.shape),
+        "mean": list(plan.info.mean),
+        "std": list(plan.info.std),
         "fingerprint": plan.info.fingerprint,
         "train_images": sum(plan.info.train_counts),
         "test_images": sum(plan.info.test_counts),

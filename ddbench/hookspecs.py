@@ -83,6 +83,11 @@ def ddbench_recipes() -> Mapping[str, Callable[[DatasetInfo, int | None], Recipe
 
 
 @hookspec
+def ddbench_formats() -> Mapping[str, roles.SetFormat]:
+    """Layouts in which distilled sets are imported and exported."""
+
+
+@hookspec
 def ddbench_aliases() -> Mapping[str, str]:
     """Other accepted names, as `"regularizer:pcbn": "class_batch_norm"`."""
 

@@ -31,6 +31,7 @@ KINDS: Mapping[str, str] = {
     "architecture": "ddbench_architectures",
     "protocol": "ddbench_protocols",
     "recipe": "ddbench_recipes",
+    "format": "ddbench_formats",
 }
 PART_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 """Names are typed on command lines and, with `:`, `@`, `+` and `*`, put together there."""

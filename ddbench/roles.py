@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor, nn
@@ -26,6 +26,9 @@ from ddbench.types import (
     Tensors,
     Trial,
 )
+
+if TYPE_CHECKING:
+    from ddbench.portable import PortableSet
 
 
 class Part(Protocol):
@@ -317,4 +320,37 @@ class Architecture(Part, Protocol):
 
     def classifier(self, module: nn.Module) -> str:
         """Name of the module whose input holds the features."""
+        ...
+
+
+@runtime_checkable
+class SetFormat(Part, Protocol):
+    """A layout on disk in which distilled sets are handed on, ddbench's own or another program's.
+
+    `read` and `write` raise a DDBenchError that is one clear sentence; nothing that a file holds is
+    ever executed. What a layout has no place for goes into a sidecar (`ddbench.portable.sidecar`),
+    so that what was written is read again exactly.
+    """
+
+    layout: ClassVar[str]
+    """What is looked for, in a line: `images_best.pt and labels_best.pt in a folder`."""
+
+    def detect(self, path: Path) -> bool:
+        """Whether a file or folder looks like this layout, from names alone."""
+        ...
+
+    def read(self, path: Path) -> PortableSet:
+        """What is there, in the space in which it was found.
+
+        Raises:
+            DDBenchError: it is not of this layout, damaged, or unsafe to load.
+        """
+        ...
+
+    def write(self, distilled: PortableSet, path: Path) -> None:
+        """Writes the set to a path that does not exist yet; the caller renames it when it is whole.
+
+        Raises:
+            DDBenchError: the layout cannot hold this set without loss.
+        """
         ...

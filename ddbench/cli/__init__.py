@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ddbench.cli import cache, data, inspect, packages, run, single
+from ddbench.cli import cache, data, inspect, packages, run, single, transfer
 from ddbench.errors import DDBenchError, DDBenchWarning
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ run.register(app)
 inspect.register(app)
 packages.register(app)
 single.register(app)
+transfer.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 

@@ -29,6 +29,7 @@ LISTABLE = {
     "methods": "recipe", "matchers": "matcher", "regularizers": "regularizer",
     "distillers": "distiller", "labellers": "labeller", "evaluators": "evaluator",
     "datasets": "dataset", "architectures": "architecture", "protocols": "protocol",
+    "formats": "format",
 }  # fmt: skip
 
 

@@ -35,6 +35,23 @@ PrecisionOption = Annotated[
 FormatOption = Annotated[
     str, typer.Option("--format", "-f", help="Of the tables: terminal, md, csv or tex.")
 ]
+
+
+def format_names(typed: str) -> list[str]:
+    """Names of the installed formats of distilled sets, for the shell's completion."""
+    from ddbench.registry import load
+
+    return [name for name in load().names("format") if name.startswith(typed)]
+
+
+SetDatasetOption = Annotated[
+    str | None,
+    typer.Option("--dataset", "-d", help="Data set that it is of, if it does not say so itself."),
+]
+PixelsOption = Annotated[
+    str | None,
+    typer.Option("--pixels", help="What floating images are: normalised, whitened or unit (0..1)."),
+]
 FORMATS = ("terminal", "md", "csv", "tex")
 
 

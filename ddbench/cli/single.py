@@ -1,9 +1,10 @@
-"""Commands on one distilled set: `eval` and `export`."""
+"""The command on one distilled set: `eval`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,19 +16,26 @@ from ddbench.cli.options import (
     DataRootOption,
     DeviceOption,
     FormatOption,
+    PixelsOption,
     PrecisionOption,
     checked_format,
+    format_names,
     split,
 )
 from ddbench.errors import DDBenchError
 
 if TYPE_CHECKING:
+    from ddbench.distilled import Stored, StoredSet
     from ddbench.plan import Plan
+    from ddbench.portable import PortableSet
     from ddbench.session import Session
+
+STORED = "stored"
+"""As `--labels`: the learned labels that came with the set."""
 
 
 def eval_(
-    path: Annotated[Path, typer.Argument(help="A distilled set: a folder with a card.")],
+    path: Annotated[Path, typer.Argument(help="A distilled set in any of `ddbench list formats`.")],
     arch: Annotated[
         str | None, typer.Option("--arch", "-a", help="Students instead of the card's.")
     ] = None,
@@ -35,11 +43,28 @@ def eval_(
         str | None, typer.Option("--dataset", "-d", help="Instead of the card's.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option("--labels", "-l", help="A labeller instead of the card's.")
+        str | None,
+        typer.Option(
+            "--labels", "-l", help="A labeller instead of the card's; 'stored': learned labels."
+        ),
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option("--teacher", help="The network that labels, if not the card's.")
     ] = None,
     protocol: Annotated[
         str | None, typer.Option("--protocol", help="Instead of the card's.")
     ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout", help="Format of the set, if it is not recognised.", show_default=False,
+            autocompletion=format_names,
+        ),
+    ] = "",
+    pixels: PixelsOption = None,
+    learned_rate: Annotated[
+        bool, typer.Option("--learned-rate", help="Students learn at the set's own step size.")
+    ] = False,
     evaluator: Annotated[
         str | None, typer.Option("--evaluator", "-e", help="Metrics besides accuracy.")
     ] = None,
@@ -52,31 +77,30 @@ def eval_(
     precision: PrecisionOption = "auto",
     data_root: DataRootOption = None,
     cache: CacheOption = None,
-) -> None:
-    """Train students on a stored distilled set and judge them."""
+) -> None:  # fmt: skip
+    """Train students on a stored distilled set and judge them.
+
+    A set says itself what it is of, in its card or its layout; what it does not say is asked for.
+    """
     from ddbench.cli.inspect import print_tables
     from ddbench.cli.run import shown_progress
-    from ddbench.distilled import read_distilled
     from ddbench.execute import execute
     from ddbench.session import open_session
+    from ddbench.transfer import Answers, placed, read_set
 
     checked_format(format_)
-    stored, card = read_distilled(path)
     with shown_progress() as progress:
         session = open_session(device, precision, data_root, cache, progress)
         evaluators = session.evaluators(split(evaluator))
-        flags = {
-            "dataset": dataset or card["dataset"],
-            "arch": split(arch) or [card["student"]],
-            "labels": [labels or card["labels"]],
-            "protocol": protocol or card.get("protocol", "ddbench-v1"),
-            "teacher": [card["teacher"]],
-            "seed": card.get("seed", 0),
-            "seeds": seeds,
-            "reference": reference,
-            "set": _still_given(card, {"student": arch, "evaluate": protocol, "relabel": labels}),
-        }
-        plans = _plans(session, stored, card, flags, evaluators)
+        found = read_set(path, layout, session.registry, "--layout")
+        answers = Answers(dataset=dataset or "", pixels=pixels or "")
+        found = placed(found, answers, session.registry, session.ctx.data_root, path)
+        given = {"student": arch, "labels": labels, "teacher": teacher, "protocol": protocol}
+        flags = _flags(found, given, path)
+        flags |= {"seeds": seeds, "reference": reference}
+        if learned_rate:
+            flags["set"]["evaluate.lr"] = _rate(found, path)
+        plans = _plans(session, found, flags, evaluators)
         command = shlex.join(["ddbench", *sys.argv[1:]])
         outcome = execute(
             plans, evaluators, session.registry, session.cache(), session.ctx, command
@@ -88,97 +112,103 @@ def eval_(
         raise typer.Exit(1)
 
 
-def _still_given(card: dict[str, Any], instead: dict[str, str | None]) -> dict[str, str]:
+def _flags(found: PortableSet, given: Mapping[str, str | None], path: Path) -> dict[str, Any]:
+    """What decides the cells: as the user says, else as the set says.
+
+    Raises:
+        DDBenchError: neither says it.
+    """
+    card = found.card
+    stored = STORED if found.soft_labels is not None else None
+    students = split(given["student"] or card.get("student"))
+    labels = given["labels"] or card.get("labels") or stored
+    if not students:
+        raise _unsaid(path, "which network its students are", "--arch resnet18, say")
+    if not labels:
+        raise _unsaid(path, "how its images are labelled", "--labels hard, or fkd with --teacher")
+    if labels == STORED and stored is None:
+        raise DDBenchError(
+            f"{path} holds no learned labels", hint="--labels hard, or fkd with --teacher"
+        )
+    instead = {"student": given["student"], "evaluate": given["protocol"],
+               "relabel": given["labels"], "teacher": given["teacher"]}  # fmt: skip
+    return {
+        "dataset": card["dataset"],
+        "arch": students,
+        "labels": [labels],
+        "protocol": given["protocol"] or card.get("protocol", "ddbench-v1"),
+        "teacher": [given["teacher"] or card.get("teacher") or students[0]],
+        "seed": card.get("seed", 0),
+        "set": _still_given(card, instead),
+    }
+
+
+def _unsaid(path: Path, what: str, example: str) -> DDBenchError:
+    return DDBenchError(f"{path} does not say {what}", "its card or layout has no word of it",
+                        hint=example)  # fmt: skip
+
+
+def _rate(found: PortableSet, path: Path) -> str:
+    if found.rate is None:
+        raise DDBenchError(f"{path} holds no learned step size", hint="leave --learned-rate out")
+    return repr(found.rate)
+
+
+def _still_given(card: Mapping[str, Any], instead: Mapping[str, str | None]) -> dict[str, str]:
     """Options that the run was given and that bear on evaluation, but for those of a part that is
     exchanged for another one here."""
-    roots = {"squeeze", "teacher", *(root for root, other in instead.items() if not other)}
+    roots = {"squeeze", "teacher", "student", "evaluate", "relabel"}
+    roots -= {root for root, other in instead.items() if other}
     given = card.get("given", {})
     return {path: text for path, text in given.items() if path.partition(".")[0] in roots}
 
 
 def _plans(
-    session: Session, stored: Any, card: dict[str, Any], flags: dict[str, Any], evaluators: Any
+    session: Session, found: PortableSet, flags: dict[str, Any], evaluators: Any
 ) -> list[Plan]:
     """The method's own cells with the stored images in the place of distillation."""
     from ddbench.data import describe
-    from ddbench.distilled import check_classes
+    from ddbench.distilled import opened
     from ddbench.execute import wanted_statistics
     from ddbench.grid import named_dataset
     from ddbench.plan import plan
     from ddbench.suites import read_suite
 
+    stored, labels = opened(found)
     info = describe(named_dataset(flags["dataset"], session.registry), session.ctx.data_root)
-    check_classes(card, info)
-    known = card["method"] in session.registry.names("recipe")
-    ipc = max(stored.per_class)
-    method = card["method"] if known else "random"
-    table = read_suite(None, "", {**flags, "method": [method], "ipc": [ipc]})
-    found = []
+    method = found.card["method"]
+    known = method if method in session.registry.names("recipe") else "random"
+    learned = labels if flags["labels"] == [STORED] else None
+    named = {"labels": ["hard"]} if learned else {}
+    table = read_suite(
+        None, "", {**flags, **named, "method": [known], "ipc": [max(stored.per_class)]}
+    )
+    plans = []
     for made in session.plans(table, evaluators):
-        cell = made.cell
-        if cell.method == method:
-            recipe = replace(
-                cell.recipe, distiller=stored, matchers=(), regularizers=(), baseline=False,
-                name=card["method"], title=card.get("title", card["method"]),
-            )  # fmt: skip
-            cell = replace(cell, recipe=recipe, method=card.get("variant") or card["method"])
-        found.append(plan(cell, info, wanted_statistics(evaluators)))
-    return found
+        if made.cell.method == known:
+            cell = _exchanged(made.cell, stored, learned, found.card)
+            plans.append(plan(cell, info, wanted_statistics(evaluators)))
+        if made.cell.method != known or (flags["reference"] and method != known):
+            plans.append(made)  # a reference row; also the one whose place a stranger's set took
+    return plans
 
 
-def export(
-    run: Annotated[str, typer.Argument(help="A record: its key, the start of it, or its file.")],
-    folder: Annotated[Path, typer.Argument(help="A new folder for the distilled set.")],
-    images: Annotated[
-        bool, typer.Option("--images/--no-images", help="PNG files in class folders as well.")
-    ] = True,
-    data_root: DataRootOption = None,
-    cache: CacheOption = None,
-) -> None:
-    """Write the distilled set of a finished run: tensors, a card, and images to look at."""
-    from ddbench.cache import Cache, default_cache
-    from ddbench.cli.inspect import find_record
-    from ddbench.distilled import write_distilled
-    from ddbench.pictures import as_bytes, write_class_folders, write_grid
-
-    record = find_record(run, cache)
-    store = Cache(default_cache(cache))
-    keys = record.keys.get("recover", [])
-    artifact = store.load("recover", keys[0]) if keys else None
-    if artifact is None:
+def _exchanged(cell: Any, stored: StoredSet, labels: Stored | None, card: Mapping[str, Any]) -> Any:
+    method, held = card["method"], cell.protocol.holdout and cell.student.part != cell.teacher.part
+    if labels is not None and held:
         raise DDBenchError(
-            f"the images of {record.file_name} are no longer in the cache",
-            hint=f"make them again: {record.command or '`ddbench run`'}",
+            f"protocol '{cell.protocol.name}' holds images out to choose the epoch",
+            "learned labels belong to the whole set",
+            hint="--protocol ddbench-v1, or --labels hard",
         )
-    tensors = artifact.tensors()
-    if "images" not in tensors:
-        tensors["images"] = _selected(record.dataset, tensors["indices"], data_root, store)
-    card = {
-        "method": record.method, "title": record.title, "variant": record.variant,
-        "dataset": record.dataset, "ipc": record.ipc, "teacher": record.teacher,
-        "student": record.student, "labels": record.labels, "protocol": record.protocol,
-        "seed": record.seed, "given": record.given, "classes": record.configuration["classes"],
-        "shape": record.configuration["shape"], "configuration": record.configuration,
-        "metrics": record.metrics, "artifact": artifact.key, "environment": record.environment,
-    }  # fmt: skip
-    write_distilled(folder, tensors["images"], tensors["labels"], tensors["weights"], card)
-    if images:
-        shown = as_bytes(tensors["images"])
-        write_class_folders(folder / "images", shown, tensors["labels"], card["classes"])
-        write_grid(folder / "grid.png", shown, tensors["labels"])
-    typer.echo(f"wrote {len(tensors['labels'])} images to {folder}")
-
-
-def _selected(dataset: str, indices: Any, data_root: Path | None, store: Any) -> Any:
-    from ddbench.data import open_data
-    from ddbench.grid import named_dataset
-    from ddbench.session import open_session
-
-    session = open_session("cpu", "fp32", data_root, store.root)
-    data = open_data(named_dataset(dataset, session.registry), session.ctx, store)
-    return data.train_images[indices]
+    known = cell.recipe.name == method
+    recipe = replace(
+        cell.recipe, distiller=stored, matchers=(), regularizers=(), baseline=False,
+        name=method, title=card.get("title") or (cell.recipe.title if known else method),
+        labeller=labels or cell.recipe.labeller,
+    )  # fmt: skip
+    return replace(cell, recipe=recipe, method=card.get("variant") or method)
 
 
 def register(app: typer.Typer) -> None:
     app.command("eval")(eval_)
-    app.command()(export)

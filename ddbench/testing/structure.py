@@ -25,6 +25,7 @@ ROLES: Mapping[str, type[Any]] = {
     "labeller": roles.Labeller,
     "dataset": roles.Dataset,
     "architecture": roles.Architecture,
+    "format": roles.SetFormat,
     "statistic": roles.Statistic,
     "target": roles.Target,
 }

@@ -12,6 +12,7 @@ from typing import Any
 from ddbench.context import seeded
 from ddbench.errors import DDBenchError, unknown
 from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry
+from ddbench.testing.formats import check_format
 from ddbench.testing.losses import check_matcher, check_regularizer, check_statistic, check_target
 from ddbench.testing.runs import check_distiller, check_evaluator, check_labeller
 from ddbench.testing.structure import ROLES, check_name, check_structure, guarded
@@ -30,6 +31,7 @@ RUNS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "labeller": check_labeller,
     "dataset": check_dataset,
     "architecture": check_architecture,
+    "format": check_format,
     "statistic": check_statistic,
     "target": check_target,
 }
@@ -81,7 +83,7 @@ def check_part(kind: str, name: str, part: Any) -> list[str]:
 
     Args:
         kind: `matcher`, `regularizer`, `evaluator`, `distiller`, `labeller`, `dataset`,
-            `architecture`, `protocol`, `recipe`, `statistic` or `target`.
+            `architecture`, `format`, `protocol`, `recipe`, `statistic` or `target`.
         name: As registered.
         part: What a hook returns under the name.
 

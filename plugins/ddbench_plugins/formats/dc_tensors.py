@@ -1,0 +1,92 @@
+"""One `.pt` file of normalised images and labels: DC, DSA, DM, DataDAM, IDM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.portable import PortableSet, sidecar, with_sidecar
+from ddbench.roles import SetFormat
+from ddbench_plugins.formats.normalised import named, normalised
+from ddbench_plugins.formats.safe_load import load, single, tensor
+
+SIDECAR = "ddbench"
+
+
+@dataclass(frozen=True, slots=True)
+class DCTensors:
+    """DC, DSA, DM, DataDAM, IDM: one `.pt` file, `{'data': [[images, labels]], …}`.
+
+    Images are normalised, labels hard. A name such as `res_DM_CIFAR10_ConvNet_10ipc.pt` says
+    method, data set and network.
+    """
+
+    version: ClassVar[int] = 1
+    layout: ClassVar[str] = "a file NAME.pt with {'data': [[images, labels], …]}"
+
+    experiment: int = 0
+    """Which of the sets in the file: the released codes distil several and keep all."""
+
+    def detect(self, path: Path) -> bool:
+        return path.suffix in (".pt", ".pth") and not path.is_dir()
+
+    def read(self, path: Path) -> PortableSet:
+        found = load(path)
+        pair = self._chosen(found, path)
+        card, mean, std = named(path.stem)
+        images = single(tensor(pair[0], path, "images"))
+        read = PortableSet(
+            images=images,
+            labels=tensor(pair[1], path, "labels"),
+            pixels="bytes" if images.dtype == torch.uint8 else "normalised",
+            mean=mean,
+            std=std,
+            card=card,
+        )
+        if isinstance(found.get(SIDECAR), str):
+            return with_sidecar(read, found[SIDECAR], f"{path} ({SIDECAR})")
+        return read
+
+    def write(self, distilled: PortableSet, path: Path) -> None:
+        if distilled.soft_labels is not None or distilled.views is not None:
+            raise DDBenchError(
+                "files of DC's family hold hard labels only, and this set has others",
+                hint="--format mtt holds learned labels, --format sre2l stored views",
+            )
+        images = normalised(distilled, "a file of DC's family")
+        whole = {
+            "data": [[images, distilled.labels]],
+            "accs_all_exps": {},
+            SIDECAR: sidecar(distilled, images),
+        }
+        torch.save(whole, path)
+
+    def _chosen(self, found: Any, path: Path) -> Any:
+        data = found.get("data") if isinstance(found, dict) else None
+        pairs = isinstance(data, (list, tuple)) and all(
+            isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in data
+        )
+        if not data or not pairs:
+            raise DDBenchError(
+                f"{path} is no file of DC's family",
+                "expected: {'data': [[images, labels], …]}",
+                hint="`ddbench list formats` names the others",
+            )
+        if not 0 <= self.experiment < len(data):
+            raise DDBenchError(
+                f"{path} has no experiment {self.experiment}",
+                f"it holds {len(data)}, numbered from 0",
+                hint=f"--format 'dc[experiment={len(data) - 1}]'",
+            )
+        return data[self.experiment]
+
+
+@hookimpl
+def ddbench_formats() -> Mapping[str, SetFormat]:
+    return {"dc": DCTensors()}

@@ -1,0 +1,159 @@
+"""ddbench's own distilled set: safetensors, and a card that says all that evaluation needs.
+
+    FOLDER/card.json             data set, classes, space of the pixels, method, networks, labels
+    FOLDER/tensors.safetensors   images, labels, weights; learned labels and stored views
+
+Never pickle. `ddbench eval FOLDER` needs nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.portable import SAYS, PortableSet, StoredViews
+from ddbench.roles import SetFormat
+
+FORMAT = 1
+CARD, TENSORS = "card.json", "tensors.safetensors"
+_NEEDED = frozenset({"classes", "dataset", "method"})
+"""Fields without which images mean nothing."""
+_VIEWS = "views."
+_OWN = ("format", "pixels", "pixel_space", "mean", "std", "rate", "batch_size_of_views",
+        "image_bytes", "label_bytes", "sha256", "created")  # fmt: skip
+"""Fields of the card that are the format's, not the set's."""
+
+
+@dataclass(frozen=True, slots=True)
+class DDBenchSet:
+    """ddbench's own: safetensors and a card; holds everything, exactly."""
+
+    version: ClassVar[int] = 1
+    layout: ClassVar[str] = f"a folder with {CARD} and {TENSORS}"
+
+    def detect(self, path: Path) -> bool:
+        return path.is_dir() and ((path / CARD).is_file() or (path / TENSORS).is_file())
+
+    def read(self, path: Path) -> PortableSet:
+        card, tensors = _opened(path)
+        missing = _NEEDED - set(card)
+        if missing:
+            raise DDBenchError(
+                f"{path / CARD} lacks {', '.join(sorted(missing))}",
+                hint="is it a folder of the cache? export the run: `ddbench export RUN FOLDER`",
+            )
+        if _digest(path / TENSORS) != card.get("sha256"):
+            raise DDBenchError(
+                f"{path / TENSORS} is damaged", "its checksum is not the card's",
+                hint="export the run again",
+            )  # fmt: skip
+        lacking = {"images", "labels"} - set(tensors)
+        if lacking:
+            raise DDBenchError(
+                f"{path / TENSORS} lacks {', '.join(sorted(lacking))}", hint="export the run again"
+            )
+        images = tensors["images"]
+        return PortableSet(
+            images=images,
+            labels=tensors["labels"],
+            weights=tensors.get("weights"),
+            pixels=card.get("pixels", "bytes" if images.dtype == torch.uint8 else "unit"),
+            mean=tuple(card.get("mean", ())),
+            std=tuple(card.get("std", ())),
+            soft_labels=tensors.get("soft_labels"),
+            rate=card.get("rate"),
+            views=_views(tensors, card),
+            card={name: value for name, value in card.items() if name not in _OWN},
+        )
+
+    def write(self, distilled: PortableSet, path: Path) -> None:
+        from safetensors.torch import save_file
+
+        missing = _NEEDED - set(distilled.card)
+        if missing:
+            raise DDBenchError(
+                f"the set does not say its {', '.join(sorted(missing))}",
+                "ddbench's own format has to",
+                hint="`ddbench import PATH --dataset NAME` writes it",
+            )
+        views = distilled.views
+        tensors = {"images": distilled.images, "labels": distilled.labels}
+        if distilled.weights is not None:
+            tensors["weights"] = distilled.weights
+        labels = {} if distilled.soft_labels is None else {"soft_labels": distilled.soft_labels}
+        if views is not None:
+            labels |= {_VIEWS + name: found for name, found in views.tensors().items()}
+        path.mkdir(parents=True)
+        solid = {name: found.contiguous() for name, found in {**tensors, **labels}.items()}
+        save_file(solid, path / TENSORS)
+        card = {
+            **distilled.card,
+            "format": FORMAT,
+            "pixels": distilled.pixels,
+            "pixel_space": SAYS[distilled.pixels],
+            "mean": list(distilled.mean),
+            "std": list(distilled.std),
+            "rate": distilled.rate,
+            "image_bytes": _bytes(distilled.images),
+            "label_bytes": 8 * len(distilled.labels) + sum(map(_bytes, labels.values())),
+            "sha256": _digest(path / TENSORS),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        if views is not None:
+            card["batch_size_of_views"] = views.batch_size
+        (path / CARD).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
+
+
+def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    for name in (CARD, TENSORS):
+        if not (path / name).is_file():
+            raise DDBenchError(
+                f"{path} is not a distilled set: it has no {name}",
+                f"expected: {DDBenchSet.layout}",
+                hint="`ddbench export RUN FOLDER` writes one",
+            )
+    try:
+        card = json.loads((path / CARD).read_text())
+        if not isinstance(card, dict):
+            raise ValueError(f"{CARD} holds no table")
+        return card, load_file(path / TENSORS)
+    except (ValueError, OSError, SafetensorError) as fault:
+        raise DDBenchError(
+            f"{path} cannot be read", str(fault).splitlines()[0], hint="export the run again"
+        ) from fault
+
+
+def _views(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> StoredViews | None:
+    found: dict[str, Any] = {
+        name.removeprefix(_VIEWS): value
+        for name, value in tensors.items()
+        if name.startswith(_VIEWS)
+    }
+    return StoredViews(**found, batch_size=card["batch_size_of_views"]) if found else None
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@hookimpl
+def ddbench_formats() -> Mapping[str, SetFormat]:
+    return {"ddbench": DDBenchSet()}

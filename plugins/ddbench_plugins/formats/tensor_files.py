@@ -1,0 +1,167 @@
+"""Folders of `.pt` files, one a tensor: MTT and its successors, and what DD-Ranking takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.portable import PortableSet, sidecar, with_sidecar
+from ddbench.roles import SetFormat
+from ddbench_plugins.formats.class_images import has_class_folders, read_class_folders
+from ddbench_plugins.formats.normalised import FAMILY, normalised, space_of
+from ddbench_plugins.formats.safe_load import load, single, tensor
+
+SIDECAR = "ddbench.json"
+
+
+@dataclass(frozen=True, slots=True)
+class MTTFiles:
+    """MTT, TESLA, FTD, DATM: `images_best.pt`, `labels_best.pt`, `lr_best.pt` in a folder.
+
+    Labels are classes, or one learned row an image; `lr` is the learned step size, which MTT itself
+    does not save. Whether images were whitened (ZCA) stands nowhere: it is asked.
+    """
+
+    version: ClassVar[int] = 1
+    layout: ClassVar[str] = "a folder with images_best.pt, labels_best.pt and perhaps lr_best.pt"
+
+    which: str = "best"
+    """`best`, or the iteration in the files' names; `zca_N`: whitening undone."""
+
+    def detect(self, path: Path) -> bool:
+        return (path / f"images_{self.which}.pt").is_file()
+
+    def read(self, path: Path) -> PortableSet:
+        return read_files(path, self._file(path, "images"), self._file(path, "labels"),
+                          self._file(path, "lr"), FAMILY)  # fmt: skip
+
+    def write(self, distilled: PortableSet, path: Path) -> None:
+        path.mkdir(parents=True)
+        write_files(distilled, path, self._file(path, "images"), self._file(path, "labels"),
+                    self._file(path, "lr"))  # fmt: skip
+
+    def _file(self, path: Path, name: str) -> Path:
+        which = self.which if name == "images" else self.which.removeprefix("zca_")
+        return path / f"{name}_{which}.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class DDRankingFiles:
+    """DD-Ranking: `images.pt` or a folder `images/`, `labels.pt` and `lr.pt` in a folder.
+
+    What `compute_metrics` of its evaluators takes: images as networks take them, in the order of
+    their classes and equally many of each; hard labels, or one soft row an image; a step size.
+    """
+
+    version: ClassVar[int] = 1
+    layout: ClassVar[str] = "a folder with images.pt (or images/CLASS/*.png), labels.pt and lr.pt"
+
+    def detect(self, path: Path) -> bool:
+        folder = has_class_folders(path / "images") and (path / "labels.pt").is_file()
+        return (path / "images.pt").is_file() or folder
+
+    def read(self, path: Path) -> PortableSet:
+        return read_files(path, path / "images.pt", path / "labels.pt", path / "lr.pt", {})
+
+    def write(self, distilled: PortableSet, path: Path) -> None:
+        counts = torch.bincount(distilled.labels)
+        ordered = torch.equal(distilled.labels, distilled.labels.sort(stable=True).values)
+        if not ordered or len(set(counts.tolist())) != 1:
+            raise DDBenchError(
+                "DD-Ranking takes equally many images of each class, in the order of the classes",
+                f"this set has {int(counts.min())} to {int(counts.max())} a class",
+                hint="another format holds it: `ddbench list formats`",
+            )
+        path.mkdir(parents=True)
+        write_files(distilled, path, path / "images.pt", path / "labels.pt", path / "lr.pt")
+
+
+def read_files(
+    path: Path, images: Path, labels: Path, rate: Path, card: Mapping[str, Any]
+) -> PortableSet:
+    """A set from up to three files and, if it was written here, a sidecar.
+
+    Raises:
+        DDBenchError: a file is missing, damaged or unsafe, or does not fit the others.
+    """
+    if not images.is_file() and has_class_folders(path / "images"):
+        found = read_class_folders(path / "images")
+        pixels, own = found.images, found
+    else:
+        pixels = single(tensor(load(images), images, "images"))
+        own = PortableSet(
+            images=pixels, labels=torch.empty(0, dtype=torch.int64), pixels=space_of(pixels)
+        )
+    given = tensor(load(labels), labels, "labels") if labels.is_file() else None
+    hard, soft = _labels(given, own.labels, len(pixels), labels)
+    read = PortableSet(
+        images=pixels, labels=hard, soft_labels=soft, pixels=own.pixels,
+        rate=_number(load(rate), rate) if rate.is_file() else None,
+        card={**own.card, **card, **({} if soft is None else {"labels": "stored"})},
+    )  # fmt: skip
+    beside = path / SIDECAR
+    return with_sidecar(read, beside.read_text(), beside) if beside.is_file() else read
+
+
+def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, rate: Path) -> None:
+    """The three files and the sidecar; no rate, no third file."""
+    if distilled.views is not None:
+        raise DDBenchError(
+            "this layout has no place for the stored labels of a teacher's views",
+            hint="--format sre2l holds them",
+        )
+    written = normalised(distilled, "this layout")
+    torch.save(written, images)
+    soft = distilled.soft_labels
+    torch.save(distilled.labels if soft is None else soft, labels)
+    if distilled.rate is not None:
+        single_ = torch.tensor(distilled.rate)
+        exact = single_ if single_.item() == distilled.rate else single_.new_tensor(
+            distilled.rate, dtype=torch.float64
+        )  # fmt: skip
+        torch.save(exact, rate)
+    (path / SIDECAR).write_text(sidecar(distilled, written))
+
+
+def _labels(
+    given: Tensor | None, of_folders: Tensor, count: int, path: Path
+) -> tuple[Tensor, Tensor | None]:
+    """Classes, and one row an image if labels are soft; rows are in the order of the classes."""
+    if given is None and not len(of_folders):
+        raise DDBenchError(f"no file {path}", "the images' labels", hint="put it beside the images")
+    if given is None or not given.dtype.is_floating_point:
+        return (of_folders if given is None else given.long()), None
+    if len(of_folders):
+        return of_folders, given
+    classes = given.shape[-1] if given.dim() == 2 else 0
+    if not classes or len(given) != count or count % classes:
+        raise DDBenchError(
+            f"{path} holds {tuple(given.shape)} soft labels for {count} images",
+            "expected: a row an image, equally many images of each class",
+            hint="are both files of one set?",
+        )
+    return torch.arange(classes).repeat_interleave(count // classes), given
+
+
+def _number(found: Any, path: Path) -> float:
+    if isinstance(found, Tensor) and found.numel() == 1:
+        found = found.item()
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
+        raise DDBenchError(
+            f"{path} holds no learning rate but {type(found).__name__}",
+            "expected: one number", hint="remove the file to go without",
+        )  # fmt: skip
+    return float(found)
+
+
+@hookimpl
+def ddbench_formats() -> Mapping[str, SetFormat]:
+    return {"mtt": MTTFiles(), "dd_ranking": DDRankingFiles()}
