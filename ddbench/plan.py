@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ddbench.errors import DDBenchError
@@ -36,6 +36,18 @@ class PlannedStage:
     @property
     def key(self) -> Key:
         return key_of(self.stage, self.spec, self.inputs)
+
+
+def same_batches(one: PlannedStage, other: PlannedStage) -> bool:
+    """Whether the students of two evaluate stages see the same batches and labels, one by one.
+
+    They do if nothing but the student differs: its architecture, which of the cell's it is, and
+    how often held-out images look at it.
+    """
+    first, second = (
+        replace(stage.spec, student=None, run=0, holdout_every=0) for stage in (one, other)
+    )
+    return one.inputs == other.inputs and first == second
 
 
 @dataclass(frozen=True, slots=True)
