@@ -19,12 +19,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.keys import Key
@@ -131,6 +131,19 @@ class Cache:
             yield
         finally:
             lock.release()
+
+    @contextlib.contextmanager
+    def locks(self, names: Iterable[str]) -> Iterator[list[str]]:
+        """Holds those of the locks that are free, and says which; waits for none."""
+        with contextlib.ExitStack() as held, explained(self.root):
+            free = []
+            for name in names:
+                lock = FileLock(self.root / "locks" / f"{name}.lock")
+                with contextlib.suppress(Timeout):
+                    lock.acquire(blocking=False)
+                    held.callback(lock.release)
+                    free.append(name)
+            yield free
 
     def store(
         self,

@@ -92,6 +92,15 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def wait_for(device: str) -> None:
+    """Until an accelerator has done what it was told; nothing is to be waited for on a CPU."""
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
 def default_data_root(given: Path | None) -> Path | None:
     """`--data-root`, else DDBENCH_DATA, else None."""
     if given is not None:

@@ -63,7 +63,7 @@ def execute(
                 advance(1)
                 continue
             if workshop is None:
-                workshop = Workshop(cache, ctx, _observer(registry))
+                workshop = Workshop(cache, ctx, _observer(registry), plans)
             record = run_cell(plan, evaluators, workshop, command)
             records.put(record)
             registry.manager.hook.ddbench_cell_done(record=record)

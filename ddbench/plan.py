@@ -38,6 +38,18 @@ class PlannedStage:
         return key_of(self.stage, self.spec, self.inputs)
 
 
+def same_batches(one: PlannedStage, other: PlannedStage) -> bool:
+    """Whether the students of two evaluate stages see the same batches and labels, one by one.
+
+    They do if nothing but the student differs: its architecture, which of the cell's it is, and
+    how often held-out images look at it.
+    """
+    first, second = (
+        replace(stage.spec, student=None, run=0, holdout_every=0) for stage in (one, other)
+    )
+    return one.inputs == other.inputs and first == second
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The stages of one cell in running order; those that it does not need are absent."""

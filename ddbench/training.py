@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from ddbench.context import Context
+from ddbench.context import Context, seeded, wait_for
 from ddbench.errors import DivergedError
+from ddbench.seeds import seed_of
 from ddbench.spec import Training
 from ddbench.stream import Stream, pixels
 from ddbench.types import Batch, DatasetInfo
 
-Loss = Callable[[Float[Tensor, "b k"], Batch], Float[Tensor, ""]]
+Answers = Callable[[Batch], Float[Tensor, "_ k"] | None]
+"""What a teacher says about a batch."""
+Loss = Callable[[Float[Tensor, "b k"], Batch, Float[Tensor, "_ k"] | None], Float[Tensor, ""]]
+"""Of a network's logits of a batch, and the teacher's answers about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,66 +45,134 @@ def budget(training: Training, steps: int) -> Budget:
     return Budget(math.ceil(updates / steps), updates, steps)
 
 
+@dataclass(slots=True)
+class Trainee:
+    """A network that is trained, alone or beside others."""
+
+    module: nn.Module
+    """Already on the device."""
+    seed: int
+    """Of what the network itself draws in training, such as dropout."""
+    after_epoch: Callable[[int], None] | None = None
+    """Called with the index of each finished epoch; in train mode again afterwards."""
+    fault: Exception | None = None
+    """Why its training ended early."""
+    seconds: float = 0.0
+    """Of its first update in every epoch, the device waited for: what it costs beside others."""
+
+
 def train(
-    module: nn.Module,
+    trainees: Sequence[Trainee],
     stream: Stream,
     training: Training,
     loss: Loss,
     ctx: Context,
     title: str,
-    after_epoch: Callable[[int], None] | None = None,
+    answers: Answers = lambda batch: None,
 ) -> None:
-    """Trains in place and leaves the module in eval mode.
+    """Trains networks in place, side by side on the same batches, and leaves them in eval mode.
+
+    Each has its own weights, optimiser and draws, so that its numbers are those it would have
+    alone. Batches and the teacher's answers are made once for all. A network that fails keeps its
+    fault, and the others go on.
 
     Args:
-        module: Already on the device.
+        trainees: The networks.
         stream: Augmented batches.
         training: Optimiser, schedule, length.
-        loss: Of a batch's logits.
+        loss: Of each network's logits.
         ctx: Device, precision, progress.
         title: For the progress bar.
-        after_epoch: Called with the index of each finished epoch, in train mode again afterwards.
-
-    Raises:
-        DivergedError: the loss is not finite.
+        answers: Asked once a batch.
     """
     length = budget(training, stream.steps)
-    optimizer = make_optimizer(module, training)
-    schedule = Schedule(optimizer, training, length)
+    runs = [_Run(trainee, training, length, loss, ctx, title) for trainee in trainees]
     done = 0
     with ctx.progress.stage(title, length.updates) as advance:
         for epoch in range(length.epochs):
-            module.train()
-            total = torch.zeros((), device=ctx.device)
-            for batch in stream.epoch(epoch):
-                if done == length.updates:
+            for run in runs:
+                run.attempt(run.begin)
+            for step, batch in enumerate(stream.epoch(epoch)):
+                if done == length.updates or not any(run.going for run in runs):
                     break
-                schedule.set(epoch, done)
-                value = _update(module, batch, loss, optimizer, ctx)
-                total += value
+                known = answers(batch)
+                for run in runs:
+                    run.attempt(run.update, epoch, step, done, batch, known)
                 done += 1
                 advance(1)
-            if not math.isfinite(total.item()):
-                raise DivergedError(
-                    f"{title}: the loss is not finite after epoch {epoch}",
-                    f"learning rate {training.lr:g}, {training.optimizer}",
-                    hint="lower the learning rate",
-                )
-            if after_epoch is not None:
-                after_epoch(epoch)
-    module.eval()
+            for run in runs:
+                run.attempt(run.end, epoch)
+    for trainee in trainees:
+        trainee.module.eval()
 
 
-def _update(
-    module: nn.Module, batch: Batch, loss: Loss, optimizer: torch.optim.Optimizer, ctx: Context
-) -> Tensor:
-    optimizer.zero_grad(set_to_none=True)
-    with ctx.autocast():
-        logits = module(batch.images)
-    value = loss(logits.float(), batch)
-    value.backward()
-    optimizer.step()
-    return value.detach()
+class _Run:
+    """One network's way through the epochs."""
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        training: Training,
+        length: Budget,
+        loss: Loss,
+        ctx: Context,
+        title: str,
+    ) -> None:
+        self._trainee, self._training, self._title = trainee, training, title
+        self._loss, self._ctx = loss, ctx
+        self._optimizer = make_optimizer(trainee.module, training)
+        self._schedule = Schedule(self._optimizer, training, length)
+        self._total = torch.zeros((), device=ctx.device)
+
+    @property
+    def going(self) -> bool:
+        return self._trainee.fault is None
+
+    def attempt(self, work: Callable[..., None], *arguments: object) -> None:
+        """Does a piece of work, unless an earlier one failed."""
+        if not self.going:
+            return
+        try:
+            work(*arguments)
+        except Exception as fault:
+            self._trainee.fault = fault
+            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.state.clear()
+
+    def begin(self) -> None:
+        self._trainee.module.train()
+        self._total.zero_()
+
+    def update(self, epoch: int, step: int, done: int, batch: Batch, known: Tensor | None) -> None:
+        if step:
+            self._step(epoch, done, batch, known)
+            return
+        wait_for(self._ctx.device)
+        started = time.perf_counter()
+        self._step(epoch, done, batch, known)
+        wait_for(self._ctx.device)
+        self._trainee.seconds += time.perf_counter() - started
+
+    def _step(self, epoch: int, done: int, batch: Batch, known: Tensor | None) -> None:
+        self._schedule.set(epoch, done)
+        with seeded(seed_of(self._trainee.seed, "update", done)):
+            with self._ctx.autocast():
+                logits = self._trainee.module(batch.images)
+            value = self._loss(logits.float(), batch, known)
+            value.backward()
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)  # none is held while others have their turn
+        self._total += value.detach()
+
+    def end(self, epoch: int) -> None:
+        if not math.isfinite(self._total.item()):
+            raise DivergedError(
+                f"{self._title}: the loss is not finite after epoch {epoch}",
+                f"learning rate {self._training.lr:g}, {self._training.optimizer}",
+                hint="lower the learning rate",
+            )
+        if self._trainee.after_epoch is not None:
+            self._trainee.after_epoch(epoch)
 
 
 def make_optimizer(module: nn.Module, training: Training) -> torch.optim.Optimizer:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -11,14 +13,14 @@ import torch
 from ddbench.cache import Artifact, Cache
 from ddbench.context import Context
 from ddbench.data import RealData, open_data
-from ddbench.keys import spell
+from ddbench.keys import Key, spell
 from ddbench.meter import Cost, Meter, measure
 from ddbench.networks import fresh, restored
-from ddbench.plan import Plan, PlannedStage, stream_seed, taught
+from ddbench.plan import Plan, PlannedStage, same_batches, stream_seed, taught
 from ddbench.probe import Probe
 from ddbench.roles import Statistic
 from ddbench.spec import NamedDataset
-from ddbench.stages.evaluate import evaluate
+from ddbench.stages.evaluate import Student, evaluate
 from ddbench.stages.recover import recover
 from ddbench.stages.relabel import relabel
 from ddbench.stages.squeeze import check_teacher, squeeze
@@ -29,6 +31,8 @@ from ddbench.types import DistilledSet, Network, Tensors
 
 StageDone = Callable[[str, str, float, int | None, bool], None]
 Made = tuple[Tensors, Mapping[str, float]]
+MOST_STUDENTS = 8
+"""Trained side by side at most: weights and optimiser states of all are in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,17 @@ class Distilled:
 class Workshop:
     """Runs stages for one process: data sets and teachers stay open between cells."""
 
-    def __init__(self, cache: Cache, ctx: Context, stage_done: StageDone) -> None:
+    def __init__(
+        self, cache: Cache, ctx: Context, stage_done: StageDone, plans: Sequence[Plan] = ()
+    ) -> None:
+        """`plans` are all that will be asked for: students may be trained side by side."""
         self.cache = cache
         self.ctx = ctx
         self._stage_done = stage_done
+        self._students: dict[tuple[Key, ...], list[PlannedStage]] = defaultdict(list)
+        """Of all plans, by what they are built from."""
+        for stage in (stage for plan in plans for stage in plan.evaluate):
+            self._students[stage.inputs].append(stage)
         self._data: dict[str, RealData] = {}
         self._teachers: dict[str, Network] = {}
         self.made: set[str] = set()
@@ -119,7 +130,7 @@ class Workshop:
             tensors = statistics(
                 [s.spec.statistic for s in missing], data, teacher, self.ctx, meter
             )
-        shared = _share(meter.cost, len(missing))
+        shared = _share(meter.cost, 1 / len(missing))
         for stage, found_tensors in zip(missing, tensors, strict=True):
             self._store(stage, found_tensors, {}, shared, (upstream,))
         result = self._load(by_part[wanted])
@@ -176,25 +187,52 @@ class Workshop:
         return self._artifact(stage, make, lambda: (self.squeezed(plan), self.recovered(plan)))
 
     def evaluated(self, plan: Plan, run: int) -> Artifact:
+        """One student. Others of the batch that learn from the same labelled batches, students of
+        the cell or of cells with another architecture, are trained beside it and stored too."""
         stage = plan.evaluate[run]
+        found = self._load(stage)
+        if found is not None:
+            return found
         asks = plan.cell.recipe.labeller.asks
+        labels = self.relabelled(plan)
+        if asks == "views" and labels is None:
+            source, teacher = self.squeezed(plan), self.teacher(plan)
+        else:
+            source, teacher = labels, None
+        above = tuple(a for a in (self.recovered(plan), source) if a is not None)
+        stored = labels.tensors() if labels else None
+        data, stream = self.data(plan.cell.dataset), self.stream(plan)
 
-        def upstream() -> tuple[Artifact, ...]:
-            labels = self.relabelled(plan)
-            teacher = (self.squeezed(plan),) if asks == "views" and labels is None else ()
-            return (self.recovered(plan), *((labels,) if labels else teacher))
+        def trained(stages: list[PlannedStage]) -> Student:
+            """The first of the students; those that went well are stored."""
+            specs = [each.spec for each in stages]
+            with measure(self.ctx.device) as meter:
+                students = evaluate(specs, data, stream, teacher, stored, self.ctx)
+            for each, student in zip(stages, students, strict=True):
+                if student.made is not None:
+                    self._store(each, *student.made, _share(meter.cost, student.share), above)
+            return students[0]
 
-        if not self.cache.has(stage.stage, stage.key):
-            upstream()
+        with self.cache.lock(stage.key):
+            found = self._load(stage)  # another process was faster
+            if found is not None:
+                return found
+            others = self._unmade_beside(stage)
+            with self.cache.locks(others) as free:
+                student = trained([stage, *(others[key] for key in free)])
+            if free and isinstance(student.fault, torch.OutOfMemoryError):
+                torch.cuda.empty_cache()
+                student = trained([stage])
+            if student.fault is not None:
+                raise student.fault
+        return self._found[stage.key]
 
-        def make(meter: Meter) -> Made:
-            labels = self.relabelled(plan)
-            stored = labels.tensors() if labels else None
-            teacher = self.teacher(plan) if asks == "views" and labels is None else None
-            data = self.data(plan.cell.dataset)
-            return evaluate(stage.spec, data, self.stream(plan), teacher, stored, self.ctx, meter)
-
-        return self._artifact(stage, make, upstream)
+    def _unmade_beside(self, stage: PlannedStage) -> dict[Key, PlannedStage]:
+        """Students that are still to be trained and may be so beside one, by their keys."""
+        alike = [other for other in self._students[stage.inputs] if same_batches(stage, other)]
+        found = {other.key: other for other in alike if not self.cache.has(other.stage, other.key)}
+        found.pop(stage.key, None)
+        return dict(islice(found.items(), MOST_STUDENTS - 1))
 
     # -- what stages read ----------------------------------------------------------------------
 
@@ -284,8 +322,8 @@ class Workshop:
         self._stage_done(artifact.stage, artifact.key, cost["seconds"], cost["peak_bytes"], cached)
 
 
-def _share(cost: Cost | None, parts: int) -> Cost:
+def _share(cost: Cost | None, part: float) -> Cost:
     """One pass made several artifacts: each bears its part, so that sums stay true."""
     assert cost is not None
-    cpu = None if cost.cpu_seconds is None else cost.cpu_seconds / parts
-    return Cost(cost.seconds / parts, cost.peak_bytes, cost.device, None, None, 0, cpu)
+    cpu = None if cost.cpu_seconds is None else cost.cpu_seconds * part
+    return Cost(cost.seconds * part, cost.peak_bytes, cost.device, None, None, 0, cpu)

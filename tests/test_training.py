@@ -11,8 +11,9 @@ from ddbench.context import Context
 from ddbench.errors import DivergedError
 from ddbench.spec import Augmentation, Training
 from ddbench.stream import Stream
-from ddbench.training import Schedule, budget, make_optimizer, predict, train
+from ddbench.training import Schedule, Trainee, budget, make_optimizer, predict, train
 
+CTX = Context()
 PLAIN = Augmentation(crop=(1.0, 1.0), flip=False, mix="none")
 
 
@@ -76,14 +77,15 @@ def _problem(info):
     return module, stream
 
 
-def _loss(logits, batch):
+def _loss(logits, batch, answers):
     return F.cross_entropy(logits, batch.labels)
 
 
 def test_a_network_learns_and_ends_in_eval_mode(info):
     module, stream = _problem(info)
     seen = []
-    train(module, stream, Training(epochs=20, lr=0.1), _loss, Context(), "t", seen.append)
+    trainee = Trainee(module, 0, seen.append)
+    train([trainee], stream, Training(epochs=20, lr=0.1), _loss, CTX, "t")
     assert not module.training
     assert seen == list(range(20))
     assert (predict(module, stream.images, info, Context()).argmax(1) == stream.labels).all()
@@ -93,15 +95,51 @@ def test_training_is_repeatable_and_counts_its_updates(info):
     ends = []
     for _ in range(2):
         module, stream = _problem(info)
-        train(module, stream, Training(epochs=9, max_updates=5), _loss, Context(), "t")
+        train([Trainee(module, 0)], stream, Training(epochs=9, max_updates=5), _loss, CTX, "t")
         ends.append(module[2].weight.detach().clone())
     assert torch.equal(*ends)
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(info):
-    module, stream = _problem(info)
-    with pytest.raises(DivergedError, match="not finite after epoch 0"):
-        train(
-            module, stream, Training(epochs=3), lambda logits, batch: logits.sum() * torch.inf,
-            Context(), "t",
+def test_side_by_side_gives_the_numbers_of_each_alone(info):
+    """Dropout draws from the network's own seed, so that neighbours do not change it."""
+    training, parts = Training(epochs=4, lr=0.05), (8, 5)
+
+    def fresh(width):
+        torch.manual_seed(width)
+        return nn.Sequential(
+            nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, width), nn.Dropout(0.5),
+            nn.Linear(width, 3),
         )  # fmt: skip
+
+    asked = []
+    _, stream = _problem(info)
+    together = [Trainee(fresh(width), width) for width in parts]
+    train(together, stream, training, _loss, CTX, "t", lambda batch: asked.append(batch))
+    assert len(asked) == 4 * stream.steps
+    for width, beside in zip(parts, together, strict=True):
+        torch.rand(width)  # the global generator does not matter
+        alone = Trainee(fresh(width), width)
+        train([alone], stream, training, _loss, CTX, "t")
+        for one, other in zip(alone.module.parameters(), beside.module.parameters(), strict=True):
+            assert torch.equal(one, other)
+        other_draws = Trainee(fresh(width), width + 1)
+        train([other_draws], stream, training, _loss, CTX, "t")
+        assert not torch.equal(other_draws.module[2].weight, alone.module[2].weight)
+
+
+def test_one_that_diverges_leaves_the_others_alone(info):
+    class Diverging(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.slope = nn.Parameter(torch.ones(()))
+
+        def forward(self, images):
+            return images.mean((2, 3)) * self.slope * torch.inf
+
+    module, stream = _problem(info)
+    bad, good = Trainee(Diverging(), 0), Trainee(module, 0)
+    train([bad, good], stream, Training(epochs=20, lr=0.1), _loss, CTX, "t")
+    assert isinstance(bad.fault, DivergedError)
+    assert "not finite after epoch 0" in str(bad.fault)
+    assert good.fault is None
+    assert (predict(module, stream.images, info, CTX).argmax(1) == stream.labels).all()

@@ -1,10 +1,10 @@
-"""evaluate: train one student on the distilled set and keep its logits on the test data."""
+"""evaluate: train students on a distilled set and keep their logits on the test data."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -14,85 +14,141 @@ from torch import Tensor, nn
 from ddbench.context import Context
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError
-from ddbench.meter import Meter
 from ddbench.networks import fresh
 from ddbench.seeds import generator, seed_of
 from ddbench.stage_specs import Evaluate
 from ddbench.stages.relabel import ask
 from ddbench.stream import Stream
-from ddbench.training import Loss, budget, predict, train
+from ddbench.training import Answers, Trainee, budget, predict, train
 from ddbench.types import Batch, DatasetInfo, Network, Tensors
 
 
+@dataclass(frozen=True, slots=True)
+class Student:
+    """What became of one student."""
+
+    made: tuple[Tensors, dict[str, float]] | None
+    """Test `logits` and `labels`, and figures for the report; None if it failed."""
+    fault: Exception | None
+    share: float
+    """Its part of the cost, by the time that its own updates take."""
+
+
 def evaluate(
-    spec: Evaluate,
+    specs: Sequence[Evaluate],
     data: RealData,
     stream: Stream,
     teacher: Network | None,
     stored: Tensors | None,
     ctx: Context,
-    meter: Meter,
-) -> tuple[Tensors, dict[str, float]]:
-    """Test logits of a student after the last epoch, or after the epoch that held-out distilled
-    images chose. The test data is looked at once, when training is over.
+) -> list[Student]:
+    """Students trained on the same labelled batches, each with the numbers it would have alone.
+
+    Test logits are those after the last epoch, or after the epoch that held-out distilled images
+    chose. The test data is looked at once, when training is over. A student that fails is told as
+    such; the others are trained to the end.
 
     Args:
-        spec: What to do.
+        specs: What to do; alike but for student and run.
         data: For the test images.
         stream: Over the distilled set.
         teacher: For labels asked while training.
         stored: What the relabel stage wrote.
         ctx: Device, precision, progress.
-        meter: Unused: student steps are not iterations of the method.
     """
-    del meter
-    module = fresh(spec.student, data.info, seed_of(spec.seed, "student", spec.run), ctx)
-    report: dict[str, float] = {}
+    spec, held = specs[0], None
     if spec.holdout:
         held = _held_out(stream.labels, spec.holdout, spec.seed)
-        kept = replace(
-            stream,
-            images=stream.images[~held],
-            labels=stream.labels[~held],
-            weights=stream.weights[~held],
-        )
-        if stored is not None and "views" in stored:
-            raise DDBenchError(
-                "a protocol with a held-out part cannot use labels stored per view",
-                "stored views cover the whole distilled set, epoch by epoch",
-                hint="let the teacher label as training goes (--set relabel.store=false)",
-            )
-        stored = None if stored is None else {"logits": stored["logits"][~held]}
-        chooser = _Chooser(
-            module, stream.images[held], stream.labels[held], kept.steps, data.info, spec, ctx
-        )
-        loss = _loss(spec, kept, teacher, stored, ctx)
-        train(module, kept, spec.training, loss, ctx, "evaluate: train a student", chooser)
-        report["evaluate.chosen_epoch"] = float(chooser.restore())
-    else:
-        loss = _loss(spec, stream, teacher, stored, ctx)
-        train(module, stream, spec.training, loss, ctx, "evaluate: train a student")
-    logits = predict(module, data.test_images, data.info, ctx)
-    return {"logits": logits, "labels": data.test_labels.clone()}, report
+        if stored is not None:
+            stored = _kept(stored, held)
+    kept = stream if held is None else _only(stream, ~held)
+    title = "evaluate: train " + ("a student" if len(specs) == 1 else f"{len(specs)} students")
+    training = [_begin(own, stream, kept, held, data.info, ctx) for own in specs]
+    trainees = [each.trainee for each in training if each.trainee is not None]
+    answers = _answers(spec, kept, teacher, stored, ctx)
+    train(trainees, kept, spec.training, spec.labeller.loss, ctx, title, answers)
+    whole = sum(trainee.seconds for trainee in trainees if trainee.fault is None)
+    return [each.end(data, ctx, whole) for each in training]
 
 
-def _loss(
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A student on its way, or why there cannot be one."""
+
+    trainee: Trainee | None = None
+    chooser: _Chooser | None = None
+    fault: Exception | None = None
+
+    def end(self, data: RealData, ctx: Context, whole: float) -> Student:
+        """What is kept of it, `whole` being the seconds of all students."""
+        trainee = self.trainee
+        if trainee is None or trainee.fault is not None:
+            return Student(None, self.fault if trainee is None else trainee.fault, 0.0)
+        report = {}
+        if self.chooser is not None:
+            report["evaluate.chosen_epoch"] = float(self.chooser.restore())
+        logits = predict(trainee.module, data.test_images, data.info, ctx)
+        made = {"logits": logits, "labels": data.test_labels.clone()}
+        return Student((made, report), None, trainee.seconds / whole)
+
+
+def _begin(
+    spec: Evaluate,
+    stream: Stream,
+    kept: Stream,
+    held: Bool[Tensor, " n"] | None,
+    info: DatasetInfo,
+    ctx: Context,
+) -> _Training:
+    """A new student; an architecture may refuse the data."""
+    seed = seed_of(spec.seed, "student", spec.run)
+    try:
+        module = fresh(spec.student, info, seed, ctx)
+    except Exception as fault:
+        return _Training(fault=fault)
+    if held is None:
+        return _Training(Trainee(module, seed))
+    chooser = _Chooser(
+        module, stream.images[held], stream.labels[held], kept.steps, info, spec, ctx
+    )
+    return _Training(Trainee(module, seed, chooser), chooser, None)
+
+
+def _only(stream: Stream, rows: Bool[Tensor, " n"]) -> Stream:
+    return replace(
+        stream,
+        images=stream.images[rows],
+        labels=stream.labels[rows],
+        weights=stream.weights[rows],
+    )
+
+
+def _kept(stored: Tensors, held: Bool[Tensor, " n"]) -> Tensors:
+    if "views" in stored:
+        raise DDBenchError(
+            "a protocol with a held-out part cannot use labels stored per view",
+            "stored views cover the whole distilled set, epoch by epoch",
+            hint="let the teacher label as training goes (--set relabel.store=false)",
+        )
+    return {"logits": stored["logits"][~held]}
+
+
+def _answers(
     spec: Evaluate, stream: Stream, teacher: Network | None, stored: Tensors | None, ctx: Context
-) -> Loss:
+) -> Answers:
+    """What the labeller is told of a batch, once for all students."""
     asks = spec.labeller.asks
     if asks == "nobody":
-        return lambda logits, batch: spec.labeller.loss(logits, batch, None)
+        return lambda batch: None
     if asks == "once":
         assert stored is not None
         bank = stored["logits"].to(ctx.device)
-        return lambda logits, batch: spec.labeller.loss(logits, batch, bank)
+        return lambda batch: bank
     if stored is None:
         assert teacher is not None
-        return lambda logits, batch: spec.labeller.loss(
-            logits, batch, ask(teacher, batch.images, ctx)
-        )
+        return lambda batch: ask(teacher, batch.images, ctx)
     answers = _Answers(stored, stream)
-    return lambda logits, batch: spec.labeller.loss(logits, batch, answers.of(batch, ctx))
+    return lambda batch: answers.of(batch, ctx)
 
 
 class _Answers:

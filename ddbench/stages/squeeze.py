@@ -15,7 +15,7 @@ from ddbench.networks import fresh
 from ddbench.seeds import seed_of
 from ddbench.stage_specs import Squeeze
 from ddbench.stream import Stream
-from ddbench.training import predict, train
+from ddbench.training import Trainee, predict, train
 from ddbench.types import Batch, Tensors
 
 
@@ -43,14 +43,17 @@ def squeeze(
     )
     smoothing = spec.training.label_smoothing
 
-    def loss(logits: Float[Tensor, "b k"], batch: Batch) -> Float[Tensor, ""]:
+    def loss(logits: Float[Tensor, "b k"], batch: Batch, answers: None) -> Float[Tensor, ""]:
         own = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         if batch.share == 1:
             return own
         other = F.cross_entropy(logits, batch.partner_labels, label_smoothing=smoothing)
         return batch.share * own + (1 - batch.share) * other
 
-    train(module, stream, spec.training, loss, ctx, "squeeze: train the teacher")
+    trainee = Trainee(module, seed)
+    train([trainee], stream, spec.training, loss, ctx, "squeeze: train the teacher")
+    if trainee.fault is not None:
+        raise trainee.fault
     logits = predict(module, data.test_images, data.info, ctx)
     top1 = 100 * (logits.argmax(1) == data.test_labels).float().mean().item()
     check_teacher(top1, data)

@@ -102,8 +102,9 @@ def student(
         data=data_key(info), student=PART, labeller=FKD(store=stored is not None),
         training=TRAINING, holdout=0.0, holdout_every=0, seed=0, run=0, precision="fp32",
     )  # fmt: skip
-    found, _ = evaluate(replace(spec, **changes), data, stream, teacher, stored, CTX, Meter("cpu"))
-    return found
+    (found,) = evaluate([replace(spec, **changes)], data, stream, teacher, stored, CTX)
+    assert found.made is not None
+    return found.made[0]
 
 
 def test_stored_and_asked_labels_train_the_same_student(
