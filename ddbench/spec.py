@@ -93,6 +93,12 @@ class RegularizerTerm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedArchitecture:
+    name: str
+    part: Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A method: a composition of parts with their settings, and where they come from."""
 
@@ -104,6 +110,9 @@ class Recipe:
     regularizers: tuple[RegularizerTerm, ...] = ()
     distiller: Distiller
     labeller: Labeller
+    companions: tuple[NamedArchitecture, ...] = ()
+    """Teachers besides the cell's own, trained as it is. Images are made through all of them where
+    the distiller needs the objective, and all of them are asked for labels."""
     reference: str = ""
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
@@ -124,12 +133,6 @@ class NamedDataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NamedArchitecture:
-    name: str
-    part: Architecture
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One point of a grid: everything that decides its numbers."""
 
@@ -139,6 +142,8 @@ class Cell:
     ipc: int | None
     """Images per class; None where the method keeps the whole set."""
     teacher: NamedArchitecture
+    companions: tuple[NamedArchitecture, ...] = ()
+    """More teachers: with `teacher`, which comes first, an ensemble."""
     student: NamedArchitecture
     protocol: Protocol
     seed: int = 0
@@ -149,3 +154,8 @@ class Cell:
     """The teacher's own, so that distillation seeds share a teacher."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """What was changed against the recipe's defaults, as the user wrote it."""
+
+    @property
+    def teachers(self) -> tuple[NamedArchitecture, ...]:
+        """All teachers, the cell's own first."""
+        return (self.teacher, *self.companions)

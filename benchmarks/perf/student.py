@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from benchmarks.perf.plain.student import PlainStudent
 from benchmarks.perf.report import Limit, Part, Row
@@ -21,7 +22,7 @@ from ddbench.spec import Training
 from ddbench.stages.relabel import ask
 from ddbench.stream import Stream, pixels
 from ddbench.training import make_optimizer, train
-from ddbench.types import Network
+from ddbench.types import Batch, Network
 from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.labellers.fkd import FKD
 
@@ -44,11 +45,11 @@ def harness(data: RealData, network: Network, settings: Settings) -> Callable[[]
         device=ctx.device,
     )
     labeller = FKD()
-    return lambda: train(
-        module, stream, training,
-        lambda logits, batch: labeller.loss(logits, batch, ask(network, batch.images, ctx)),
-        ctx, "student",
-    )  # fmt: skip
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return labeller.loss(logits, batch, ask([network], batch.images, labeller, ctx))
+
+    return lambda: train(module, stream, training, loss, ctx, "student")
 
 
 def floor(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:

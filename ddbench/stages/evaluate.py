@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -28,7 +28,7 @@ def evaluate(
     spec: Evaluate,
     data: RealData,
     stream: Stream,
-    teacher: Network | None,
+    teachers: Sequence[Network],
     stored: Tensors | None,
     ctx: Context,
     meter: Meter,
@@ -40,7 +40,7 @@ def evaluate(
         spec: What to do.
         data: For the test images.
         stream: Over the distilled set.
-        teacher: For labels asked while training.
+        teachers: For labels asked while training.
         stored: What the relabel stage wrote.
         ctx: Device, precision, progress.
         meter: Unused: student steps are not iterations of the method.
@@ -66,33 +66,37 @@ def evaluate(
         chooser = _Chooser(
             module, stream.images[held], stream.labels[held], kept.steps, data.info, spec, ctx
         )
-        loss = _loss(spec, kept, teacher, stored, ctx)
+        loss = _loss(spec, kept, teachers, stored, ctx)
         train(module, kept, spec.training, loss, ctx, "evaluate: train a student", chooser)
         report["evaluate.chosen_epoch"] = float(chooser.restore())
     else:
-        loss = _loss(spec, stream, teacher, stored, ctx)
+        loss = _loss(spec, stream, teachers, stored, ctx)
         train(module, stream, spec.training, loss, ctx, "evaluate: train a student")
     logits = predict(module, data.test_images, data.info, ctx)
     return {"logits": logits, "labels": data.test_labels.clone()}, report
 
 
 def _loss(
-    spec: Evaluate, stream: Stream, teacher: Network | None, stored: Tensors | None, ctx: Context
+    spec: Evaluate,
+    stream: Stream,
+    teachers: Sequence[Network],
+    stored: Tensors | None,
+    ctx: Context,
 ) -> Loss:
-    asks = spec.labeller.asks
+    asks, labeller = spec.labeller.asks, spec.labeller
     if asks == "nobody":
-        return lambda logits, batch: spec.labeller.loss(logits, batch, None)
+        return lambda logits, batch: labeller.loss(logits, batch, None)
     if asks == "once":
         assert stored is not None
         bank = stored["logits"].to(ctx.device)
-        return lambda logits, batch: spec.labeller.loss(logits, batch, bank)
+        return lambda logits, batch: labeller.loss(logits, batch, bank)
     if stored is None:
-        assert teacher is not None
-        return lambda logits, batch: spec.labeller.loss(
-            logits, batch, ask(teacher, batch.images, ctx)
+        assert teachers
+        return lambda logits, batch: labeller.loss(
+            logits, batch, ask(teachers, batch.images, labeller, ctx)
         )
     answers = _Answers(stored, stream)
-    return lambda logits, batch: spec.labeller.loss(logits, batch, answers.of(batch, ctx))
+    return lambda logits, batch: labeller.loss(logits, batch, answers.of(batch, ctx))
 
 
 class _Answers:
