@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -109,8 +110,8 @@ def _measured(
         metrics.append(found)
     reports: dict[str, float] = {}
     for artifact in trials[:1]:
-        for above in artifact.card["lineage"].values():
-            reports.update(above["report"])
+        for key, above in artifact.card["lineage"].items():
+            reports.update(_named(above["report"], plan.teacher_names, key))
         reports.update(artifact.card["report"])
     declared = {m.name: m for e in evaluators.values() for m in e.metrics}
     return _base(plan, "ok", command).model_copy(
@@ -124,6 +125,12 @@ def _measured(
             **_bytes(plan, workshop),
         }
     )
+
+
+def _named(report: Mapping[str, float], teachers: Mapping[str, str], key: str) -> dict[str, float]:
+    """A stage's figures; those of a teacher bear its name where there are several."""
+    several = len(teachers) > 1 and key in teachers
+    return {f"{name}.{teachers[key]}" if several else name: v for name, v in report.items()}
 
 
 def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> dict[str, float]:
@@ -153,9 +160,9 @@ def _trial(plan: Plan, artifact: Artifact, workshop: Workshop) -> Trial:
 @torch.no_grad()
 def _features(plan: Plan, workshop: Workshop) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
-    real = workshop.statistic(plan, Features()).tensors()
-    teacher, made = workshop.teacher(plan), workshop.distilled(plan)
-    assert teacher is not None
+    first = plan.teachers[0]
+    real = workshop.statistic(plan, first, Features()).tensors()
+    teacher, made = workshop.network(plan, first), workshop.distilled(plan)
     tap = feature_tap(teacher)
     rows = []
     with Probe(teacher, [tap], workshop.ctx) as probe:
@@ -230,6 +237,8 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
         "test_images": sum(plan.info.test_counts),
         "teacher_seed": cell.teacher_seed,
     }
+    if cell.companions:
+        configuration["companions"] = spell(cell.companions)
     keys: dict[str, list[str]] = {}
     for stage in plan.stages():
         keys.setdefault(stage.stage, []).append(stage.key)
@@ -239,7 +248,8 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
         dataset=cell.dataset.name,
         holdout=cell.dataset.holdout,
         ipc=cell.ipc,
-        teacher=cell.teacher.name,
+        teacher="+".join(_label_teachers(plan)),
+        teachers=list(dict.fromkeys(plan.teacher_names.values())),
         student=cell.student.name,
         labels=_labels_name(plan),
         protocol=cell.protocol.name,
@@ -276,8 +286,15 @@ def relabelled(record: Record, plan: Plan) -> Record:
     return record.model_copy(update=_names(plan))
 
 
+def _label_teachers(plan: Plan) -> list[str]:
+    """Whom students learn from; under hard labels the cell's own, as in every row beside it."""
+    return [teacher.architecture.name for teacher in plan.labelling] or [plan.cell.teacher.name]
+
+
 def _labels_name(plan: Plan) -> str:
-    return type(plan.cell.recipe.labeller).__name__.lower()
+    """`fkd` of FKD, `mse_gt` of MseGt."""
+    name = type(plan.cell.recipe.labeller).__name__
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def find_claim(plan: Plan) -> Claim | None:

@@ -141,14 +141,14 @@ def _cells(
                 selection.students,
                 range(selection.seed, selection.seed + selection.seeds),
             ):
+                first, companions = teachers_of(teacher, recipe, registry)
                 cell = Cell(
                     method=label,
                     recipe=chosen,
                     dataset=named,
                     ipc=ipc,
-                    teacher=NamedArchitecture(
-                        name=teacher, part=registry.get("architecture", teacher)
-                    ),
+                    teacher=first,
+                    companions=companions,
                     student=NamedArchitecture(
                         name=student, part=registry.get("architecture", student)
                     ),
@@ -181,6 +181,27 @@ def _own_names(selection: Selection, registry: Registry) -> Selection:
     profile = replace(selection.profile, set_for=renamed(selection.profile.set_for))
     of_method = renamed(selection.assignments_for)
     return replace(selection, assignments_for=of_method, profile=profile)
+
+
+def teachers_of(
+    text: str, recipe: Recipe, registry: Registry
+) -> tuple[NamedArchitecture, tuple[NamedArchitecture, ...]]:
+    """The cell's own teacher and its companions: those of `a+b`, or else those of the recipe.
+
+    Raises:
+        DDBenchError: no such architecture, or one that is named twice.
+    """
+    names = [name.strip() for name in text.split("+")]
+    if len(set(names)) < len(names):
+        raise DDBenchError(
+            f"the ensemble '{text}' names a teacher twice", "expected: different architectures",
+            hint=f"--teacher {'+'.join(dict.fromkeys(names))}",
+        )  # fmt: skip
+    first, *others = (
+        NamedArchitecture(name=name, part=registry.get("architecture", name)) for name in names
+    )
+    more = tuple(others) or tuple(c for c in recipe.companions if c.part != first.part)
+    return first, more
 
 
 def _bearing_on(cell: Cell, assignments: Mapping[str, str]) -> dict[str, str]:

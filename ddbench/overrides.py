@@ -24,7 +24,8 @@ def apply(cell: Cell, assignments: Mapping[str, str]) -> Cell:
 
     Paths begin with a stage or role: `squeeze.epochs`, `matcher.norm` (or `matcher.NAME.norm` where
     there are several), `regularizer.weight`, `recover.lr`, `relabel.temperature`,
-    `evaluate.epochs`, `evaluate.augmentation.mix`, `teacher.stem`, `student.stem`.
+    `evaluate.epochs`, `evaluate.augmentation.mix`, `teacher.stem` (or `teacher.NAME.stem` for
+    another of an ensemble), `student.stem`.
 
     Raises:
         DDBenchError: no such option, or a value of the wrong type.
@@ -73,11 +74,28 @@ def _apply_one(cell: Cell, path: str, text: str) -> Cell:
     elif root == "evaluate":
         training = changed(protocol.training, rest, text, origin, "evaluate")
         protocol = replace(protocol, training=training)
+    elif root == "teacher" and cell.companions:
+        return _change_teacher(cell, rest, text, origin)
     else:
         named = getattr(cell, root)
         part = changed(named.part, rest, text, origin, root)
         return replace(cell, **{root: replace(named, part=part)})
     return replace(cell, recipe=recipe, protocol=protocol)
+
+
+def _change_teacher(cell: Cell, rest: list[str], text: str, origin: str) -> Cell:
+    """An option of one teacher of an ensemble; of the cell's own, unless another is named."""
+    names = [teacher.name for teacher in cell.teachers]
+    chosen = cell.teacher.name
+    if rest[0] in names and len(rest) > 1:
+        chosen, rest = rest[0], rest[1:]
+    first, *others = (
+        replace(t, part=changed(t.part, rest, text, origin, f"teacher '{chosen}'"))
+        if t.name == chosen
+        else t
+        for t in cell.teachers
+    )
+    return replace(cell, teacher=first, companions=tuple(others))
 
 
 def _change_term(recipe: Recipe, root: str, rest: list[str], text: str, origin: str) -> Recipe:

@@ -11,7 +11,7 @@ from ddbench.keys import Key, key_of
 from ddbench.roles import Architecture, Distiller, Statistic, shown_of, statistics_of
 from ddbench.seeds import seed_of
 from ddbench.siamese import operations
-from ddbench.spec import Cell, Training
+from ddbench.spec import Cell, NamedArchitecture, Training
 from ddbench.stage_specs import (
     Evaluate,
     Recover,
@@ -51,15 +51,26 @@ def same_batches(one: PlannedStage, other: PlannedStage) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedTeacher:
+    """A teacher, and what is found through it."""
+
+    architecture: NamedArchitecture
+    squeeze: PlannedStage
+    statistics: tuple[PlannedStage, ...] = ()
+    targets: tuple[PlannedStage | None, ...] = ()
+    """One entry a matcher; None for those without a target."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The stages of one cell in running order; those that it does not need are absent."""
 
     cell: Cell
     info: DatasetInfo
-    squeeze: PlannedStage | None
-    statistics: tuple[PlannedStage, ...]
-    targets: tuple[PlannedStage | None, ...]
-    """One entry a matcher; None for those without a target."""
+    teachers: tuple[PlannedTeacher, ...]
+    """Those through which images are made or evaluators look, the cell's own first."""
+    labelling: tuple[PlannedTeacher, ...]
+    """Those that are asked for labels."""
     recover: PlannedStage
     relabel: PlannedStage | None
     evaluate: tuple[PlannedStage, ...]
@@ -69,9 +80,9 @@ class Plan:
         """Every stage once, in running order."""
         seen: set[Key] = set()
         for stage in (
-            self.squeeze,
+            *(teacher.squeeze for teacher in (*self.teachers, *self.labelling)),
             *self.statistics,
-            *self.targets,
+            *(target for teacher in self.teachers for target in teacher.targets),
             self.recover,
             self.relabel,
             *self.evaluate,
@@ -79,6 +90,22 @@ class Plan:
             if stage is not None and stage.key not in seen:
                 seen.add(stage.key)
                 yield stage
+
+    @property
+    def squeeze(self) -> PlannedStage | None:
+        """Of the first teacher, if there is one."""
+        return next((t.squeeze for t in (*self.teachers, *self.labelling)), None)
+
+    @property
+    def statistics(self) -> tuple[PlannedStage, ...]:
+        """Of all teachers."""
+        return tuple(stage for teacher in self.teachers for stage in teacher.statistics)
+
+    @property
+    def teacher_names(self) -> dict[Key, str]:
+        """Name of the teacher that each squeeze stage trains."""
+        both = (*self.teachers, *self.labelling)
+        return {teacher.squeeze.key: teacher.architecture.name for teacher in both}
 
     @property
     def key(self) -> Key:
@@ -100,47 +127,30 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     Raises:
         DDBenchError: the recipe contradicts itself, or IPC is out of range.
     """
-    recipe, data = cell.recipe, data_key(info)
+    recipe = cell.recipe
     _check_needs(cell)
     counts = _counts(cell, info)
     _check_ranges(recipe.squeeze, "squeeze")
     _check_ranges(cell.protocol.training, "evaluate")
-    asks = recipe.labeller.asks
     making = _recover_spec(cell, info, counts)
-    needs_teacher = taught(recipe.distiller) or asks != "nobody" or bool(extra)
-    squeeze = _squeeze(cell, info) if needs_teacher else None
-    upstream = (squeeze.key,) if squeeze is not None else ()
+    through = _through(cell, making, bool(extra))
+    teachers = tuple(
+        _teacher(cell, info, making, architecture, () if number else extra)
+        for number, architecture in enumerate(through)
+    )
+    asked = cell.teachers if recipe.labeller.asks != "nobody" else ()
+    labelling = tuple(PlannedTeacher(a, _squeeze(cell, info, a)) for a in asked)
 
-    wanted: dict[Statistic, None] = dict.fromkeys((*extra, *making.statistics))
-    for _, matcher in making.matchers:
-        if matcher.target is not None:
-            wanted[matcher.target.statistic] = None
-    known = {
-        statistic: PlannedStage(
-            "statistics",
-            Statistics(data=data, statistic=statistic, precision=cell.precision),
-            upstream,
-        )
-        for statistic in wanted
-    }
-    targets: list[PlannedStage | None] = []
-    for _, matcher in making.matchers:
-        target = matcher.target
-        spec = None if target is None else Targets(target=target, counts=counts, seed=cell.seed)
-        inputs = () if target is None else (known[target.statistic].key,)
-        targets.append(None if spec is None else PlannedStage("targets", spec, inputs))
-
-    used = [known[s].key for part in making.parts for s in statistics_of(part)]
-    through = (*upstream, *used, *(t.key for t in targets if t))
-    recover = PlannedStage("recover", making, through if taught(recipe.distiller) else ())
+    used = (key for teacher in teachers for key in _read(teacher, making))
+    recover = PlannedStage("recover", making, tuple(used) if taught(recipe.distiller) else ())
+    upstream = tuple(teacher.squeeze.key for teacher in labelling)
     relabel = _relabel(cell, info, sum(counts), recover, upstream)
-    labels_from = (relabel.key,) if relabel else upstream if asks != "nobody" else ()
+    labels_from = (relabel.key,) if relabel else upstream
     return Plan(
         cell=cell,
         info=info,
-        squeeze=squeeze,
-        statistics=tuple(known.values()),
-        targets=tuple(targets),
+        teachers=teachers,
+        labelling=labelling,
         recover=recover,
         relabel=relabel,
         evaluate=tuple(
@@ -148,6 +158,53 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
             for run in range(cell.students)
         ),
     )
+
+
+def _through(cell: Cell, making: Recover, wanted: bool) -> tuple[NamedArchitecture, ...]:
+    """The teachers that images are made through: all of an ensemble for an objective, else one."""
+    if not taught(making.distiller):
+        return (cell.teacher,) if wanted else ()
+    return cell.teachers if "objective" in making.distiller.needs else (cell.teacher,)
+
+
+def _teacher(
+    cell: Cell,
+    info: DatasetInfo,
+    making: Recover,
+    architecture: NamedArchitecture,
+    extra: tuple[Statistic, ...],
+) -> PlannedTeacher:
+    """A teacher with its own statistics and targets."""
+    squeeze = _squeeze(cell, info, architecture)
+    wanted: dict[Statistic, None] = dict.fromkeys((*extra, *making.statistics))
+    for _, matcher in making.matchers:
+        if matcher.target is not None:
+            wanted[matcher.target.statistic] = None
+    known = {
+        statistic: PlannedStage(
+            "statistics",
+            Statistics(data=data_key(info), statistic=statistic, precision=cell.precision),
+            (squeeze.key,),
+        )
+        for statistic in wanted
+    }
+    targets: list[PlannedStage | None] = []
+    for _, matcher in making.matchers:
+        target = matcher.target
+        if target is None:
+            targets.append(None)
+            continue
+        spec = Targets(target=target, counts=making.counts, seed=cell.seed)
+        targets.append(PlannedStage("targets", spec, (known[target.statistic].key,)))
+    return PlannedTeacher(architecture, squeeze, tuple(known.values()), tuple(targets))
+
+
+def _read(teacher: PlannedTeacher, making: Recover) -> Iterator[Key]:
+    """Keys of what the recover stage reads of a teacher."""
+    known = {stage.spec.statistic: stage.key for stage in teacher.statistics}
+    yield teacher.squeeze.key
+    yield from (known[s] for part in making.parts for s in statistics_of(part))
+    yield from (target.key for target in teacher.targets if target is not None)
 
 
 def taught(distiller: Distiller) -> bool:
@@ -219,11 +276,11 @@ def warmed(training: Training, architecture: Architecture) -> Training:
     return replace(training, warmup=asked)
 
 
-def _squeeze(cell: Cell, info: DatasetInfo) -> PlannedStage:
+def _squeeze(cell: Cell, info: DatasetInfo, architecture: NamedArchitecture) -> PlannedStage:
     spec = Squeeze(
         data=data_key(info),
-        architecture=cell.teacher.part,
-        training=warmed(cell.recipe.squeeze, cell.teacher.part),
+        architecture=architecture.part,
+        training=warmed(cell.recipe.squeeze, architecture.part),
         seed=cell.teacher_seed,
         precision=cell.precision,
     )

@@ -66,6 +66,9 @@ class Record(BaseModel):
     """Above 0: judged on held-out training images, not on test data."""
     ipc: int | None
     teacher: str
+    """Whom students learn from; the names of an ensemble are joined by `+`."""
+    teachers: list[str] = Field(default_factory=list)
+    """All that were trained for the cell, for images and labels."""
     student: str
     labels: str
     """Name of the labeller."""

@@ -99,7 +99,11 @@ class Matcher(Part, Protocol):
 
 @runtime_checkable
 class Regularizer(Part, Protocol):
-    """A penalty that keeps synthetic images plausible."""
+    """A penalty that keeps synthetic images plausible.
+
+    It may have one method more, `remember(step) -> Tensors`: what `step.memory` holds at the next
+    step of the same group of images with the same teacher, such as a moving average.
+    """
 
     @property
     def statistics(self) -> tuple[Statistic, ...]: ...
@@ -133,9 +137,11 @@ class Problem(Protocol):
     """The class of every image to make."""
     device: Any
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]]
-    """Frozen, probed networks; empty unless the distiller needs a teacher."""
+    """Frozen, probed networks, the cell's own first; empty unless the distiller needs a teacher,
+    one unless it needs the objective."""
     known: Mapping[Any, Tensors]
-    """What the statistics stage found, by Statistic: all that the distiller declares is there."""
+    """What the statistics stage found through the first teacher, by Statistic: all that the
+    distiller declares is there."""
 
     def rng(self, *names: object) -> Generator:
         """A CPU generator that depends on the cell's seed and these names alone."""
@@ -171,9 +177,22 @@ class Problem(Protocol):
         ...
 
     def objective(
-        self, images: Float[Tensor, "b c h w"], indices: Int[Tensor, " b"], progress: float
+        self,
+        images: Float[Tensor, "b c h w"],
+        indices: Int[Tensor, " b"],
+        progress: float,
+        teacher: int | None = None,
     ) -> Float[Tensor, ""]:
-        """Matchers plus weighted regularizers for augmented images, through a teacher."""
+        """Matchers plus weighted regularizers for augmented images.
+
+        Call it once per iteration: regularizers may remember what they saw.
+
+        Args:
+            images: Normalised.
+            indices: Which of the images to make they show.
+            progress: 0 at the first iteration, 1 at the last.
+            teacher: Number of the one to look through; None for the mean over all of them.
+        """
         ...
 
     def normalise(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]: ...
@@ -246,7 +265,11 @@ def taps_of(part: Part, network: Network) -> tuple[Tap, ...]:
 
 @runtime_checkable
 class Labeller(Part, Protocol):
-    """What a student is told about the images it sees."""
+    """What a student is told about the images it sees.
+
+    It may have one method more, `combined(answers: Float[Tensor, "e b k"]) -> Float[Tensor,
+    "b k"]`: how the logits of an ensemble of teachers become one answer; their mean without it.
+    """
 
     asks: ClassVar[Literal["nobody", "once", "views"]]
     """"nobody": labels are the classes. "once": the teacher sees each plain image, once.

@@ -23,6 +23,8 @@ def to_terminal(record: Record) -> Any:
         style="default",
     )
     parts: list[Any] = [head]
+    if len(record.teachers) > 1:
+        parts.append(Text(f"teachers: {', '.join(record.teachers)}"))
     if record.status != "ok":
         parts.append(Text(f"{record.status}: {record.reason}", style="red"))
     parts.append(_pairs("result", _metrics(record)))

@@ -107,6 +107,12 @@ class RegularizerTerm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedArchitecture:
+    name: str
+    part: Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """A method: a composition of parts with their settings, and where they come from."""
 
@@ -118,6 +124,9 @@ class Recipe:
     regularizers: tuple[RegularizerTerm, ...] = ()
     distiller: Distiller
     labeller: Labeller
+    companions: tuple[NamedArchitecture, ...] = ()
+    """Teachers besides the cell's own, trained as it is. Images are made through all of them where
+    the distiller needs the objective, and all of them are asked for labels."""
     reference: str = ""
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
@@ -150,12 +159,6 @@ class NamedDataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NamedArchitecture:
-    name: str
-    part: Architecture
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One point of a grid: everything that decides its numbers."""
 
@@ -165,6 +168,8 @@ class Cell:
     ipc: int | None
     """Images per class; None where the method keeps the whole set."""
     teacher: NamedArchitecture
+    companions: tuple[NamedArchitecture, ...] = ()
+    """More teachers: with `teacher`, which comes first, an ensemble."""
     student: NamedArchitecture
     protocol: Protocol
     seed: int = 0
@@ -177,3 +182,8 @@ class Cell:
     """What was changed against the recipe's defaults, as the user wrote it."""
     profile: str = ""
     """Of those changes, the profile that some of them come from."""
+
+    @property
+    def teachers(self) -> tuple[NamedArchitecture, ...]:
+        """All teachers, the cell's own first."""
+        return (self.teacher, *self.companions)

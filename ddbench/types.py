@@ -130,6 +130,12 @@ class Step:
     """What the statistics stage found, by Statistic."""
     progress: float
     """0 at the first step, 1 at the last."""
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the regularizer's `remember` gave at the last step of this group of images with this
+    teacher; empty at the first."""
+    seed: int = 0
+    """For a part's random draws, `torch.Generator().manual_seed(step.seed)`: another at every step,
+    the same ones for equal cells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from ddbench.data import RealData, open_data
 from ddbench.keys import Key, spell
 from ddbench.meter import Cost, Meter, measure
 from ddbench.networks import fresh, restored
-from ddbench.plan import Plan, PlannedStage, same_batches, stream_seed, taught
+from ddbench.plan import Plan, PlannedStage, PlannedTeacher, same_batches, stream_seed, taught
 from ddbench.probe import Probe
 from ddbench.roles import Statistic
 from ddbench.spec import NamedDataset
 from ddbench.stages.evaluate import Student, evaluate
-from ddbench.stages.recover import recover
+from ddbench.stages.recover import Teacher, recover
 from ddbench.stages.relabel import relabel
 from ddbench.stages.squeeze import check_teacher, squeeze
 from ddbench.stages.statistics import statistics
@@ -77,58 +77,61 @@ class Workshop:
             self._data[key] = open_data(named, self.ctx, self.cache)
         return self._data[key]
 
-    def teacher(self, plan: Plan) -> Network | None:
-        """The plan's teacher, trained if need be; None where the plan has none."""
-        if plan.squeeze is None:
-            return None
-        artifact = self.squeezed(plan)
+    def network(self, plan: Plan, teacher: PlannedTeacher) -> Network:
+        """A teacher of the plan, trained if need be."""
+        artifact = self.squeezed(plan, teacher)
         if artifact.key not in self._teachers:
-            self._teachers.clear()  # one teacher at a time: they are large
+            for key in set(self._teachers) - set(plan.teacher_names):
+                del self._teachers[key]  # those of one plan at a time: they are large
             self._teachers[artifact.key] = restored(
-                plan.cell.teacher.part, plan.info, artifact.tensors(), self.ctx
+                teacher.architecture.part, plan.info, artifact.tensors(), self.ctx
             )
         return self._teachers[artifact.key]
 
+    def labelling(self, plan: Plan) -> list[Network]:
+        """The networks that are asked for labels."""
+        return [self.network(plan, teacher) for teacher in plan.labelling]
+
     # -- stages --------------------------------------------------------------------------------
 
-    def squeezed(self, plan: Plan) -> Artifact:
-        assert plan.squeeze is not None
-        spec = plan.squeeze.spec
+    def squeezed(self, plan: Plan, teacher: PlannedTeacher) -> Artifact:
+        spec = teacher.squeeze.spec
 
         def make(meter: Meter) -> Made:
             self._check_taps(plan)
             return squeeze(spec, self.data(plan.cell.dataset), self.ctx, meter)
 
-        artifact = self._artifact(plan.squeeze, make, ())
+        artifact = self._artifact(teacher.squeeze, make, ())
         check_teacher(artifact.card["report"]["teacher_top1"], self.data(plan.cell.dataset))
         return artifact
 
     def _check_taps(self, plan: Plan) -> None:
-        """What the parts look at is there, before a teacher is trained for them.
+        """What the parts look at is there, before any teacher is trained for them.
 
         Raises:
             IncompatibleError: PCBN and a teacher without BatchNorm, say.
             DDBenchError: a layer that the teacher does not have.
         """
-        module = fresh(plan.cell.teacher.part, plan.info, 0, self.ctx)
-        network = Network(module, plan.cell.teacher.part.classifier(module))
-        wanted = [stage.spec.statistic for stage in plan.statistics]
-        taps = [tap for statistic in wanted for tap in statistic.taps(network)]
-        Probe(network, [*plan.recover.spec.taps(network), *taps], self.ctx).close()
+        for teacher in plan.teachers or plan.labelling[:1]:
+            part = teacher.architecture.part
+            module = fresh(part, plan.info, 0, self.ctx)
+            network = Network(module, part.classifier(module))
+            wanted = [stage.spec.statistic for stage in teacher.statistics]
+            taps = [tap for statistic in wanted for tap in statistic.taps(network)]
+            Probe(network, [*plan.recover.spec.taps(network), *taps], self.ctx).close()
 
-    def statistic(self, plan: Plan, wanted: Statistic) -> Artifact:
-        """One statistic; all that the plan still lacks are computed in the same pass."""
-        by_part = {stage.spec.statistic: stage for stage in plan.statistics}
+    def statistic(self, plan: Plan, teacher: PlannedTeacher, wanted: Statistic) -> Artifact:
+        """One statistic of a teacher; all that it still lacks are computed in the same pass."""
+        by_part = {stage.spec.statistic: stage for stage in teacher.statistics}
         found = self._load(by_part[wanted])
         if found is not None:
             return found
         missing = [s for s in by_part.values() if not self.cache.has(s.stage, s.key)]
-        teacher, data = self.teacher(plan), self.data(plan.cell.dataset)
-        upstream = self.squeezed(plan)
-        assert teacher is not None
+        network, data = self.network(plan, teacher), self.data(plan.cell.dataset)
+        upstream = self.squeezed(plan, teacher)
         with self.cache.lock(by_part[wanted].key), measure(self.ctx.device) as meter:
             tensors = statistics(
-                [s.spec.statistic for s in missing], data, teacher, self.ctx, meter
+                [s.spec.statistic for s in missing], data, network, self.ctx, meter
             )
         shared = _share(meter.cost, 1 / len(missing))
         for stage, found_tensors in zip(missing, tensors, strict=True):
@@ -137,36 +140,39 @@ class Workshop:
         assert result is not None
         return result
 
-    def target(self, plan: Plan, stage: PlannedStage) -> Artifact:
-        def make(meter: Meter) -> Made:
-            features = self.statistic(plan, stage.spec.target.statistic).tensors()
-            return targets(stage.spec, features, self.ctx, meter)
+    def target(self, plan: Plan, teacher: PlannedTeacher, stage: PlannedStage) -> Artifact:
+        def features() -> Artifact:
+            return self.statistic(plan, teacher, stage.spec.target.statistic)
 
-        return self._artifact(
-            stage, make, lambda: (self.statistic(plan, stage.spec.target.statistic),)
-        )
+        def make(meter: Meter) -> Made:
+            return targets(stage.spec, features().tensors(), self.ctx, meter)
+
+        return self._artifact(stage, make, lambda: (features(),))
 
     def recovered(self, plan: Plan) -> Artifact:
         stage, spec = plan.recover, plan.recover.spec
-        teaches = taught(spec.distiller)
+        teachers = plan.teachers if taught(spec.distiller) else ()
 
         def upstream() -> tuple[Artifact, ...]:
-            if not teaches:
-                return ()
-            known = [self.statistic(plan, s) for s in spec.statistics]
-            atoms = [self.target(plan, t) for t in plan.targets if t is not None]
-            return (self.squeezed(plan), *known, *atoms)
+            found: list[Artifact] = []
+            for teacher in teachers:
+                found.append(self.squeezed(plan, teacher))
+                found += [self.statistic(plan, teacher, s) for s in spec.statistics]
+                found += [self.target(plan, teacher, t) for t in teacher.targets if t is not None]
+            return tuple(found)
+
+        def handed(teacher: PlannedTeacher) -> Teacher:
+            known = {s: self.statistic(plan, teacher, s).tensors() for s in spec.statistics}
+            atoms = [t and self.target(plan, teacher, t).tensors() for t in teacher.targets]
+            return Teacher(self.network(plan, teacher), known, atoms)
 
         if not self.cache.has(stage.stage, stage.key):
             upstream()  # made before the clock of this stage starts
 
         def make(meter: Meter) -> Made:
-            known = {s: self.statistic(plan, s).tensors() for s in spec.statistics}
-            atoms = [t and self.target(plan, t).tensors() for t in plan.targets]
             partial = self.cache.partial(stage.stage, stage.key)
-            teacher = self.teacher(plan) if teaches else None
             data = self.data(plan.cell.dataset)
-            return recover(spec, data, teacher, known, atoms, partial, self.ctx, meter)
+            return recover(spec, data, [handed(t) for t in teachers], partial, self.ctx, meter)
 
         artifact = self._artifact(stage, make, upstream)
         self.cache.partial(stage.stage, stage.key).clear()
@@ -178,13 +184,17 @@ class Workshop:
             return None
 
         def make(meter: Meter) -> Made:
-            teacher = self.teacher(plan)
-            assert teacher is not None
-            return relabel(stage.spec, self.stream(plan), teacher, self.ctx, meter)
+            return relabel(stage.spec, self.stream(plan), self.labelling(plan), self.ctx, meter)
+
+        def upstream() -> tuple[Artifact, ...]:
+            return (*self._asked(plan), self.recovered(plan))
 
         if not self.cache.has(stage.stage, stage.key):
-            self.recovered(plan), self.squeezed(plan)
-        return self._artifact(stage, make, lambda: (self.squeezed(plan), self.recovered(plan)))
+            upstream()
+        return self._artifact(stage, make, upstream)
+
+    def _asked(self, plan: Plan) -> list[Artifact]:
+        return [self.squeezed(plan, teacher) for teacher in plan.labelling]
 
     def evaluated(self, plan: Plan, run: int) -> Artifact:
         """One student. Others of the batch that learn from the same labelled batches, students of
@@ -195,11 +205,10 @@ class Workshop:
             return found
         asks = plan.cell.recipe.labeller.asks
         labels = self.relabelled(plan)
-        if asks == "views" and labels is None:
-            source, teacher = self.squeezed(plan), self.teacher(plan)
-        else:
-            source, teacher = labels, None
-        above = tuple(a for a in (self.recovered(plan), source) if a is not None)
+        asked = asks == "views" and labels is None
+        teachers = self.labelling(plan) if asked else []
+        sources = self._asked(plan) if asked else [labels] if labels else []
+        above = (self.recovered(plan), *sources)
         stored = labels.tensors() if labels else None
         data, stream = self.data(plan.cell.dataset), self.stream(plan)
 
@@ -207,7 +216,7 @@ class Workshop:
             """The first of the students; those that went well are stored."""
             specs = [each.spec for each in stages]
             with measure(self.ctx.device) as meter:
-                students = evaluate(specs, data, stream, teacher, stored, self.ctx)
+                students = evaluate(specs, data, stream, teachers, stored, self.ctx)
             for each, student in zip(stages, students, strict=True):
                 if student.made is not None:
                     self._store(each, *student.made, _share(meter.cost, student.share), above)

@@ -26,7 +26,7 @@ from benchmarks.perf.timing import Timing, ratio
 from benchmarks.perf.world import Settings, contiguous_copy
 from ddbench.context import Context
 from ddbench.probe import Probe
-from ddbench.stages.recover import Problem, Term
+from ddbench.stages.problem import Problem, Taught, Term
 from ddbench.stream import pixels
 from ddbench.types import Network
 from ddbench_plugins.matchers.wasserstein import Wasserstein
@@ -75,11 +75,11 @@ def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], lis
     images = pixels(scene.data.train_images[: len(atoms)], scene.data.info).to(dtype)
     matcher = Wasserstein(norm="l2")
     with Probe(network, (*matcher.taps(network), *part.PCBN.taps(network)), Context()) as probe:
+        known = {part.PCBN.moments: moments}
+        taught = Taught(network, probe, [Term(1.0, matcher, atoms)], known)
         problem = Problem(
             info=scene.data.info, labels=labels, weights=scene.atoms["weights"], device="cpu",
-            seed=0, data=scene.data, teachers=[probe], network=network,
-            terms=[Term(1.0, matcher, atoms)], regularizers=[(part.STRENGTH, part.PCBN)],
-            known={part.PCBN.moments: moments},
+            seed=0, data=scene.data, taught=[taught], regularizers=[(part.STRENGTH, part.PCBN)],
         )  # fmt: skip
         ours = images.clone().requires_grad_(True)
         loss = problem.objective(ours, torch.arange(len(atoms)), 0.0)

@@ -115,7 +115,7 @@ def test_seeds_share_the_teacher_and_differ_below(registry):
     one, two = _plans(registry, seeds=2)
     assert one.squeeze.key == two.squeeze.key
     assert [s.key for s in one.statistics] == [s.key for s in two.statistics]
-    assert one.targets[0].key != two.targets[0].key
+    assert one.teachers[0].targets[0].key != two.teachers[0].targets[0].key
     assert one.recover.key != two.recover.key
 
 

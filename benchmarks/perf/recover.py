@@ -17,7 +17,7 @@ from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, te
 from ddbench.data import RealData
 from ddbench.meter import Meter
 from ddbench.stage_specs import Recover, data_key
-from ddbench.stages.recover import recover
+from ddbench.stages.recover import Teacher, recover
 from ddbench.stages.statistics import statistics
 from ddbench.stream import pixels
 from ddbench.types import Network, Tensors
@@ -79,12 +79,9 @@ def harness(world: Scene) -> Callable[[], object]:
         seed=0,
         precision=settings.precision,
     )
-    known, partial = {PCBN.moments: world.moments}, _NoGroups()
-    held: Any = partial
-    return lambda: recover(
-        spec, world.data, world.network, known, [world.atoms], held, settings.ctx,
-        Meter(settings.device),
-    )  # fmt: skip
+    taught = Teacher(world.network, {PCBN.moments: world.moments}, [world.atoms])
+    held: Any = _NoGroups()
+    return lambda: recover(spec, world.data, [taught], held, settings.ctx, Meter(settings.device))
 
 
 def plain(world: Scene) -> Callable[[], object]:

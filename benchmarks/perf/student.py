@@ -50,7 +50,7 @@ def harness(
     labeller = FKD()
     return lambda: train(
         [Trainee(module, 1) for module in modules], stream, training, labeller.loss, ctx, "student",
-        lambda batch: ask(network, batch.images, ctx),
+        lambda batch: ask([network], batch.images, labeller, ctx),
     )  # fmt: skip
 
 

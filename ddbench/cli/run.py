@@ -80,7 +80,8 @@ def run(
         typer.Option(
             "--teacher",
             "-t",
-            help="Networks distilled from. [default: the method's, mostly resnet18]",
+            help="Networks distilled from; a+b is an ensemble. "
+            "[default: the method's, mostly resnet18]",
             rich_help_panel=_GRID,
             show_default=False,
         ),
@@ -266,7 +267,9 @@ def _print_plan(session: Session, plans: list[Plan]) -> None:
         words = []
         for stage in plan.stages():
             mark = "cached" if has(stage.stage, stage.key) else "to run"
-            words.append(f"{stage.stage} {stage.key[:8]} ({mark})")
+            several = len(plan.teacher_names) > 1
+            name = plan.teacher_names.get(stage.key, "") if several else ""
+            words.append(f"{stage.stage} {stage.key[:8]} ({mark}) {name}".rstrip())
         typer.echo(f"{cell_name(plan)}\n  " + "\n  ".join(words))
     if len(plans) > MOST_CELLS:
         typer.echo(f"… and {len(plans) - MOST_CELLS} more cells")

@@ -38,7 +38,7 @@ def evaluate(
     specs: Sequence[Evaluate],
     data: RealData,
     stream: Stream,
-    teacher: Network | None,
+    teachers: Sequence[Network],
     stored: Tensors | None,
     ctx: Context,
 ) -> list[Student]:
@@ -52,7 +52,7 @@ def evaluate(
         specs: What to do; alike but for student and run.
         data: For the test images.
         stream: Over the distilled set.
-        teacher: For labels asked while training.
+        teachers: For labels asked while training.
         stored: What the relabel stage wrote.
         ctx: Device, precision, progress.
     """
@@ -65,7 +65,7 @@ def evaluate(
     title = "evaluate: train " + ("a student" if len(specs) == 1 else f"{len(specs)} students")
     training = [_begin(own, stream, kept, held, data.info, ctx) for own in specs]
     trainees = [each.trainee for each in training if each.trainee is not None]
-    answers = _answers(spec, kept, teacher, stored, ctx)
+    answers = _answers(spec, kept, teachers, stored, ctx)
     train(trainees, kept, spec.training, spec.labeller.loss, ctx, title, answers)
     whole = sum(trainee.seconds for trainee in trainees if trainee.fault is None)
     return [each.end(data, ctx, whole) for each in training]
@@ -134,7 +134,11 @@ def _kept(stored: Tensors, held: Bool[Tensor, " n"]) -> Tensors:
 
 
 def _answers(
-    spec: Evaluate, stream: Stream, teacher: Network | None, stored: Tensors | None, ctx: Context
+    spec: Evaluate,
+    stream: Stream,
+    teachers: Sequence[Network],
+    stored: Tensors | None,
+    ctx: Context,
 ) -> Answers:
     """What the labeller is told of a batch, once for all students."""
     asks = spec.labeller.asks
@@ -145,8 +149,8 @@ def _answers(
         bank = stored["logits"].to(ctx.device)
         return lambda batch: bank
     if stored is None:
-        assert teacher is not None
-        return lambda batch: ask(teacher, batch.images, ctx)
+        assert teachers
+        return lambda batch: ask(teachers, batch.images, spec.labeller, ctx)
     answers = _Answers(stored, stream)
     return lambda batch: answers.of(batch, ctx)
 

@@ -3,144 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
-from torch import Generator, Tensor
+from jaxtyping import Float
+from torch import Tensor
 
 from ddbench.cache import PartialGroups
 from ddbench.context import Context
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError, DivergedError
 from ddbench.meter import Meter
-from ddbench.networks import fresh
 from ddbench.probe import Probe
-from ddbench.roles import Architecture, Matcher, Regularizer, Statistic
-from ddbench.seeds import generator, seed_of
+from ddbench.roles import Statistic
 from ddbench.stage_specs import Recover, RecoverAnew
-from ddbench.stream import pixels
-from ddbench.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
+from ddbench.stages.problem import Problem, Taught, Term
+from ddbench.types import Network, Tensors
 
 _CHECK_EVERY = 25
 """Iterations between looks at the loss on an accelerator, where each look waits for the device."""
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """A matcher with its weight and, if it has a target, one atom per image."""
+class Teacher:
+    """What the stage is handed of a teacher."""
 
-    weight: float
-    matcher: Matcher
-    atoms: Float[Tensor, "n d"] | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Problem:
-    """What a distiller sees of a cell; see `ddbench.roles.Problem`."""
-
-    info: DatasetInfo
-    labels: Int[Tensor, " n"]
-    weights: Float[Tensor, " n"]
-    device: str
-    seed: int
-    data: RealData
-    teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]] = ()
-    network: Network | None = None
-    terms: Sequence[Term] = ()
-    regularizers: Sequence[tuple[float, Regularizer]] = ()
-    known: Mapping[Statistic, Tensors] = field(default_factory=dict)
-    on_tick: Callable[[Float[Tensor, ""] | None], None] = lambda loss: None
-    architecture: Architecture | None = None
-    ctx: Context = field(default_factory=Context)
-    _rows: dict[int, Tensor] = field(default_factory=dict)
-
-    def rng(self, *names: object) -> Generator:
-        return generator(self.seed, "recover", *names)
-
-    def real_indices(self, cls: int) -> Int[Tensor, " n"]:
-        if cls not in self._rows:  # looked for once: loops ask at every iteration
-            self._rows[cls] = self.data.of_class(cls)
-        return self._rows[cls]
-
-    def real(self, cls: int) -> Float[Tensor, "n c h w"]:
-        return self._read(self.real_indices(cls))
-
-    def real_batch(self, cls: int, count: int, rng: Generator) -> Float[Tensor, "b c h w"]:
-        rows = self.real_indices(cls)
-        return self._read(rows[torch.randperm(len(rows), generator=rng)[:count]])
-
-    def _read(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        return self.normalise(self.data.train_images[rows].to(self.device) / 255)
-
-    def fresh_network(self, *names: object) -> Network:
-        if self.architecture is None:
-            raise DDBenchError(
-                "this distiller asks for networks but does not say so",
-                hint='add "networks" to its `needs`',
-            )
-        seed = seed_of(self.seed, "recover", "network", *names)
-        module = fresh(self.architecture, self.info, seed, self.ctx)
-        return Network(module, self.architecture.classifier(module))
-
-    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
-        return Probe(network, taps, self.ctx)
-
-    def normalise(self, pixels_: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return pixels(pixels_, self.info)
-
-    def pixel_range(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
-        mean = torch.tensor(self.info.mean, device=self.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.info.std, device=self.device).view(1, -1, 1, 1)
-        return -mean / std, (1 - mean) / std
-
-    def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
-        self.on_tick(loss)
-
-    def objective(
-        self, images: Float[Tensor, "b c h w"], indices: Int[Tensor, " b"], progress: float
-    ) -> Float[Tensor, ""]:
-        if self.network is None:
-            raise DDBenchError(
-                "this distiller asks for the objective but does not say so",
-                hint='add "objective" to its `needs`',
-            )
-        acts = self.teachers[0](images)
-        there = indices.to(self.device)
-        total = images.new_zeros(())
-        for term in self.terms:
-            atoms = None if term.atoms is None else term.atoms[there]
-            step = self._step(images, there, acts, atoms, progress)
-            total = total + term.weight * term.matcher.loss(step)
-        step = self._step(images, there, acts, None, progress)
-        for weight, regularizer in self.regularizers:
-            total = total + weight * regularizer.penalty(step)
-        return total
-
-    def _step(
-        self, images: Tensor, rows: Tensor, acts: Activations, atoms: Tensor | None, progress: float
-    ) -> Step:
-        assert self.network is not None
-        return Step(
-            images=images,
-            labels=self.labels[rows],
-            weights=self.weights[rows],
-            atoms=atoms,
-            acts=acts,
-            network=self.network,
-            known=self.known,
-            progress=progress,
-        )
+    network: Network
+    """Frozen."""
+    known: Mapping[Statistic, Tensors]
+    """Statistics by their specification, on any device."""
+    atoms: Sequence[Tensors | None]
+    """Of each matcher, in order; None for those without a target."""
 
 
 def recover(
     spec: Recover,
     data: RealData,
-    teacher: Network | None,
-    known: Mapping[Statistic, Tensors],
-    atoms: Sequence[Tensors | None],
+    teachers: Sequence[Teacher],
     partial: PartialGroups,
     ctx: Context,
     meter: Meter,
@@ -152,9 +53,7 @@ def recover(
     Args:
         spec: What to do.
         data: The real data.
-        teacher: Frozen; None where the distiller needs none.
-        known: Statistics by their specification, on any device.
-        atoms: Of each matcher, in order; None for those without a target.
+        teachers: The cell's own first; none where the distiller needs none.
         partial: Where finished groups are kept until all are.
         ctx: Device, precision, progress.
         meter: Counts iterations.
@@ -163,8 +62,7 @@ def recover(
         DivergedError: a loss is not finite.
     """
     labels = torch.repeat_interleave(torch.arange(data.info.num_classes), torch.tensor(spec.counts))
-    weights = _weights(spec, labels, atoms)
-    taps = () if teacher is None else spec.taps(teacher)
+    weights = _weights(spec, labels, teachers[0].atoms if teachers else ())
     problem = Problem(
         info=data.info,
         labels=labels.to(ctx.device),
@@ -172,11 +70,8 @@ def recover(
         device=ctx.device,
         seed=spec.seed,
         data=data,
-        network=teacher,
-        teachers=[Probe(teacher, taps, ctx)] if teacher is not None else [],
-        terms=_terms(spec, atoms, ctx.device),
+        taught=[_taught(spec, teacher, ctx) for teacher in teachers],
         regularizers=spec.regularizers,
-        known={s: {n: t.to(ctx.device) for n, t in v.items()} for s, v in known.items()},
         architecture=spec.architecture if isinstance(spec, RecoverAnew) else None,
         ctx=ctx,
     )
@@ -184,13 +79,13 @@ def recover(
         made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
     finally:
         for probe in problem.teachers:
-            if isinstance(probe, Probe):
-                probe.close()
+            probe.close()
     return {**made, "labels": labels, "weights": weights}, report
 
 
 def _weights(spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]) -> Float[Tensor, " n"]:
-    """The distiller's own, or those of the first target, else equal ones; a class sums to 1."""
+    """The distiller's own, or those of the first teacher's first target, else equal ones; a class
+    sums to 1."""
     if hasattr(spec.distiller, "weights"):
         return spec.distiller.weights(labels)
     for found in atoms:
@@ -199,11 +94,15 @@ def _weights(spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]) -> 
     return 1.0 / torch.bincount(labels)[labels].float()
 
 
-def _terms(spec: Recover, atoms: Sequence[Tensors | None], device: str) -> list[Term]:
-    return [
-        Term(weight, matcher, None if found is None else found["points"].to(device))
-        for (weight, matcher), found in zip(spec.matchers, atoms, strict=True)
+def _taught(spec: Recover, teacher: Teacher, ctx: Context) -> Taught:
+    there = ctx.device
+    terms = [
+        Term(weight, matcher, None if found is None else found["points"].to(there))
+        for (weight, matcher), found in zip(spec.matchers, teacher.atoms, strict=True)
     ]
+    known = {s: {n: t.to(there) for n, t in found.items()} for s, found in teacher.known.items()}
+    probe = Probe(teacher.network, spec.taps(teacher.network), ctx)
+    return Taught(teacher.network, probe, terms, known)
 
 
 def _all_groups(
@@ -229,6 +128,7 @@ def _all_groups(
             if done is None:
                 watch = _Watch(spec, number, len(groups), advance, meter, ctx)
                 problem.on_tick = watch
+                problem.begin(int(group[0]))
                 done = spec.distiller.recover(problem, group)
                 done = _stored(spec, done, problem)
                 partial.put(number, done)

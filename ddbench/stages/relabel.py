@@ -1,6 +1,8 @@
-"""relabel: ask the teacher ahead of training, about plain images or about every view."""
+"""relabel: ask the teachers ahead of training, about plain images or about every view."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -8,6 +10,7 @@ from torch import Tensor
 
 from ddbench.context import Context
 from ddbench.meter import Meter
+from ddbench.roles import Labeller
 from ddbench.stage_specs import Relabel
 from ddbench.stream import Stream
 from ddbench.training import predict
@@ -15,20 +18,22 @@ from ddbench.types import Network, Tensors
 
 
 def relabel(
-    spec: Relabel, stream: Stream, teacher: Network, ctx: Context, meter: Meter
+    spec: Relabel, stream: Stream, teachers: Sequence[Network], ctx: Context, meter: Meter
 ) -> tuple[Tensors, dict[str, float]]:
     """`logits` [n k] of the plain images, or half-precision `views` [epochs n k] in stream order.
 
     `rows` [epochs n] names the image of every view, so that a mismatch can be seen.
     """
     if spec.augmentation is None:
-        return {"logits": predict(teacher.module, stream.images, stream.info, ctx)}, {}
+        answers = [predict(t.module, stream.images, stream.info, ctx) for t in teachers]
+        return {"logits": combined(spec.labeller, answers)}, {}
     views, rows = [], []
     meter.group()
     with ctx.progress.stage("relabel: ask the teacher", spec.epochs) as advance:
         for epoch in range(spec.epochs):
             batches = list(stream.epoch(epoch))
-            views.append(torch.cat([ask(teacher, b.images, ctx).half().cpu() for b in batches]))
+            asked = [ask(teachers, b.images, spec.labeller, ctx) for b in batches]
+            views.append(torch.cat([answer.half().cpu() for answer in asked]))
             rows.append(torch.cat([b.indices for b in batches]))
             meter.tick()
             advance(1)
@@ -36,7 +41,18 @@ def relabel(
 
 
 @torch.no_grad()
-def ask(teacher: Network, images: Float[Tensor, "b c h w"], ctx: Context) -> Float[Tensor, "b k"]:
-    """The teacher's logits, rounded to half precision: what is stored and what is asked agree."""
+def ask(
+    teachers: Sequence[Network], images: Float[Tensor, "b c h w"], labeller: Labeller, ctx: Context
+) -> Float[Tensor, "b k"]:
+    """The teachers' logits, rounded to half precision: what is stored and what is asked agree."""
     with ctx.autocast():
-        return teacher.module(images).half().float()
+        answers = [teacher.module(images).float() for teacher in teachers]
+    return combined(labeller, answers).half().float()
+
+
+def combined(labeller: Labeller, answers: Sequence[Float[Tensor, "b k"]]) -> Float[Tensor, "b k"]:
+    """One answer for those of an ensemble: the labeller's own way, else their mean."""
+    if len(answers) == 1:
+        return answers[0]
+    every = torch.stack(list(answers))  # e b k
+    return labeller.combined(every) if hasattr(labeller, "combined") else every.mean(0)

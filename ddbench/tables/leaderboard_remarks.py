@@ -56,10 +56,12 @@ def _teachers(entries: Sequence[Entry]) -> Iterator[str]:
     """How good the teachers are: what their students can hope for."""
     found: dict[str, list[float]] = {}
     for entry in entries:
-        place = f"{entry.setting.teacher} on {entry.setting.dataset}"
         for record in entry.finished:
-            if (top1 := record.reports.get("teacher_top1")) is not None:
-                found.setdefault(place, []).append(top1)
+            for name, top1 in record.reports.items():
+                if name.startswith("teacher_top1"):
+                    teacher = name.removeprefix("teacher_top1").lstrip(".") or record.teacher
+                    place = f"{teacher} on {entry.setting.dataset}"
+                    found.setdefault(place, []).append(top1)
     if not 0 < len(found) <= MOST_TEACHERS:
         return
     said = []

@@ -144,6 +144,7 @@ def tiny_step(
     network: Network | None = None,
     known: Mapping[Any, Tensors] | None = None,
     atoms: Float[Tensor, "b d"] | None = None,
+    memory: Tensors | None = None,
 ) -> Step:
     """A step as the recover stage makes it, with all that `part` asks for.
 
@@ -155,6 +156,7 @@ def tiny_step(
         network: The teacher; `tiny_network(info)` if not given.
         known: What the statistics stage found; collected from the tiny data set if not given.
         atoms: One target an image; found by the part's target if not given.
+        memory: What the part remembers of the step before; nothing if not given.
     """
     info = info or tiny_info()
     network = network or tiny_network(info)
@@ -174,6 +176,7 @@ def tiny_step(
         network=network,
         known=known,
         progress=0.5,
+        memory=memory or {},
     )
 
 
@@ -312,9 +315,13 @@ class TinyProblem:
         return Probe(network, taps, Context())
 
     def objective(
-        self, images: Float[Tensor, "b c h w"], indices: Int[Tensor, " b"], progress: float
+        self,
+        images: Float[Tensor, "b c h w"],
+        indices: Int[Tensor, " b"],
+        progress: float,
+        teacher: int | None = None,
     ) -> Float[Tensor, ""]:
-        """Cross-entropy and the size of the images.
+        """Cross-entropy and the size of the images, through the only teacher.
 
         Raises:
             DDBenchError: the distiller does not say that it needs the objective.

@@ -34,6 +34,25 @@ def check_regularizer(part: Any) -> Iterator[str]:
     """Its statistics, then its penalty."""
     yield from check_statistics(part)
     yield from _check_term(part, part.penalty, "penalty")
+    if hasattr(part, "remember"):
+        yield from guarded("remember", lambda: _check_memory(part))
+
+
+def _check_memory(part: Any) -> Iterator[str]:
+    """What it remembers is tensors without a gradient, and the next penalty can use it."""
+    try:
+        step = tiny_step(part)
+    except IncompatibleError:  # an answer: it needs what the tiny network lacks
+        return
+    found = part.remember(step)
+    tensors = isinstance(found, Mapping) and all(isinstance(v, Tensor) for v in found.values())
+    if not tensors:
+        yield f"remember gave {type(found).__name__}, expected a mapping from name to tensor"
+    elif any(value.requires_grad for value in found.values()):
+        yield "remember keeps the gradient of the step before: detach what it gives"
+    else:
+        later = tiny_step(part, known=step.known, memory=dict(found))
+        yield from check_loss("penalty at the second step", part.penalty(later))
 
 
 def _named(what: str, problems: Iterator[str]) -> Iterator[str]:

@@ -200,6 +200,7 @@ def check_recipe(name: str, part: Any, check_part: CheckPart) -> Iterator[str]:
     parts += [("regularizer", term.name, term.part) for term in recipe.regularizers]
     parts.append(("distiller", "distiller", recipe.distiller))
     parts.append(("labeller", "labeller", recipe.labeller))
+    parts += [("architecture", named.name, named.part) for named in recipe.companions]
     for kind, title, used in parts:
         for problem in check_part(kind, title, used):
             yield f"{kind if kind == title else f'{kind} {title}'}: {problem}"

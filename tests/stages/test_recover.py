@@ -19,7 +19,8 @@ from ddbench.networks import fresh
 from ddbench.probe import frozen
 from ddbench.seeds import generator
 from ddbench.stage_specs import Recover, data_key
-from ddbench.stages.recover import Problem, quantise, recover
+from ddbench.stages.problem import Problem
+from ddbench.stages.recover import Teacher, quantise, recover
 from ddbench.stages.statistics import statistics
 from ddbench.types import DatasetInfo, Network, Tap
 from ddbench_plugins.architectures.convnet import ConvNetD
@@ -78,10 +79,9 @@ def made(
     known: Any = None, atoms: Any = (None,), meter: Meter | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, float]]:  # fmt: skip
     atoms = atoms if spec.matchers else ()
+    teachers = [] if teacher is None else [Teacher(teacher, known or {}, atoms)]
     partial = cache.partial("recover", key)
-    return recover(
-        spec, data, teacher, known or {}, atoms, partial, Context(), meter or Meter("cpu")
-    )
+    return recover(spec, data, teachers, partial, Context(), meter or Meter("cpu"))
 
 
 # -- what comes out --------------------------------------------------------------------------------

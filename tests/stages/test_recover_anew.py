@@ -20,7 +20,8 @@ from ddbench.plan import plan
 from ddbench.seeds import generator
 from ddbench.spec import Augmentation
 from ddbench.stage_specs import RecoverAnew, data_key
-from ddbench.stages.recover import Problem, recover
+from ddbench.stages.problem import Problem
+from ddbench.stages.recover import recover
 from ddbench.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.distillers.random_networks import RandomNetworks
@@ -111,7 +112,7 @@ def made_by(part: Any, data: RealData, cache: Cache) -> Tensor:
         seed=0, precision="fp32", architecture=NETWORK,
     )  # fmt: skip
     partial = cache.partial("recover", type(part).__name__)
-    return recover(spec, data, None, {}, (), partial, Context(), Meter("cpu"))[0]["images"]
+    return recover(spec, data, [], partial, Context(), Meter("cpu"))[0]["images"]
 
 
 def test_exact_images_are_kept_as_they_are_and_others_as_bytes(

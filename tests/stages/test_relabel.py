@@ -63,7 +63,7 @@ def spec_of(info: DatasetInfo, labeller: Any = STORED) -> Relabel:
 def test_stored_logits_are_those_recomputed_on_the_replayed_views(
     info: DatasetInfo, teacher: Network, stream: Stream
 ) -> None:
-    stored, _ = relabel(spec_of(info), stream, teacher, CTX, Meter("cpu"))
+    stored, _ = relabel(spec_of(info), stream, [teacher], CTX, Meter("cpu"))
     assert stored["views"].shape == (3, 10, 3)
     assert stored["views"].dtype == torch.float16
     for epoch in (2, 0, 1):  # in any order: a view is a function of seed, epoch and index
@@ -71,7 +71,7 @@ def test_stored_logits_are_those_recomputed_on_the_replayed_views(
         batches = list(stream.epoch(epoch))
         rows = torch.cat([batch.indices for batch in batches])
         assert torch.equal(stored["rows"][epoch], rows)
-        again = torch.cat([ask(teacher, batch.images, CTX) for batch in batches])
+        again = torch.cat([ask([teacher], batch.images, STORED, CTX) for batch in batches])
         assert torch.equal(stored["views"][epoch].float(), again)
         with torch.no_grad():
             exact = torch.cat([teacher.module(batch.images) for batch in batches])
@@ -86,7 +86,7 @@ def test_stored_logits_are_those_recomputed_on_the_replayed_views(
 def test_plain_labels_are_the_teachers_of_the_plain_images(
     info: DatasetInfo, teacher: Network, stream: Stream
 ) -> None:
-    stored, _ = relabel(spec_of(info, Soft()), stream, teacher, CTX, Meter("cpu"))
+    stored, _ = relabel(spec_of(info, Soft()), stream, [teacher], CTX, Meter("cpu"))
     with torch.no_grad():
         expected = teacher.module(pixels(stream.images, info))
     torch.testing.assert_close(stored["logits"], expected)
@@ -102,7 +102,8 @@ def student(
         data=data_key(info), student=PART, labeller=FKD(store=stored is not None),
         training=TRAINING, holdout=0.0, holdout_every=0, seed=0, run=0, precision="fp32",
     )  # fmt: skip
-    (found,) = evaluate([replace(spec, **changes)], data, stream, teacher, stored, CTX)
+    teachers = [] if teacher is None else [teacher]
+    (found,) = evaluate([replace(spec, **changes)], data, stream, teachers, stored, CTX)
     assert found.made is not None
     return found.made[0]
 
@@ -110,7 +111,7 @@ def student(
 def test_stored_and_asked_labels_train_the_same_student(
     info: DatasetInfo, teacher: Network, stream: Stream
 ) -> None:
-    stored, _ = relabel(spec_of(info), stream, teacher, CTX, Meter("cpu"))
+    stored, _ = relabel(spec_of(info), stream, [teacher], CTX, Meter("cpu"))
     online = student(info, stream, teacher, None)
     replayed = student(info, stream, None, stored)
     assert torch.equal(online["logits"], replayed["logits"])
@@ -121,7 +122,7 @@ def test_stored_and_asked_labels_train_the_same_student(
 def test_labels_of_other_views_are_noticed(
     info: DatasetInfo, teacher: Network, stream: Stream
 ) -> None:
-    stored, _ = relabel(spec_of(info), stream, teacher, CTX, Meter("cpu"))
+    stored, _ = relabel(spec_of(info), stream, [teacher], CTX, Meter("cpu"))
     with pytest.raises(DDBenchError, match="belong to other images"):
         student(info, replace(stream, seed=8), None, stored)
 
@@ -140,7 +141,7 @@ def test_the_key_of_stored_labels_knows_all_that_a_view_depends_on(info: Dataset
 def test_held_out_images_cannot_have_labels_stored_by_view(
     info: DatasetInfo, teacher: Network, stream: Stream
 ) -> None:
-    stored, _ = relabel(spec_of(info), stream, teacher, CTX, Meter("cpu"))
+    stored, _ = relabel(spec_of(info), stream, [teacher], CTX, Meter("cpu"))
     with pytest.raises(DDBenchError, match="cannot use labels stored per view") as caught:
         student(info, stream, None, stored, holdout=0.2, holdout_every=1)
     assert "relabel.store=false" in caught.value.hint

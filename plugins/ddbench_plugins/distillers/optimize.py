@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -94,6 +94,9 @@ class Optimize:
     """Lowest and highest circular shift, drawn for both axes; (0, 0) for none."""
     clamp: bool = True
     """Keep pixels in the range that an image can have."""
+    teachers: Literal["all", "rotation"] = field(default="all", metadata={"added": True})
+    """Of an ensemble: "all", the mean of their losses in every iteration, or "rotation", one after
+    the other, which takes as long as a single teacher."""
 
     def __post_init__(self) -> None:
         for name, allowed, expected in (
@@ -143,11 +146,14 @@ class Optimize:
         rng = problem.rng("group", int(indices[0]))
         images = self._start(problem, indices, rng).requires_grad_(True)
         low, high = problem.pixel_range()
+        rotates = self.teachers == "rotation"
         adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps)
         for iteration in range(self.iterations):
             adam.param_groups[0]["lr"] = self.rate(iteration)
             view = self.view(images, problem.info, rng, iteration / self.iterations)
-            loss = problem.objective(view, indices, iteration / max(1, self.iterations - 1))
+            turn = {"teacher": iteration % len(problem.teachers)} if rotates else {}
+            progress = iteration / max(1, self.iterations - 1)
+            loss = problem.objective(view, indices, progress, **turn)
             (images.grad,) = torch.autograd.grad(loss, [images])
             adam.step()
             if self.clamp:

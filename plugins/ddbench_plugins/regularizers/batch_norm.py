@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -14,8 +14,16 @@ from ddbench import hookimpl
 from ddbench.errors import IncompatibleError
 from ddbench.reductions import moment_taps
 from ddbench.roles import Regularizer, Statistic
-from ddbench.types import Network, Step, Tap
-from ddbench_plugins.summaries import layer_gaps, mixture_moments, stacked_moments
+from ddbench.types import Network, Step, Tap, Tensors
+from ddbench_plugins.averages import (
+    MovingAverage,
+    batch_moments,
+    check_share,
+    kept_layers,
+    total_gap,
+)
+
+SALT = 0xB4
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,12 @@ class BatchNorm:
     """Count images with their weights, or else equally."""
     first_layer: float = 10.0
     """Multiplies the first BatchNorm's part."""
+    average: MovingAverage = field(default=MovingAverage(), metadata={"added": True})
+    drop: float = field(default=0.0, metadata={"added": True})
+    """Probability that a layer is left out of a step."""
+
+    def __post_init__(self) -> None:
+        check_share("drop", self.drop)
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
@@ -50,7 +64,8 @@ class BatchNorm:
         """Σ_l s_l ( ‖μ_l − μ̄_l‖ + ‖σ²_l − σ̄²_l‖ )
 
         μ and σ² are the mean and biased variance of a channel over the positions and images of the
-        batch, whatever their classes; μ̄ and σ̄² are the running statistics of BatchNorm l.
+        batch, whatever their classes, or their moving averages; μ̄ and σ̄² are the running
+        statistics of BatchNorm l. A layer that is left out counts 0.
 
         Args:
             step: The running statistics are read from `network`.
@@ -63,16 +78,22 @@ class BatchNorm:
             al., Dreaming to Distill (DeepInversion), CVPR 2020.
         """
         taps = self.taps(step.network)
-        mean, square, channels = stacked_moments(step.acts, taps)
+        found, channels = batch_moments(step, taps, self.weighted)
         layers = [step.network.module.get_submodule(tap.layer) for tap in taps]
-        real_mean = torch.cat([layer.running_mean for layer in layers])
-        real_var = torch.cat([layer.running_var for layer in layers])
-        weights = step.weights.to(mean) if self.weighted else mean.new_ones(len(mean))
-        found_mean, found_var = mixture_moments((weights / weights.sum())[None], mean, square)
-        return sum(
-            layer_gaps(gap, channels, self.norm, self.first_layer)[0]
-            for gap in (found_mean - real_mean, found_var - real_var)
-        )
+        real = {
+            "mean": torch.cat([layer.running_mean for layer in layers]),
+            "var": torch.cat([layer.running_var for layer in layers]),
+        }
+        kept = kept_layers(step, len(taps), self.drop, SALT, found["mean"])
+        found = self.average.of(found, step.memory)
+        return total_gap(found, real, channels, self.norm, self.first_layer, kept)
+
+    def remember(self, step: Step) -> Tensors:
+        """The moving average of the batch's statistics, if there is one."""
+        if not self.average.decay:
+            return {}
+        found, _ = batch_moments(step, self.taps(step.network), self.weighted)
+        return self.average.after(found, step.memory)
 
 
 @hookimpl

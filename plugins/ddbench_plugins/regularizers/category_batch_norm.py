@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -14,7 +14,7 @@ from ddbench import hookimpl
 from ddbench.reductions import ChannelMoments, moment_taps
 from ddbench.roles import Regularizer, Statistic
 from ddbench.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
-from ddbench_plugins.summaries import layer_gaps, mixture_moments, stacked_moments
+from ddbench_plugins.averages import MovingAverage, batch_moments, batch_shares, total_gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ class CategoryBatchNorm:
     """Count images with their weights, or else equally."""
     first_layer: float = 10.0
     """Multiplies the first BatchNorm's part."""
+    average: MovingAverage = field(default=MovingAverage(), metadata={"added": True})
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
@@ -99,9 +100,8 @@ class CategoryBatchNorm:
             At least 0. The mean's part is in units of activations, the variance's in their square.
 
         Differences:
-            The released code compares a moving average of μ and σ² over iterations, except in its
-            settings for ten classes of ImageNet, which have none, as here. It also compares the
-            inputs of convolutions, and takes the real images under random crops and flips.
+            The released code takes the real images under random crops and flips. Its moving
+            average of μ and σ² starts at 0.
             As released, the pooled σ² meets a mean of variances within images, which lacks the
             variance between them.
 
@@ -109,21 +109,23 @@ class CategoryBatchNorm:
             Shao et al., Elucidating the Design Space of Dataset Condensation (EDC), NeurIPS 2024,
             arXiv:2404.13733, and its released code.
         """
-        taps = self.taps(step.network)
-        mean, square, channels = stacked_moments(step.acts, taps)
-        known = {name: value.to(mean) for name, value in step.known[ImageMoments()].items()}
-        weights = step.weights.to(mean) if self.weighted else mean.new_ones(len(mean))
-        shares = (weights / weights.sum())[None]  # 1 b
-        real_mean = torch.cat([known[f"{tap.layer}.mean"] for tap in taps], 1)  # k c
-        real_var = torch.cat([known[f"{tap.layer}.var"] for tap in taps], 1)
-        found_mean, found_var = mixture_moments(shares, mean, square)  # 1 c
-        return sum(
-            layer_gaps(gap, channels, self.norm, self.first_layer)[0]
-            for gap in (
-                found_mean - shares @ real_mean[step.labels],
-                found_var - shares @ real_var[step.labels],
-            )
-        )
+        taps, known = self.taps(step.network), step.known[ImageMoments()]
+        found, channels = batch_moments(step, taps, self.weighted)
+        shares = batch_shares(step, self.weighted, found["mean"])
+        real = {
+            name: torch.cat([known[f"{tap.layer}.{name}"] for tap in taps], 1).to(shares)
+            for name in found
+        }  # k c
+        real = {name: shares @ rows[step.labels] for name, rows in real.items()}
+        found = self.average.of(found, step.memory)
+        return total_gap(found, real, channels, self.norm, self.first_layer)
+
+    def remember(self, step: Step) -> Tensors:
+        """The moving average of the batch's statistics, if there is one."""
+        if not self.average.decay:
+            return {}
+        found, _ = batch_moments(step, self.taps(step.network), self.weighted)
+        return self.average.after(found, step.memory)
 
 
 @hookimpl

@@ -1,0 +1,74 @@
+"""Squared error of logits plus hard labels, as students are trained in G-VBSM and EDC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.reductions import widened
+from ddbench.roles import Labeller
+from ddbench.types import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class MseGt:
+    """The teachers' logits of each view of each epoch, and the class of the image itself."""
+
+    version: ClassVar[int] = 1
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "views"
+
+    hard_weight: float = 0.1
+    """γ: weight of the cross-entropy with the class."""
+    equal_norms: bool = False
+    """Bring the logits of the teachers of an ensemble to one norm before they are averaged."""
+    store: bool = False
+    """Write all labels ahead of training, instead of asking the teacher while training."""
+
+    def __post_init__(self) -> None:
+        if self.hard_weight < 0:
+            raise DDBenchError(f"hard_weight is {self.hard_weight}", "expected: 0 or more")
+
+    @property
+    def stored(self) -> bool:
+        return self.store
+
+    def combined(self, answers: Float[Tensor, "e b k"]) -> Float[Tensor, "b k"]:
+        """1/e Σ_j t_j, or 1/e Σ_j t_j n̄ / n_j: n_j = ‖t_j‖_F of the batch, n̄ their mean."""
+        if self.equal_norms:
+            norms = answers.flatten(1).norm(dim=1)[:, None, None]
+            answers = answers * (norms.mean() / norms.clamp_min(1e-12))
+        return answers.mean(0)
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """1/b Σ_i w_i [ 1/k ‖s_i − t_i‖² + γ CE( y_i, softmax(s_i) ) ]
+
+        y_i is the class of the image itself, however it is mixed; so is its weight w_i.
+
+        Args:
+            student: Logits s.
+            batch: What was shown.
+            teacher: Logits of the same views, [b k]; of an ensemble, combined.
+
+        References:
+            Shao et al., Generalized Large-Scale Data Condensation via Various Backbone and
+            Statistical Matching (G-VBSM), CVPR 2024, arXiv:2311.17950, released code.
+        """
+        assert teacher is not None, "a labeller that asks about views is handed the answers"
+        logits = widened(student)
+        squared = (logits - widened(teacher)).square().mean(1)  # b
+        each = squared + self.hard_weight * F.cross_entropy(logits, batch.labels, reduction="none")
+        return (batch.weights.to(each) * each).mean()
+
+
+@hookimpl
+def ddbench_labellers() -> Mapping[str, Labeller]:
+    return {"mse_gt": MseGt()}

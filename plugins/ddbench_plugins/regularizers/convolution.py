@@ -1,0 +1,136 @@
+"""Regularization with the statistics of convolutions and patches, as in G-VBSM and EDC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ddbench import hookimpl
+from ddbench.errors import DDBenchError
+from ddbench.roles import Regularizer, Statistic
+from ddbench.types import Network, Step, Tap, Tensors
+from ddbench_plugins.averages import (
+    MovingAverage,
+    batch_moments,
+    batch_shares,
+    check_share,
+    kept_layers,
+    total_gap,
+)
+from ddbench_plugins.convolutions import ConvolutionMoments
+
+SALT = 0xC04
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """Distance of the inputs of convolutions to those of real images, by channel and by patch."""
+
+    version: ClassVar[int] = 1
+
+    norm: Literal["squared", "l2"] = "l2"
+    """"l2" (not squared) as in the released code, or "squared"."""
+    weighted: bool = False
+    """Count images with their weights, or else equally."""
+    first_layer: float = 10.0
+    """Multiplies the first convolution's part."""
+    patch: int = 4
+    """Positions along each side of a patch; 0 for no patches."""
+    category: float = 0.0
+    """Share of the weight that goes to the categories of a batch's images (EDC); the rest goes to
+    the real images as a whole."""
+    average: MovingAverage = field(default=MovingAverage())
+    drop: float = 0.0
+    """Probability that a layer is left out of a step."""
+
+    def __post_init__(self) -> None:
+        check_share("drop", self.drop)
+        check_share("category", self.category, below=False)
+        if self.patch < 0:
+            raise DDBenchError(f"patch is {self.patch}", "expected: 0 or more")
+
+    def _places(self) -> Iterator[tuple[ConvolutionMoments, float]]:
+        """What is compared, and its share: channels and patches, whole and by category."""
+        for patch in (0, self.patch) if self.patch else (0,):
+            if self.category < 1:
+                yield ConvolutionMoments(patch), 1 - self.category
+            if self.category > 0:
+                yield ConvolutionMoments(patch, by_category=True), self.category
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return tuple(statistic for statistic, _ in self._places())
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        taps = (tap for statistic, _ in self._places() for tap in statistic.taps(network))
+        return tuple(dict.fromkeys(taps))
+
+    def penalty(self, step: Step) -> Float[Tensor, ""]:
+        """Σ_l s_l a_l [ (1 − c) R_l(μ̄, σ̄²) + c R_l(Σ_i m(y_i)/b, Σ_i v(y_i)/b) ],
+        R_l = ‖μ_l − μ̂_l‖ + ‖σ²_l − σ̂²_l‖, once by channel and once by patch
+
+        μ and σ² are mean and biased variance of the batch, by channel over images and positions, by
+        patch over images, channels and the positions in it, or their moving averages; μ̄ and σ̄²
+        those of all real images; m(y) and v(y) those within real images of class y, averaged.
+        c = `category`, s_1 = `first_layer`, and a_l is 0 for a layer that is left out, else 1.
+
+        Args:
+            step: `known` holds `ConvolutionMoments`; `memory` the averages so far.
+
+        Returns:
+            At least 0. The mean's part is in units of activations, the variance's in their square.
+
+        Differences:
+            The released codes leave a layer's average as it is where the layer is left out; here
+            every average moves.
+
+        References:
+            Shao et al., Generalized Large-Scale Data Condensation via Various Backbone and
+            Statistical Matching (G-VBSM), CVPR 2024, arXiv:2311.17950; Shao et al., Elucidating the
+            Design Space of Dataset Condensation (EDC), NeurIPS 2024, arXiv:2404.13733.
+        """
+        total = step.images.new_zeros(())
+        for statistic, share in self._places():
+            taps = statistic.taps(step.network)
+            found, channels = batch_moments(step, taps, self.weighted)
+            names = {name: f"{statistic.patch}.{name}" for name in found}
+            renamed = self.average.of({names[n]: v for n, v in found.items()}, step.memory)
+            kept = kept_layers(step, len(taps), self.drop, SALT, found["mean"])
+            gap = total_gap(
+                {name: renamed[names[name]] for name in found},
+                self._real(step, statistic, taps),
+                channels, self.norm, self.first_layer, kept,
+            )  # fmt: skip
+            total = total + share * gap
+        return total
+
+    def remember(self, step: Step) -> Tensors:
+        """Moving averages of the batch's statistics, by patch (0 for channels)."""
+        current: Tensors = {}
+        for statistic, _ in self._places():
+            found, _ = batch_moments(step, statistic.taps(step.network), self.weighted)
+            current |= {f"{statistic.patch}.{name}": value for name, value in found.items()}
+        return self.average.after(current, step.memory)
+
+    def _real(
+        self, step: Step, statistic: ConvolutionMoments, taps: tuple[Tap, ...]
+    ) -> dict[str, Float[Tensor, "1 c"]]:
+        known = step.known[statistic]
+        real = {
+            name: torch.cat([known[f"{tap.layer}.{name}"] for tap in taps], 1).to(step.images)
+            for name in ("mean", "var")
+        }  # r c
+        if not statistic.by_category:
+            return real
+        shares = batch_shares(step, self.weighted, real["mean"])
+        return {name: shares @ rows[step.labels] for name, rows in real.items()}
+
+
+@hookimpl
+def ddbench_regularizers() -> Mapping[str, Regularizer]:
+    return {"convolution": Convolution()}
