@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ddbench.roles import Architecture, Dataset, Distiller, Labeller, Matcher, Regularizer
+from ddbench.roles import (
+    Architecture,
+    Dataset,
+    Distiller,
+    Labeller,
+    Matcher,
+    Pretraining,
+    Regularizer,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,15 @@ class Training:
     label_smoothing: float = 0.0
     """For hard labels."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearProbe(Training):
+    """A teacher whose backbone is trained without labels and then frozen, running statistics and
+    all; the other options are those of its classifier, which is trained on top. For squeeze only.
+    """
+
+    pretraining: Pretraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +123,8 @@ class Recipe:
     title: str
     squeeze: Training
     """How the teacher is trained."""
+    label_squeeze: Training | None = None
+    """How the teacher that is asked for labels is trained, if it is another one."""
     matchers: tuple[MatcherTerm, ...] = ()
     regularizers: tuple[RegularizerTerm, ...] = ()
     distiller: Distiller

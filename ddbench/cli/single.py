@@ -91,7 +91,12 @@ def eval_(
 def _still_given(card: dict[str, Any], instead: dict[str, str | None]) -> dict[str, str]:
     """Options that the run was given and that bear on evaluation, but for those of a part that is
     exchanged for another one here."""
-    roots = {"squeeze", "teacher", *(root for root, other in instead.items() if not other)}
+    roots = {
+        "squeeze",
+        "label_squeeze",
+        "teacher",
+        *(root for root, other in instead.items() if not other),
+    }
     given = card.get("given", {})
     return {path: text for path, text in given.items() if path.partition(".")[0] in roots}
 
