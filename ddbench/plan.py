@@ -225,6 +225,11 @@ def _check_needs(cell: Cell) -> None:
 
 def _check_ranges(training: Training, what: str) -> None:
     operations(training.augmentation.one_of)
+    if not 0 <= training.weight_ema < 1:
+        raise DDBenchError(
+            f"{what}.weight_ema is {training.weight_ema}", "expected: 0 to below 1",
+            hint=f"--set {what}.weight_ema=0.99",
+        )  # fmt: skip
     for name, least in (("epochs", 1), ("batch_size", 1), ("max_updates", 0)):
         value = getattr(training, name)
         if value < least:

@@ -50,9 +50,13 @@ class Training:
     nesterov: bool = False
     weight_decay: float = 0.01
     """On weights of two and more dimensions; biases and normalisation are left alone."""
-    schedule: Literal["cosine", "onecycle", "constant", "halfway"] = "cosine"
-    """"cosine" steps per epoch to 0, "onecycle" per update (30 % up, then down); "halfway" goes on
-    with a tenth, and without the momentum gathered so far, in the second half of the epochs."""
+    schedule: Literal["cosine", "onecycle", "constant", "halfway", "half_cosine"] = "cosine"
+    """"cosine" steps per epoch to 0, "half_cosine" to half of the rate, "onecycle" per update (30 %
+    up, then down); "halfway" goes on with a tenth, and without the momentum gathered so far, in the
+    second half of the epochs."""
+    weight_ema: float = field(default=0.0, metadata={"added": True})
+    """Share of what was before in a moving average of the weights, which is what is kept of the
+    training; 0 for the weights themselves. Running statistics are not averaged."""
     label_smoothing: float = 0.0
     """For hard labels."""
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ddbench.context import Context
 from ddbench.errors import DivergedError
@@ -66,6 +68,7 @@ def train(
     length = budget(training, stream.steps)
     optimizer = make_optimizer(module, training)
     schedule = Schedule(optimizer, training, length)
+    averaged = AveragedWeights(module, training.weight_ema)
     done = 0
     with ctx.progress.stage(title, length.updates) as advance:
         for epoch in range(length.epochs):
@@ -76,6 +79,7 @@ def train(
                     break
                 schedule.set(epoch, done)
                 value = _update(module, batch, loss, optimizer, ctx)
+                averaged.update()
                 total += value
                 done += 1
                 advance(1)
@@ -86,8 +90,48 @@ def train(
                     hint="lower the learning rate",
                 )
             if after_epoch is not None:
-                after_epoch(epoch)
+                with averaged.in_place():
+                    after_epoch(epoch)
+    averaged.put()
     module.eval()
+
+
+class AveragedWeights:
+    """A moving average of a module's weights, from those after the first update on.
+
+    θ̄ ← α θ̄ + (1 − α) θ; buffers are those of the module itself. Nothing is averaged if α is 0.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self._module = module
+        average = get_ema_multi_avg_fn(decay)
+        self._held = AveragedModel(module, multi_avg_fn=average) if decay else None
+
+    def update(self) -> None:
+        """Takes in the weights as they are after an update."""
+        if self._held is not None:
+            self._held.update_parameters(self._module)
+
+    @torch.no_grad()
+    def put(self) -> None:
+        """The average takes the place of the weights."""
+        if self._held is not None:
+            means = self._held.module.parameters()
+            for weights, mean in zip(self._module.parameters(), means, strict=True):
+                weights.copy_(mean)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The average in the place of the weights, inside; what training goes on with, after."""
+        if self._held is None:
+            yield
+            return
+        kept = [weights.detach().clone() for weights in self._module.parameters()]
+        self.put()
+        yield
+        with torch.no_grad():
+            for weights, own in zip(self._module.parameters(), kept, strict=True):
+                weights.copy_(own)
 
 
 def _update(
@@ -138,12 +182,15 @@ class Schedule:
         """The learning rate of an update: cosine and halfway by epoch, one-cycle by update.
 
         Cosine: lr/2 (1 + cos(pi e / E)), which is lr at epoch 0 and would be 0 at epoch E.
+        Half-cosine: lr/2 (1 + cos(pi e / 2E)), which would be lr/2 at epoch E.
         One-cycle: cosine from lr/25 up over the first 30 % of updates, then down to 0.
         Halfway: lr, then lr/10 in the second half of the epochs, the shorter one if they are odd.
         """
         lr, length = self._training.lr, self._length
         if self._training.schedule == "cosine":
             return lr * _half_cosine(epoch / length.epochs)
+        if self._training.schedule == "half_cosine":
+            return lr * _half_cosine(epoch / (2 * length.epochs))
         if self._training.schedule == "onecycle":
             place, top = update / max(length.updates - 1, 1), 0.3
             if place < top:

@@ -11,7 +11,7 @@ from ddbench.context import Context
 from ddbench.errors import DivergedError
 from ddbench.spec import Augmentation, Training
 from ddbench.stream import Stream
-from ddbench.training import Schedule, budget, make_optimizer, predict, train
+from ddbench.training import AveragedWeights, Schedule, budget, make_optimizer, predict, train
 
 PLAIN = Augmentation(crop=(1.0, 1.0), flip=False, mix="none")
 
@@ -97,3 +97,72 @@ def test_a_loss_that_is_not_finite_stops_the_training(info):
             module, stream, Training(epochs=3), lambda logits, batch: logits.sum() * torch.inf,
             Context(), "t",
         )  # fmt: skip
+
+
+# -- a moving average of the weights ---------------------------------------------------------------
+
+
+def _linear(value):
+    module = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+    nn.init.constant_(module[0].weight, value)
+    return module
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.99])
+def test_weights_are_averaged_as_in_a_loop_and_running_statistics_are_not(decay):
+    module = _linear(1.0)
+    averaged, held = AveragedWeights(module, decay), None
+    for step in range(1, 6):
+        nn.init.constant_(module[0].weight, float(step * step))
+        nn.init.constant_(module[1].running_mean, float(step))
+        averaged.update()
+        now = float(step * step)
+        held = now if held is None else decay * held + (1 - decay) * now
+    with averaged.in_place():
+        assert float(module[0].weight) == pytest.approx(held)
+    assert float(module[0].weight) == 25.0  # training goes on with its own
+    averaged.put()
+    assert float(module[0].weight) == pytest.approx(held)
+    assert float(module[1].running_mean) == 5.0
+
+
+def test_without_decay_weights_are_what_training_made_of_them():
+    module = _linear(3.0)
+    averaged = AveragedWeights(module, 0.0)
+    averaged.update()
+    nn.init.constant_(module[0].weight, 4.0)
+    averaged.put()
+    assert float(module[0].weight) == 4.0
+
+
+def test_a_training_ends_with_the_average_and_shows_it_after_each_epoch(info):
+    ends, shown = {}, []
+    for decay in (0.0, 0.9):
+        module, stream = _problem(info)
+        training = Training(epochs=3, lr=0.1, weight_ema=decay)
+        train(module, stream, training, _loss, Context(), "t",
+              lambda epoch, m=module: shown.append(m[2].weight.detach().clone()))  # fmt: skip
+        ends[decay] = module[2].weight.detach().clone()
+    assert not torch.equal(ends[0.0], ends[0.9])
+    assert torch.equal(shown[2], ends[0.0])
+    assert torch.equal(shown[5], ends[0.9])
+    # By hand: the weights after each update, averaged from the first on.
+    module, stream = _problem(info)
+    steps, held = [], None
+    for updates in range(1, 10):
+        module, stream = _problem(info)
+        cut = Training(epochs=3, lr=0.1, schedule="constant", max_updates=updates)
+        train(module, stream, cut, _loss, Context(), "t")
+        steps.append(module[2].weight.detach().clone())
+        held = steps[-1] if held is None else 0.9 * held + 0.1 * steps[-1]
+    module, stream = _problem(info)
+    whole = Training(epochs=3, lr=0.1, schedule="constant", weight_ema=0.9)
+    train(module, stream, whole, _loss, Context(), "t")
+    torch.testing.assert_close(module[2].weight.detach(), held)
+
+
+def test_half_cosine_starts_at_lr_and_would_end_at_its_half():
+    _, schedule = _rates(Training(epochs=100, lr=0.2, schedule="half_cosine"), 3)
+    assert schedule.rate(0, 0) == pytest.approx(0.2)
+    assert schedule.rate(50, 0) == pytest.approx(0.1 * (1 + 2**-0.5))
+    assert schedule.rate(100, 0) == pytest.approx(0.1)
