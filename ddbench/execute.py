@@ -239,6 +239,9 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
     }
     if cell.companions:
         configuration["companions"] = spell(cell.companions)
+    if cell.recipe.label_squeeze is not None:
+        configuration["recipe"]["label_squeeze"] = spell(cell.recipe.label_squeeze)
+        configuration["labelled_by"] = [teacher.squeeze.key for teacher in plan.labelling]
     keys: dict[str, list[str]] = {}
     for stage in plan.stages():
         keys.setdefault(stage.stage, []).append(stage.key)

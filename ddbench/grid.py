@@ -283,7 +283,12 @@ def _reference_cells(
             if not recipe.baseline:
                 break
             # The teacher must be the very one of the rows that this row is compared with.
-            same = replace(recipe, labeller=cell.recipe.labeller, squeeze=cell.recipe.squeeze)
+            same = replace(
+                recipe,
+                labeller=cell.recipe.labeller,
+                squeeze=cell.recipe.squeeze,
+                label_squeeze=cell.recipe.label_squeeze,
+            )
             whole = recipe.distiller.counts(info, cell.ipc) == info.train_counts
             yield replace(
                 cell, method=name, recipe=same, ipc=None if whole else cell.ipc,

@@ -15,17 +15,19 @@ from ddbench.errors import DDBenchError, nearest
 from ddbench.spec import Cell, MatcherTerm, Recipe, RegularizerTerm
 
 ROOTS = (
-    "squeeze", "matcher", "regularizer", "recover", "relabel", "evaluate", "teacher", "student",
+    "squeeze", "label_squeeze", "matcher", "regularizer", "recover", "relabel", "evaluate",
+    "teacher", "student",
 )  # fmt: skip
 
 
 def apply(cell: Cell, assignments: Mapping[str, str]) -> Cell:
     """The cell with every assignment made, in order, and remembered in `overrides`.
 
-    Paths begin with a stage or role: `squeeze.epochs`, `matcher.norm` (or `matcher.NAME.norm` where
-    there are several), `regularizer.weight`, `recover.lr`, `relabel.temperature`,
-    `evaluate.epochs`, `evaluate.augmentation.mix`, `teacher.stem` (or `teacher.NAME.stem` for
-    another of an ensemble), `student.stem`.
+    Paths begin with a stage or role: `squeeze.epochs` (`label_squeeze.epochs` where labels have a
+    teacher of their own), `matcher.norm` (or `matcher.NAME.norm` where there are several),
+    `regularizer.weight`, `recover.lr`, `relabel.temperature`, `evaluate.epochs`,
+    `evaluate.augmentation.mix`, `teacher.stem` (or `teacher.NAME.stem` for another of an ensemble),
+    `student.stem`.
 
     Raises:
         DDBenchError: no such option, or a value of the wrong type.
@@ -63,6 +65,8 @@ def _apply_one(cell: Cell, path: str, text: str) -> Cell:
     recipe, protocol = cell.recipe, cell.protocol
     if root == "squeeze":
         recipe = replace(recipe, squeeze=changed(recipe.squeeze, rest, text, origin, "squeeze"))
+    elif root == "label_squeeze":
+        recipe = _change_label_squeeze(recipe, rest, text, origin)
     elif root == "recover":
         recipe = replace(recipe, distiller=changed(recipe.distiller, rest, text, origin, "recover"))
     elif root == "relabel":
@@ -81,6 +85,16 @@ def _apply_one(cell: Cell, path: str, text: str) -> Cell:
         part = changed(named.part, rest, text, origin, root)
         return replace(cell, **{root: replace(named, part=part)})
     return replace(cell, recipe=recipe, protocol=protocol)
+
+
+def _change_label_squeeze(recipe: Recipe, rest: list[str], text: str, origin: str) -> Recipe:
+    if recipe.label_squeeze is None:
+        raise DDBenchError(
+            f"the teacher that method '{recipe.name}' asks for labels is the one it distils from",
+            f"from {origin}", hint=f"write squeeze.{'.'.join(rest)}=…",
+        )  # fmt: skip
+    told = changed(recipe.label_squeeze, rest, text, origin, "label_squeeze")
+    return replace(recipe, label_squeeze=told)
 
 
 def _change_teacher(cell: Cell, rest: list[str], text: str, origin: str) -> Cell:

@@ -104,8 +104,12 @@ class Plan:
     @property
     def teacher_names(self) -> dict[Key, str]:
         """Name of the teacher that each squeeze stage trains."""
-        both = (*self.teachers, *self.labelling)
-        return {teacher.squeeze.key: teacher.architecture.name for teacher in both}
+        names = {teacher.squeeze.key: teacher.architecture.name for teacher in self.teachers}
+        for teacher in self.labelling:
+            name = teacher.architecture.name
+            taken = name in names.values() and teacher.squeeze.key not in names
+            names.setdefault(teacher.squeeze.key, f"{name} (labels)" if taken else name)
+        return names
 
     @property
     def key(self) -> Key:
@@ -131,6 +135,8 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     _check_needs(cell)
     counts = _counts(cell, info)
     _check_ranges(recipe.squeeze, "squeeze")
+    if recipe.label_squeeze is not None:
+        _check_ranges(recipe.label_squeeze, "label_squeeze")
     _check_ranges(cell.protocol.training, "evaluate")
     making = _recover_spec(cell, info, counts)
     through = _through(cell, making, bool(extra))
@@ -139,7 +145,8 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
         for number, architecture in enumerate(through)
     )
     asked = cell.teachers if recipe.labeller.asks != "nobody" else ()
-    labelling = tuple(PlannedTeacher(a, _squeeze(cell, info, a)) for a in asked)
+    schooling = recipe.label_squeeze or recipe.squeeze
+    labelling = tuple(PlannedTeacher(a, _squeeze(cell, info, a, schooling)) for a in asked)
 
     used = (key for teacher in teachers for key in _read(teacher, making))
     recover = PlannedStage("recover", making, tuple(used) if taught(recipe.distiller) else ())
@@ -175,7 +182,7 @@ def _teacher(
     extra: tuple[Statistic, ...],
 ) -> PlannedTeacher:
     """A teacher with its own statistics and targets."""
-    squeeze = _squeeze(cell, info, architecture)
+    squeeze = _squeeze(cell, info, architecture, cell.recipe.squeeze)
     wanted: dict[Statistic, None] = dict.fromkeys((*extra, *making.statistics))
     for _, matcher in making.matchers:
         if matcher.target is not None:
@@ -230,6 +237,11 @@ def _check_needs(cell: Cell) -> None:
 
 def _check_ranges(training: Training, what: str) -> None:
     operations(training.augmentation.one_of)
+    if not 0 <= training.weight_ema < 1:
+        raise DDBenchError(
+            f"{what}.weight_ema is {training.weight_ema}", "expected: 0 to below 1",
+            hint=f"--set {what}.weight_ema=0.99",
+        )  # fmt: skip
     for name, least in (("epochs", 1), ("batch_size", 1), ("max_updates", 0)):
         value = getattr(training, name)
         if value < least:
@@ -276,11 +288,13 @@ def warmed(training: Training, architecture: Architecture) -> Training:
     return replace(training, warmup=asked)
 
 
-def _squeeze(cell: Cell, info: DatasetInfo, architecture: NamedArchitecture) -> PlannedStage:
+def _squeeze(
+    cell: Cell, info: DatasetInfo, architecture: NamedArchitecture, training: Training
+) -> PlannedStage:
     spec = Squeeze(
         data=data_key(info),
         architecture=architecture.part,
-        training=warmed(cell.recipe.squeeze, architecture.part),
+        training=warmed(training, architecture.part),
         seed=cell.teacher_seed,
         precision=cell.precision,
     )

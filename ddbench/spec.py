@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ddbench.roles import Architecture, Dataset, Distiller, Labeller, Matcher, Regularizer
+from ddbench.roles import (
+    Architecture,
+    Dataset,
+    Distiller,
+    Labeller,
+    Matcher,
+    Pretraining,
+    Regularizer,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +50,27 @@ class Training:
     nesterov: bool = False
     weight_decay: float = 0.01
     """On weights of two and more dimensions; biases and normalisation are left alone."""
-    schedule: Literal["cosine", "onecycle", "constant", "halfway"] = "cosine"
-    """"cosine" steps per epoch to 0, "onecycle" per update (30 % up, then down); "halfway" goes on
-    with a tenth, and without the momentum gathered so far, in the second half of the epochs."""
+    schedule: Literal["cosine", "onecycle", "constant", "halfway", "half_cosine"] = "cosine"
+    """"cosine" steps per epoch to 0, "half_cosine" to half of the rate, "onecycle" per update (30 %
+    up, then down); "halfway" goes on with a tenth, and without the momentum gathered so far, in the
+    second half of the epochs."""
+    weight_ema: float = field(default=0.0, metadata={"added": True})
+    """Share of what was before in a moving average of the weights, which is what is kept of the
+    training; 0 for the weights themselves. Running statistics are not averaged."""
     label_smoothing: float = 0.0
     """For hard labels."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     warmup: float = field(default=0.0, metadata={"added": True})
     """Part of the updates over which the rate rises, straight, to what the schedule says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearProbe(Training):
+    """A teacher whose backbone is trained without labels and then frozen, running statistics and
+    all; the other options are those of its classifier, which is trained on top. For squeeze only.
+    """
+
+    pretraining: Pretraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +141,8 @@ class Recipe:
     title: str
     squeeze: Training
     """How the teacher is trained."""
+    label_squeeze: Training | None = None
+    """How the teacher that is asked for labels is trained, if it is another one."""
     matchers: tuple[MatcherTerm, ...] = ()
     regularizers: tuple[RegularizerTerm, ...] = ()
     distiller: Distiller

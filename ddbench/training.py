@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from ddbench.averaged_weights import AveragedWeights
 from ddbench.context import Context, seeded, wait_for
 from ddbench.errors import DivergedError
 from ddbench.seeds import seed_of
@@ -102,8 +103,8 @@ def train(
                 advance(1)
             for run in runs:
                 run.attempt(run.end, epoch)
-    for trainee in trainees:
-        trainee.module.eval()
+    for run in runs:
+        run.attempt(run.finish)
 
 
 class _Run:
@@ -122,6 +123,7 @@ class _Run:
         self._loss, self._ctx = loss, ctx
         self._optimizer = make_optimizer(trainee.module, training)
         self._schedule = Schedule(self._optimizer, training, length)
+        self._averaged = AveragedWeights(trainee.module, training.weight_ema)
         self._total = torch.zeros((), device=ctx.device)
 
     @property
@@ -162,6 +164,7 @@ class _Run:
             value.backward()
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)  # none is held while others have their turn
+        self._averaged.update()
         self._total += value.detach()
 
     def end(self, epoch: int) -> None:
@@ -172,7 +175,12 @@ class _Run:
                 hint="lower the learning rate",
             )
         if self._trainee.after_epoch is not None:
-            self._trainee.after_epoch(epoch)
+            with self._averaged.in_place():
+                self._trainee.after_epoch(epoch)
+
+    def finish(self) -> None:
+        self._averaged.put()
+        self._trainee.module.eval()
 
 
 def make_optimizer(module: nn.Module, training: Training) -> torch.optim.Optimizer:
@@ -211,6 +219,7 @@ class Schedule:
         """The learning rate of an update: cosine and halfway by epoch, one-cycle by update.
 
         Cosine: lr/2 (1 + cos(pi e / E)), which is lr at epoch 0 and would be 0 at epoch E.
+        Half-cosine: lr/2 (1 + cos(pi e / 2E)), which would be lr/2 at epoch E.
         One-cycle: cosine from lr/25 up over the first 30 % of updates, then down to 0.
         Halfway: lr, then lr/10 in the second half of the epochs, the shorter one if they are odd.
         Each times the warm-up.
@@ -218,6 +227,8 @@ class Schedule:
         lr, length = self._training.lr * self._warm(update), self._length
         if self._training.schedule == "cosine":
             return lr * _half_cosine(epoch / length.epochs)
+        if self._training.schedule == "half_cosine":
+            return lr * _half_cosine(epoch / (2 * length.epochs))
         if self._training.schedule == "onecycle":
             place, top = update / max(length.updates - 1, 1), 0.3
             if place < top:

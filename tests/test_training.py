@@ -143,3 +143,10 @@ def test_one_that_diverges_leaves_the_others_alone(info):
     assert "not finite after epoch 0" in str(bad.fault)
     assert good.fault is None
     assert (predict(module, stream.images, info, CTX).argmax(1) == stream.labels).all()
+
+
+def test_half_cosine_starts_at_lr_and_would_end_at_its_half():
+    _, schedule = _rates(Training(epochs=100, lr=0.2, schedule="half_cosine"), 3)
+    assert schedule.rate(0, 0) == pytest.approx(0.2)
+    assert schedule.rate(50, 0) == pytest.approx(0.1 * (1 + 2**-0.5))
+    assert schedule.rate(100, 0) == pytest.approx(0.1)

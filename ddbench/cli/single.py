@@ -157,7 +157,7 @@ def _rate(found: PortableSet, path: Path) -> str:
 def _still_given(card: Mapping[str, Any], instead: Mapping[str, str | None]) -> dict[str, str]:
     """Options that the run was given and that bear on evaluation, but for those of a part that is
     exchanged for another one here."""
-    roots = {"squeeze", "teacher", "student", "evaluate", "relabel"}
+    roots = {"squeeze", "label_squeeze", "teacher", "student", "evaluate", "relabel"}
     roots -= {root for root, other in instead.items() if other}
     given = card.get("given", {})
     return {path: text for path, text in given.items() if path.partition(".")[0] in roots}

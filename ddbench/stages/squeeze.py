@@ -1,11 +1,11 @@
-"""squeeze: train the teacher on the real data with hard labels."""
+"""squeeze: train the teacher on the real data, with hard labels or, but for its end, without."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ddbench.context import Context
 from ddbench.data import RealData
@@ -13,10 +13,12 @@ from ddbench.errors import DDBenchError
 from ddbench.meter import Meter
 from ddbench.networks import fresh
 from ddbench.seeds import seed_of
+from ddbench.spec import LinearProbe
 from ddbench.stage_specs import Squeeze
+from ddbench.stages.pretraining import FrozenBackbone, pretrain
 from ddbench.stream import Stream
 from ddbench.training import Trainee, predict, train
-from ddbench.types import Batch, Tensors
+from ddbench.types import Batch, Network, Tensors
 
 
 def squeeze(
@@ -41,6 +43,11 @@ def squeeze(
         seed=seed,
         device=ctx.device,
     )
+    learner: nn.Module = module
+    if isinstance(spec.training, LinearProbe):
+        network = Network(module, spec.architecture.classifier(module))
+        pretrain(spec.training.pretraining, network, data, seed, ctx)
+        learner = FrozenBackbone(network)
     smoothing = spec.training.label_smoothing
 
     def loss(logits: Float[Tensor, "b k"], batch: Batch, answers: None) -> Float[Tensor, ""]:
@@ -50,7 +57,7 @@ def squeeze(
         other = F.cross_entropy(logits, batch.partner_labels, label_smoothing=smoothing)
         return batch.share * own + (1 - batch.share) * other
 
-    trainee = Trainee(module, seed)
+    trainee = Trainee(learner, seed)
     train([trainee], stream, spec.training, loss, ctx, "squeeze: train the teacher")
     if trainee.fault is not None:
         raise trainee.fault

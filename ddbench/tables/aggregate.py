@@ -205,8 +205,13 @@ def same_terms(a: Entry, b: Entry) -> bool:
     """
     if _terms(a.first) != _terms(b.first):
         return False
-    teachers = [tuple(entry.first.keys.get("squeeze", ())) for entry in (a, b)]
+    teachers = [_learnt_from(entry.first) for entry in (a, b)]
     return not all(teachers) or teachers[0] == teachers[1]
+
+
+def _learnt_from(record: Record) -> tuple[str, ...]:
+    """Keys of the teachers that label, which may be others than those that images are made by."""
+    return tuple(record.configuration.get("labelled_by") or record.keys.get("squeeze", ()))
 
 
 def _terms(record: Record) -> str:
