@@ -69,8 +69,7 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
         profiles=smoke(iterations=10),
         objective=(
             "min_x CE(z(A x), y) + r Σ_l c_l (½ gap to the statistics of all + ½ gap to the mean "
-            "of "
-            "those of the batch's classes)"
+            "of those of the batch's classes)"
         ),
         provenance=(
             Provenance(
@@ -137,6 +136,11 @@ def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
         edc_one_teacher(info, ipc),
         name="edc",
         title="EDC",
+        objective=(
+            "min_x CE(z_t(A x), y) + r Σ_l c_l (½ gap to the statistics of all + ½ gap to the mean "
+            "of those of the batch's classes), of BatchNorms, convolutions and patches, averaged "
+            "over iterations, one teacher t an iteration"
+        ),
         regularizers=tuple(
             RegularizerTerm(name=name, weight=share, part=part)
             for name, (share, part) in parts.items()

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, MatcherTerm, NamedArchitecture, Recipe, RegularizerTerm
+from ddbench.spec import (
+    Claim,
+    MatcherTerm,
+    NamedArchitecture,
+    Provenance,
+    Recipe,
+    RegularizerTerm,
+)
 from ddbench.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.mobile import Mobile
@@ -15,7 +22,14 @@ from ddbench_plugins.averages import MovingAverage
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import (
+    ANEW,
+    TEACHER_HERE,
+    UNCLEAR,
+    family,
+    smoke,
+    teacher_training,
+)
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.convolution import Convolution
 from ddbench_plugins.regularizers.densification import Densification
@@ -83,6 +97,30 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
             hard_weight=0.15 if family(info) in ("cifar10", "cifar100") else 0.1, equal_norms=large
         ),
         companions=backbones(info),
+        profiles=smoke(iterations=10),
+        objective=(
+            "min_x CE(z_t(A x), y) + r Σ_l c_l (‖μ̄_l − μ̂_l‖ + ‖σ̄²_l − σ̂²_l‖, of BatchNorms, "
+            "convolutions and patches) + Σ_c KL(softmax(λ_c/τ) ‖ softmax(λ_c)), one teacher t an "
+            "iteration; λ_c: eigenvalues of the Gram matrix of class c, τ = 4"
+        ),
+        provenance=(
+            Provenance(
+                settings=(
+                    "ImageNet-1K, CIFAR-10, CIFAR-100, Tiny ImageNet: teachers, iterations, "
+                    "batches, rates, r, averages, dropped layers, the student's loss"
+                ),
+                source="code",
+            ),
+            Provenance(
+                settings=(
+                    "Other data sets: those of ImageNet-1K from 128 pixels on, below the small "
+                    "scripts' statistics with SRe2L's shorter loop; every IPC the same"
+                ),
+                source="here",
+            ),
+            TEACHER_HERE,
+        ),
+        licence=UNCLEAR + ANEW,
         reference=(
             "Shao et al., Generalized Large-Scale Data Condensation via Various Backbone and "
             "Statistical Matching, CVPR 2024, arXiv:2311.17950"

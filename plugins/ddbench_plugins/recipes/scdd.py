@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Augmentation, Claim, LinearProbe, Recipe
+from ddbench.spec import Augmentation, Claim, LinearProbe, Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.momentum_contrast import MomentumContrast
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import ANEW, UNCLEAR, family, teacher_training
 from ddbench_plugins.recipes.sre2l import sre2l
 
 CLAIMS = {
@@ -18,6 +18,8 @@ CLAIMS = {
     "imagenet1k": {10: (32.1, 0.2), 50: (53.1, 0.1), 100: (57.9, 0.1)},
 }
 """WMDD paper, Table 1."""
+SHORT = {"squeeze.pretraining.epochs": "1", "label_squeeze.epochs": "2"}
+"""What the profile `smoke` cuts besides."""
 
 
 def teacher(info: DatasetInfo) -> LinearProbe:
@@ -62,6 +64,30 @@ def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
         label_squeeze=teacher_training(info),
         distiller=distiller,
         regularizers=regularizers,
+        profiles={name: {**options, **SHORT} for name, options in base.profiles.items()},
+        objective=(
+            "SRe2L's through another teacher: min_x CE(z(A x), y) + r Σ_l c_l (‖μ_l − μ̂_l‖ + "
+            "‖σ²_l − σ̂²_l‖), the backbone trained without labels by momentum contrast, then "
+            "frozen under a linear probe"
+        ),
+        provenance=(
+            Provenance(settings="CIFAR-100: iterations, batches, rate, r", source="code"),
+            Provenance(
+                settings=(
+                    "Rates of Tiny ImageNet and ImageNet-1K; linear probes from 128 pixels on"
+                ),
+                source="paper",
+            ),
+            Provenance(
+                settings=(
+                    "Pretraining, on the data set itself; linear probes below 128 pixels; other "
+                    "data sets: SRe2L's loop; every IPC the same; the teacher that labels is "
+                    "trained as all methods' is"
+                ),
+                source="here",
+            ),
+        ),
+        licence=UNCLEAR + ANEW,
         reference=(
             "Zhou et al., Self-supervised Dataset Distillation: A Good Compression Is All You "
             "Need, 2024, arXiv:2404.07976"
