@@ -91,10 +91,13 @@ def train(
     done = 0
     with ctx.progress.stage(title, length.updates) as advance:
         for epoch in range(length.epochs):
+            runs = [run for run in runs if run.going]
+            if not runs:
+                break
             for run in runs:
-                run.attempt(run.begin)
+                run.begin()
             for step, batch in enumerate(stream.epoch(epoch)):
-                if done == length.updates or not any(run.going for run in runs):
+                if done == length.updates:
                     break
                 known = answers(batch)
                 for run in runs:
@@ -131,7 +134,7 @@ class _Run:
         return self._trainee.fault is None
 
     def attempt(self, work: Callable[..., None], *arguments: object) -> None:
-        """Does a piece of work, unless an earlier one failed."""
+        """Does a piece of work, unless an earlier one of the epoch failed."""
         if not self.going:
             return
         try:

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-PARTS = ("recover", "memory", "statistics", "barycenters", "student", "grids")
+PARTS = ("recover", "memory", "statistics", "barycenters", "student", "pipeline", "grids")
 
 
 def main(
@@ -29,6 +29,9 @@ def main(
     repeats: Annotated[int, typer.Option(help="Of each variant; 0 for the usual number.")] = 0,
     resolution: Annotated[int, typer.Option(help="Pixels a side.")] = 64,
     batch: Annotated[int, typer.Option(help="Images of a batch, a multiple of 10.")] = 100,
+    images: Annotated[
+        str, typer.Option(help="Folder of train/ and test/ for `pipeline`; noise without it.")
+    ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for results.md and results.json.")
     ] = None,
@@ -55,6 +58,7 @@ def main(
         resolution=resolution,
         batch=10 if quick else batch,
         repeats=repeats or (1 if quick else 7),
+        images=images,
     )
     console, parts = Console(), []
     for name in chosen:

@@ -47,15 +47,21 @@ def bare(data: RealData, network: Network, settings: Settings) -> Callable[[], o
     return run
 
 
-def write_files(data: RealData, folder: Path) -> None:
-    """The images as JPEG files in class folders `train/` and `test/`, larger than they are used."""
-    for split, images in (("train", data.train_images), ("test", data.test_images[:10])):
-        for row, image in enumerate(images):
-            cls = int(data.train_labels[row]) if split == "train" else row
-            place = folder / split / data.info.classes[cls]
+def write_files(data: RealData, folder: Path, tests: int = 1) -> None:
+    """The images as JPEG files in class folders `train/` and `test/`, larger than they are used.
+
+    `tests` is how many test images of each class are written.
+    """
+    for split, images, labels, most in (
+        ("train", data.train_images, data.train_labels, len(data.train_labels)),
+        ("test", data.test_images, data.test_labels, tests),
+    ):
+        for cls, name in enumerate(data.info.classes):
+            place = folder / split / name
             place.mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(image.permute(1, 2, 0).numpy()).resize((STORED, STORED))
-            picture.save(place / f"{row:05d}.jpg", quality=90)
+            for row in (labels == cls).nonzero().flatten().tolist()[:most]:
+                picture = Image.fromarray(images[row].permute(1, 2, 0).numpy())
+                picture.resize((STORED, STORED)).save(place / f"{row:05d}.jpg", quality=90)
 
 
 def decoded_once(folder: Path, settings: Settings) -> Callable[[], object]:

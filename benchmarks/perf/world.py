@@ -27,6 +27,8 @@ class Settings:
     resolution: int = 64
     batch: int = 100
     repeats: int = 7
+    images: str = ""
+    """Class folders `train/` and `test/` of JPEG files for the whole pipeline; "" to make some."""
 
     @property
     def ctx(self) -> Context:

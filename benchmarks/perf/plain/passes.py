@@ -35,6 +35,18 @@ class Collector:
         self.count += len(maps)
 
 
+def whole_images(info: DatasetInfo) -> transforms.Compose:
+    """Decoded pictures, scaled and cropped at the centre, normalised."""
+    return transforms.Compose(
+        [
+            transforms.Resize(info.resolution),
+            transforms.CenterCrop(info.resolution),
+            transforms.ToTensor(),
+            transforms.Normalize(info.mean, info.std),
+        ]
+    )
+
+
 class PlainPasses:
     """A loader for each class, in each of the two passes.
 
@@ -48,17 +60,7 @@ class PlainPasses:
     def __init__(self, module: nn.Module, folder: Path, info: DatasetInfo, batch: int) -> None:
         self.module, self.batch = module, batch
         self.device = next(module.parameters()).device
-        self.files = ImageFolder(
-            str(folder),
-            transforms.Compose(
-                [
-                    transforms.Resize(info.resolution),
-                    transforms.CenterCrop(info.resolution),
-                    transforms.ToTensor(),
-                    transforms.Normalize(info.mean, info.std),
-                ]
-            ),
-        )
+        self.files = ImageFolder(str(folder), whole_images(info))
 
     def _loaders(self) -> list[DataLoader]:
         rows: list[list[int]] = [[] for _ in self.files.classes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -93,6 +94,19 @@ class PlainRecover:
             images.data = self._clipped(images.data)
             loss.item()  # for the log
         return images.detach()
+
+    def run_and_save(
+        self, iterations: int, lr: float, roll: int, labels: Int[Tensor, " b"], folder: Path
+    ) -> None:
+        """Writes the images as JPEG files in class folders."""
+        images = self.run(iterations, lr, roll).cpu()
+        mean = torch.tensor(self.info.mean).view(-1, 1, 1)
+        std = torch.tensor(self.info.std).view(-1, 1, 1)
+        for row, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            place = folder / self.info.classes[label]
+            place.mkdir(parents=True, exist_ok=True)
+            picture = transforms.functional.to_pil_image((image * std + mean).clamp(0, 1))
+            picture.save(place / f"{row:05d}.jpg")
 
     def _clipped(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         for channel, (mean, std) in enumerate(zip(self.info.mean, self.info.std, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from torchvision import transforms
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as view
 
-from ddbench.types import DatasetInfo
+from benchmarks.perf.plain.passes import whole_images
+from ddbench.types import DatasetInfo, Tensors
 
 
 class PlainStudent:
@@ -25,6 +29,7 @@ class PlainStudent:
         labels: Folder for the label files.
         info: For resolution and normalisation.
         batch: Images of a batch.
+        epochs: Over which the learning rate falls by a cosine; 0 to leave it as it is.
     """
 
     def __init__(
@@ -35,13 +40,17 @@ class PlainStudent:
         labels: Path,
         info: DatasetInfo,
         batch: int,
+        epochs: int = 0,
     ) -> None:
         self.teacher, self.student, self.files, self.labels = teacher, student, files, labels
-        self.info, self.batch = info, batch
+        self.info, self.batch, self.epochs = info, batch, epochs
         self.device = next(teacher.parameters()).device
         self.optimizer = torch.optim.AdamW(student.parameters(), lr=1e-3, weight_decay=0.01)
 
     def epoch(self, index: int) -> None:
+        if self.epochs:
+            for group in self.optimizer.param_groups:
+                group["lr"] = 1e-3 * 0.5 * (1 + math.cos(math.pi * index / self.epochs))
         self.label(index)
         self.learn(index)
 
@@ -81,6 +90,17 @@ class PlainStudent:
             loss.backward()
             self.optimizer.step()
             loss.item()  # for the log
+
+    @torch.no_grad()
+    def validate(self, folder: Path) -> Tensors:
+        """`logits` and `labels` of the test images, decoded anew."""
+        files = ImageFolder(str(folder), whole_images(self.info))
+        self.student.eval()
+        logits, labels = [], []
+        for images, chosen in DataLoader(files, batch_size=self.batch):
+            logits.append(self.student(images.to(self.device)).cpu())
+            labels.append(chosen)
+        return {"logits": torch.cat(logits), "labels": torch.cat(labels)}
 
     def _open(self, row: int) -> Image.Image:
         with Image.open(self.files[row]) as picture:

@@ -1,0 +1,228 @@
+"""The whole of WMDD with a given teacher, from JPEG files to a student: harness and plain loop."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import ot
+import torch
+
+from benchmarks.perf.plain.passes import PlainPasses
+from benchmarks.perf.plain.recover import PlainRecover
+from benchmarks.perf.plain.student import PlainStudent
+from benchmarks.perf.report import Limit, Part, Row
+from benchmarks.perf.statistics import write_files
+from benchmarks.perf.timing import Timing, ratio
+from benchmarks.perf.world import Settings, contiguous_copy, describe, noise
+from ddbench.cache import Cache
+from ddbench.context import seeded
+from ddbench.data import RealData
+from ddbench.networks import fresh
+from ddbench.plan import Plan
+from ddbench.session import open_session
+from ddbench.suites import SuiteTable
+from ddbench.types import Network, Tensors
+from ddbench.workshop import Workshop
+from ddbench_plugins.architectures.resnet import ResNet
+from ddbench_plugins.datasets.folder import TEST_FOLDERS
+
+STAGES = ("decode once", "statistics", "barycenters", "recover", "labels and student")
+VALIDATIONS = 6
+"""How often the plain loop looks at the test images while a student trains, as the field does."""
+
+
+@dataclass(slots=True)
+class Laps:
+    """Seconds by stage, one entry a repeat, of one variant; and what its students reached."""
+
+    times: dict[str, Timing] = field(default_factory=lambda: defaultdict(Timing))
+    top1: list[float] = field(default_factory=list)
+
+    @contextmanager
+    def lap(self, stage: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.times[stage].wall.append(time.perf_counter() - wall)
+        self.times[stage].cpu.append(time.process_time() - cpu)
+
+    @property
+    def whole(self) -> Timing:
+        first, *others = self.times.values()
+        for other in others:
+            first = first + other
+        return first
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Of the pipeline; those of the promise, but for the images, unless `--quick`."""
+
+    ipc: int
+    iterations: int
+    epochs: int
+    teacher_epochs: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Sizes:
+        if settings.quick:
+            return cls(ipc=2, iterations=2, epochs=2, teacher_epochs=6)
+        return cls(ipc=10, iterations=200, epochs=50, teacher_epochs=8)
+
+
+def class_folders(folder: Path, settings: Settings) -> None:
+    """JPEG files in class folders, where none are at hand: noise around a pattern of each class."""
+    info = describe(settings, 10, settings.size(2000, 50))
+    train, test = noise(info), noise(info, seed=1)
+    patterns = noise(describe(settings, 10, 10), seed=2)
+    looks = patterns.train_images[patterns.train_labels.argsort()]
+
+    def mixed(data: RealData) -> torch.Tensor:
+        return (0.6 * looks[data.train_labels] + 0.4 * data.train_images).to(torch.uint8)
+
+    shown = replace(
+        train, train_images=mixed(train), test_images=mixed(test), test_labels=test.train_labels
+    )
+    write_files(shown, folder, tests=10)
+
+
+def plans(folder: Path, settings: Settings, seeds: int) -> list[Plan]:
+    """One cell a seed."""
+    sizes = Sizes.of(settings)
+    suite = SuiteTable(
+        method=["wmdd"], dataset=[f"folder:{folder}@{settings.resolution}"], ipc=[sizes.ipc],
+        seeds=seeds, reference=False,
+        set={
+            "recover.iterations": str(sizes.iterations), "evaluate.epochs": str(sizes.epochs),
+            "squeeze.epochs": str(sizes.teacher_epochs),
+            "squeeze.batch_size": str(settings.batch), "evaluate.batch_size": str(settings.batch),
+        },
+    )  # fmt: skip
+    return open_session(settings.device, settings.precision).plans(suite, {})
+
+
+def workshop(place: Path, settings: Settings) -> Workshop:
+    return Workshop(Cache(place), settings.ctx, lambda *_: None)
+
+
+def harness(plan: Plan, teacher: Path, settings: Settings, laps: Laps) -> None:
+    """Every stage of a cell as `ddbench run` makes it, into a cache that holds the teacher only."""
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copytree(teacher / "artifacts" / "squeeze", Path(place) / "artifacts" / "squeeze")
+        shop = workshop(Path(place), settings)
+        with laps.lap("decode once"):
+            shop.data(plan.cell.dataset)
+        with laps.lap("statistics"):
+            for stage in plan.statistics:
+                shop.statistic(plan, stage.spec.statistic)
+        with laps.lap("barycenters"):
+            for target in plan.targets:
+                if target is not None:
+                    shop.target(plan, target)
+        with laps.lap("recover"):
+            shop.recovered(plan)
+        with laps.lap("labels and student"):
+            found = shop.evaluated(plan, 0).tensors()
+    laps.top1.append(_top1(found))
+
+
+def plain(
+    plan: Plan, data: RealData, network: Network, files: Path, settings: Settings, laps: Laps
+) -> None:
+    """The same with the field's loops, class folders in between; equal weights, as released."""
+    sizes, info, seed = Sizes.of(settings), data.info, plan.cell.seed
+    module = contiguous_copy(network, settings)
+    with tempfile.TemporaryDirectory() as place, seeded(seed):
+        np.random.seed(seed)
+        passes = PlainPasses(module, files / "train", info, settings.batch)
+        with laps.lap("statistics"):
+            features, moments = passes.features(), passes.moments()
+        with laps.lap("barycenters"):
+            atoms = torch.cat([_barycenter(own.double().numpy(), sizes.ipc) for own in features])
+        labels = torch.arange(info.num_classes).repeat_interleave(sizes.ipc)
+        with laps.lap("recover"):
+            loop = PlainRecover(
+                module, moments, atoms.to(settings.device), labels, info, _strength(plan)
+            )
+            loop.run_and_save(sizes.iterations, 0.25, 4, labels, Path(place) / "images")
+        with laps.lap("labels and student"):
+            student = fresh(ResNet(18), info, seed, settings.ctx)
+            training = PlainStudent(
+                contiguous_copy(network, settings),
+                student.to(memory_format=torch.contiguous_format),
+                sorted((Path(place) / "images").rglob("*.jpg")),
+                Path(place) / "labels", info, settings.batch, sizes.epochs,
+            )  # fmt: skip
+            test = next(files / name for name in TEST_FOLDERS if (files / name).is_dir())
+            looks = {round(sizes.epochs * part / VALIDATIONS) for part in range(1, VALIDATIONS + 1)}
+            for epoch in range(sizes.epochs):
+                training.epoch(epoch)
+                if epoch + 1 in looks:
+                    found = training.validate(test)
+    laps.top1.append(_top1(found))
+
+
+def _barycenter(features: np.ndarray, ipc: int) -> torch.Tensor:
+    start = np.random.randn(ipc, features.shape[1])
+    found = ot.lp.free_support_barycenter([features], [ot.unif(len(features))], start)
+    return torch.from_numpy(found).float()
+
+
+def _strength(plan: Plan) -> float:
+    ((weight, _),) = plan.recover.spec.regularizers
+    return weight
+
+
+def _top1(found: Tensors) -> float:
+    return 100 * (found["logits"].argmax(1) == found["labels"]).float().mean().item()
+
+
+def measure(settings: Settings) -> Part:
+    with tempfile.TemporaryDirectory() as place:
+        files = Path(settings.images) if settings.images else Path(place) / "files"
+        if not settings.images:
+            class_folders(files, settings)
+        seeds = settings.size(3, 1)
+        cells = plans(files, settings, seeds)
+        shop = workshop(Path(place) / "cache", settings)
+        data, network = shop.data(cells[0].cell.dataset), shop.teacher(cells[0])
+        assert network is not None
+        ours, field_ = Laps(), Laps()
+        for turn, plan in enumerate(cells):
+            works = [
+                lambda plan=plan: harness(plan, shop.cache.root, settings, ours),
+                lambda plan=plan: plain(plan, data, network, files, settings, field_),
+            ]
+            for work in works[:: 1 - 2 * (turn % 2)]:
+                work()
+    named = {"harness": ours, "plain loop": field_}
+    rows = [
+        Row(f"{name}: {stage}", "s", laps.times[stage])
+        for name, laps in named.items()
+        for stage in STAGES
+        if stage in laps.times
+    ]
+    sizes = Sizes.of(settings)
+    reached = ", ".join(f"{name} {fmean(laps.top1):.1f} %" for name, laps in named.items())
+    return Part(
+        f"WMDD from files to a student: {len(data.train_labels):,} images, IPC {sizes.ipc}, "
+        f"{sizes.iterations} iterations, {sizes.epochs} epochs",
+        [*rows, *(Row(f"{name}, all of it", "s", laps.whole) for name, laps in named.items())],
+        [
+            Limit(
+                "plain loop / harness", ratio(field_.whole, ours.whole, settings.device), least=2.5
+            )
+        ],
+        (
+            f"Top-1 of the student, mean of {seeds} seeds: {reached}.",
+            f"The plain loop validates {VALIDATIONS} times, as the field does; the harness once.",
+        ),
+    )
