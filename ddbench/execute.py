@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +23,9 @@ from ddbench.registry import Registry
 from ddbench.roles import Evaluator
 from ddbench.spec import Claim
 from ddbench.stream import pixels
+from ddbench.training import predict
 from ddbench.types import FeatureSample, Trial
-from ddbench.workshop import Workshop
+from ddbench.workshop import Workshop, student_stage
 
 
 @dataclass(slots=True)
@@ -102,7 +104,7 @@ def _measured(
     for run in range(len(plan.evaluate)):
         artifact = workshop.evaluated(plan, run)
         trials.append(artifact)
-        trial = _trial(plan, artifact, workshop)
+        trial = _trial(plan, run, artifact, workshop)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
             found.update(_checked(name, evaluator, evaluator.evaluate(trial)))
@@ -113,8 +115,10 @@ def _measured(
             reports.update(above["report"])
         reports.update(artifact.card["report"])
     declared = {m.name: m for e in evaluators.values() for m in e.metrics}
-    return _base(plan, "ok", command).model_copy(
+    base = _base(plan, "ok", command)
+    return base.model_copy(
         update={
+            "keys": {**base.keys, **_student_keys(plan, evaluators)},
             "metrics": metrics,
             "evaluators": {name: spell(e) for name, e in evaluators.items()},
             "directions": {name: m.higher_is_better for name, m in declared.items()},
@@ -124,6 +128,13 @@ def _measured(
             **_bytes(plan, workshop),
         }
     )
+
+
+def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, list[str]]:
+    """Of stored students, so that `ddbench cache gc` keeps them."""
+    if not any("student" in getattr(e, "needs", ()) for e in evaluators.values()):
+        return {}
+    return {"student": [student_stage(plan, run).key for run in range(len(plan.evaluate))]}
 
 
 def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> dict[str, float]:
@@ -138,7 +149,7 @@ def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> di
     return {metric: float(value) for metric, value in values.items()}
 
 
-def _trial(plan: Plan, artifact: Artifact, workshop: Workshop) -> Trial:
+def _trial(plan: Plan, run: int, artifact: Artifact, workshop: Workshop) -> Trial:
     tensors = artifact.tensors()
     return Trial(
         logits=tensors["logits"],
@@ -147,18 +158,26 @@ def _trial(plan: Plan, artifact: Artifact, workshop: Workshop) -> Trial:
         seed=plan.cell.seed,
         distilled=lambda: workshop.distilled(plan).as_set(),
         features=lambda: _features(plan, workshop),
+        test_images=lambda: workshop.data(plan.cell.dataset).test_images,
+        student=_student(plan, run, workshop),
     )
 
 
-@torch.no_grad()
+def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Its answers to any images; the student is opened when it is asked first."""
+    network = functools.cache(lambda: workshop.student(plan, run))
+    return lambda images: predict(network().module, images, plan.info, workshop.ctx)
+
+
 def _features(plan: Plan, workshop: Workshop) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
+    # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
     real = workshop.statistic(plan, Features()).tensors()
     teacher, made = workshop.teacher(plan), workshop.distilled(plan)
     assert teacher is not None
     tap = feature_tap(teacher)
     rows = []
-    with Probe(teacher, [tap], workshop.ctx) as probe:
+    with torch.no_grad(), Probe(teacher, [tap], workshop.ctx) as probe:
         for chunk in made.images.split(250):
             acts = probe(pixels(chunk.to(workshop.ctx.device), plan.info))
             rows.append(acts.taps[tap]["features"].cpu())
@@ -193,14 +212,24 @@ def _costs(trials: Sequence[Artifact], workshop: Workshop) -> list[StageCost]:
 
 
 def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
-    """What a distilled set takes: its images as bytes, its labels as they are stored."""
+    """What a distilled set takes: its images as bytes, its labels as they are stored, and the
+    teacher where labels are its answers to what students are shown."""
     count = len(workshop.recovered(plan).tensors()["labels"])
     channels, height, width = plan.info.shape
     labels = 8 * count
     stored = workshop.relabelled(plan)
     if stored is not None:
-        labels += (stored.path / "tensors.safetensors").stat().st_size
-    return {"image_bytes": count * channels * height * width, "label_bytes": labels}
+        labels += _tensor_bytes(stored)
+    asked = plan.cell.recipe.labeller.asks == "views" and stored is None
+    return {
+        "image_bytes": count * channels * height * width,
+        "label_bytes": labels,
+        "teacher_bytes": _tensor_bytes(workshop.squeezed(plan)) if asked else 0,
+    }
+
+
+def _tensor_bytes(artifact: Artifact) -> int:
+    return (artifact.path / "tensors.safetensors").stat().st_size
 
 
 def _failure(plan: Plan, status: Status, reason: str, command: str) -> Record:

@@ -91,6 +91,8 @@ class Record(BaseModel):
     costs: list[StageCost] = Field(default_factory=list)
     image_bytes: int | None = None
     label_bytes: int | None = None
+    teacher_bytes: int | None = None
+    """Of the teacher's weights, where it is asked while students train; else 0."""
     keys: dict[str, list[str]] = Field(default_factory=dict)
     """Artifact keys by stage."""
     claim: PublishedFigure | None = None

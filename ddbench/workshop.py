@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from ddbench.cache import Artifact, Cache
 from ddbench.context import Context
 from ddbench.data import RealData, open_data
-from ddbench.keys import spell
+from ddbench.errors import DDBenchWarning
+from ddbench.keys import Key, spell
 from ddbench.meter import Cost, Meter, measure
 from ddbench.networks import fresh, restored
 from ddbench.plan import Plan, PlannedStage, stream_seed, taught
@@ -29,6 +32,8 @@ from ddbench.types import DistilledSet, Network, Tensors
 
 StageDone = Callable[[str, str, float, int | None, bool], None]
 Made = tuple[Tensors, Mapping[str, float]]
+MOST_OTHER = 0.01
+"""Part of the test images that a student trained again may answer otherwise without a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class Workshop:
         self._teachers: dict[str, Network] = {}
         self.made: set[str] = set()
         """Keys that this process made rather than found."""
+        self._student: tuple[Key, nn.Module] | None = None
+        """The last one trained, under the key of its trial."""
         self._found: dict[str, Artifact] = {}
 
     # -- inputs that stay open ---------------------------------------------------------------
@@ -187,14 +194,38 @@ class Workshop:
         if not self.cache.has(stage.stage, stage.key):
             upstream()
 
-        def make(meter: Meter) -> Made:
-            labels = self.relabelled(plan)
-            stored = labels.tensors() if labels else None
-            teacher = self.teacher(plan) if asks == "views" and labels is None else None
-            data = self.data(plan.cell.dataset)
-            return evaluate(stage.spec, data, self.stream(plan), teacher, stored, self.ctx, meter)
+        return self._artifact(stage, lambda meter: self._train_student(plan, run, meter), upstream)
 
-        return self._artifact(stage, make, upstream)
+    def _train_student(self, plan: Plan, run: int, meter: Meter) -> Made:
+        """The trial of a newly trained student, which stays at hand until the next one."""
+        stage = plan.evaluate[run]
+
+        def keep(module: nn.Module) -> None:
+            self._student = (stage.key, module)
+
+        labels = self.relabelled(plan)
+        stored = labels.tensors() if labels else None
+        asked = plan.cell.recipe.labeller.asks == "views" and labels is None
+        teacher = self.teacher(plan) if asked else None
+        data, stream = self.data(plan.cell.dataset), self.stream(plan)
+        return evaluate(stage.spec, data, stream, teacher, stored, self.ctx, meter, keep)
+
+    def student(self, plan: Plan, run: int) -> Network:
+        """The student of `evaluated(plan, run)`, stored by whoever asks for it first.
+
+        It is trained again where only its logits are left.
+        """
+        trial = self.evaluated(plan, run)
+
+        def make(meter: Meter) -> Made:
+            if self._student is None or self._student[0] != trial.key:
+                tensors, _ = self._train_student(plan, run, meter)
+                _warn_unless_same(trial.tensors()["logits"], tensors["logits"])
+            assert self._student is not None
+            return dict(self._student[1].state_dict()), {}
+
+        artifact = self._artifact(student_stage(plan, run), make, (trial,))
+        return restored(plan.cell.student.part, plan.info, artifact.tensors(), self.ctx)
 
     # -- what stages read ----------------------------------------------------------------------
 
@@ -282,6 +313,23 @@ class Workshop:
         self._found[artifact.key] = artifact
         cost = artifact.cost
         self._stage_done(artifact.stage, artifact.key, cost["seconds"], cost["peak_bytes"], cached)
+
+
+def student_stage(plan: Plan, run: int) -> PlannedStage:
+    """The weights of a student: the stage beside its trial."""
+    return replace(plan.evaluate[run], stage="student")
+
+
+def _warn_unless_same(judged: torch.Tensor, again: torch.Tensor) -> None:
+    """A student that was trained again must be the one whose accuracy the record holds."""
+    other = (judged.argmax(1) != again.argmax(1)).float().mean().item()
+    if other > MOST_OTHER:
+        warnings.warn(
+            f"a student trained again answers {100 * other:.1f} % of the test images otherwise "
+            "than the one whose accuracy is recorded: this device does not repeat its numbers",
+            DDBenchWarning,
+            stacklevel=2,
+        )
 
 
 def _share(cost: Cost | None, parts: int) -> Cost:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -32,6 +32,7 @@ def evaluate(
     stored: Tensors | None,
     ctx: Context,
     meter: Meter,
+    keep: Callable[[nn.Module], None] | None = None,
 ) -> tuple[Tensors, dict[str, float]]:
     """Test logits of a student after the last epoch, or after the epoch that held-out distilled
     images chose. The test data is looked at once, when training is over.
@@ -44,6 +45,7 @@ def evaluate(
         stored: What the relabel stage wrote.
         ctx: Device, precision, progress.
         meter: Unused: student steps are not iterations of the method.
+        keep: Told the finished student.
     """
     del meter
     module = fresh(spec.student, data.info, seed_of(spec.seed, "student", spec.run), ctx)
@@ -73,6 +75,8 @@ def evaluate(
         loss = _loss(spec, stream, teacher, stored, ctx)
         train(module, stream, spec.training, loss, ctx, "evaluate: train a student")
     logits = predict(module, data.test_images, data.info, ctx)
+    if keep is not None:
+        keep(module)
     return {"logits": logits, "labels": data.test_labels.clone()}, report
 
 

@@ -44,17 +44,22 @@ def peak_memory(entry: Entry, here: object = None) -> Cell | None:
     return Cell(text=size(max(peaks)), numbers={"peak_bytes": max(peaks)})
 
 
-def images_and_labels(entry: Entry, here: object = None) -> Cell | None:
-    """What the distilled set takes: mean over seeds."""
+def stored_bytes(entry: Entry, here: object = None) -> Cell | None:
+    """What the distilled set takes, and the teacher if it has to come along: mean over seeds."""
     images = summarize(r.image_bytes for r in entry.finished if r.image_bytes is not None)
     labels = summarize(r.label_bytes for r in entry.finished if r.label_bytes is not None)
     if images is None:
         return None
-    stored = [images.mean, *([labels.mean] if labels else [])]
+    teacher = summarize(r.teacher_bytes for r in entry.finished if r.teacher_bytes is not None)
+    stored = [part.mean for part in (images, labels, teacher) if part is not None]
     return Cell(
         text=" + ".join(size(count) for count in stored),
         brief=size(sum(stored)),
-        numbers={"image_bytes": images.mean, "label_bytes": labels.mean if labels else None},
+        numbers={
+            "image_bytes": images.mean,
+            "label_bytes": labels.mean if labels else None,
+            **({"teacher_bytes": teacher.mean} if teacher else {}),
+        },
     )
 
 
