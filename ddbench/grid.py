@@ -48,7 +48,7 @@ class Selection:
     teachers: tuple[str, ...] = ("resnet18",)
     labels: tuple[str, ...] = ()
     """Labellers instead of the recipe's."""
-    protocol: str = "ddbench-v1"
+    protocols: tuple[str, ...] = ("ddbench-v1",)
     seeds: int = 3
     seed: int = 0
     runs: int = 1
@@ -119,7 +119,7 @@ def protocol_for(name: str, registry: Registry, info: DatasetInfo) -> Protocol:
 def _cells(
     selection: Selection, registry: Registry, named: NamedDataset, info: DatasetInfo, ipc: int
 ) -> Iterator[Cell]:
-    protocol = protocol_for(selection.protocol, registry, info)
+    protocols = [protocol_for(name, registry, info) for name in selection.protocols]
     rows = list(_recipes(selection, registry, info, ipc))
     compared = not all(recipe.baseline for _, recipe, _ in rows)
     for label, recipe, changes in rows:
@@ -127,7 +127,8 @@ def _cells(
             chosen = recipe
             if labels:
                 chosen = replace(recipe, labeller=registry.get("labeller", labels))
-            for teacher, student, seed in product(
+            for protocol, teacher, student, seed in product(
+                protocols,
                 selection.teachers,
                 selection.students,
                 range(selection.seed, selection.seed + selection.seeds),

@@ -40,7 +40,7 @@ class SuiteTable(_Strict):
     teacher: list[str] = ["resnet18"]
     labels: list[str] = []
     evaluator: list[str] = []
-    protocol: str = "ddbench-v1"
+    protocol: list[str] = ["ddbench-v1"]
     seeds: int = 3
     seed: int = 0
     students: int = 1
@@ -51,7 +51,7 @@ class SuiteTable(_Strict):
 
     @field_validator(
         "method", "matcher", "regularizer", "dataset", "ipc", "arch", "teacher", "labels",
-        "evaluator", mode="before",
+        "evaluator", "protocol", mode="before",
     )  # fmt: skip
     @classmethod
     def _listed(cls, value: Any) -> Any:
@@ -112,7 +112,7 @@ def selection_of(suite: SuiteTable, precision: Any) -> Selection:
         students=tuple(suite.arch),
         teachers=tuple(suite.teacher),
         labels=tuple(suite.labels),
-        protocol=suite.protocol,
+        protocols=tuple(suite.protocol),
         seeds=suite.seeds,
         seed=suite.seed,
         runs=suite.students,
