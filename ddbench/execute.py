@@ -20,7 +20,7 @@ from ddbench.plan import Plan
 from ddbench.probe import Probe
 from ddbench.records import PublishedFigure, Record, Records, StageCost, Status
 from ddbench.registry import Registry
-from ddbench.roles import Evaluator
+from ddbench.roles import Evaluator, shown_of
 from ddbench.spec import Claim
 from ddbench.stream import pixels
 from ddbench.training import predict
@@ -214,7 +214,8 @@ def _costs(trials: Sequence[Artifact], workshop: Workshop) -> list[StageCost]:
 def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
     """What a distilled set takes: its images as bytes, its labels as they are stored, and the
     teacher where labels are its answers to what students are shown."""
-    count = len(workshop.recovered(plan).tensors()["labels"])
+    shown = len(workshop.recovered(plan).tensors()["labels"])
+    count = shown // shown_of(plan.cell.recipe.distiller)
     channels, height, width = plan.info.shape
     labels = 8 * count
     stored = workshop.relabelled(plan)
@@ -288,6 +289,7 @@ def _names(plan: Plan) -> dict[str, Any]:
         "title": cell.recipe.title or cell.method,
         "variant": "" if cell.method == cell.recipe.name else cell.method,
         "baseline": cell.recipe.baseline,
+        "profile": cell.profile,
         "claim": None
         if claim is None
         else PublishedFigure(

@@ -14,6 +14,7 @@ from ddbench.data import describe
 from ddbench.errors import DDBenchError
 from ddbench.overrides import apply
 from ddbench.plan import Plan, plan
+from ddbench.profiles import Profile
 from ddbench.protocols import read_protocol
 from ddbench.registry import Registry
 from ddbench.roles import Statistic
@@ -22,6 +23,8 @@ from ddbench.types import DatasetInfo
 
 DEFAULT_IPC = 10
 """Where a data set does not name its own `default_ipc`."""
+DEFAULT_TEACHER = "resnet18"
+"""Where neither the user nor the recipe names one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,8 @@ class Selection:
     datasets: tuple[str, ...] = ("digits",)
     ipcs: tuple[int, ...] = ()
     students: tuple[str, ...] = ("resnet18",)
-    teachers: tuple[str, ...] = ("resnet18",)
+    teachers: tuple[str, ...] = ()
+    """Without any, each recipe's own, or the default."""
     labels: tuple[str, ...] = ()
     """Labellers instead of the recipe's."""
     protocols: tuple[str, ...] = ("ddbench-v1",)
@@ -57,6 +61,9 @@ class Selection:
     reference: bool = True
     """Whether the reference rows are added."""
     assignments: Mapping[str, str] = field(default_factory=dict)
+    assignments_for: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Options of the cells of one method."""
+    profile: Profile = field(default_factory=Profile)
     variants: tuple[Variant, ...] = ()
     title: str = ""
     precision: Precision = "fp32"
@@ -75,6 +82,7 @@ def expand(
             variant that changes nothing.
     """
     _check_ranges(selection)
+    selection = _own_names(selection, registry)
     plans: dict[str, Plan] = {}
     references: dict[str, Plan] = {}
     for dataset in selection.datasets:
@@ -121,6 +129,7 @@ def _cells(
 ) -> Iterator[Cell]:
     protocols = [protocol_for(name, registry, info) for name in selection.protocols]
     rows = list(_recipes(selection, registry, info, ipc))
+    selection.profile.check([recipe for _, recipe, _ in rows])
     compared = not all(recipe.baseline for _, recipe, _ in rows)
     for label, recipe, changes in rows:
         for labels in selection.labels or ("",):
@@ -129,7 +138,7 @@ def _cells(
                 chosen = replace(recipe, labeller=registry.get("labeller", labels))
             for protocol, teacher, student, seed in product(
                 protocols,
-                selection.teachers,
+                selection.teachers or (recipe.teacher or DEFAULT_TEACHER,),
                 selection.students,
                 range(selection.seed, selection.seed + selection.seeds),
             ):
@@ -148,11 +157,31 @@ def _cells(
                     seed=seed,
                     students=selection.runs,
                     precision=selection.precision,
+                    profile=selection.profile.mark(recipe),
                 )
                 wanted = selection.assignments
                 if compared and recipe.baseline:
                     wanted = _bearing_on(cell, wanted)
-                yield apply(cell, {**wanted, **changes})
+                sized = recipe.profiles.get(selection.profile.name, {})
+                own = selection.assignments_for.get(recipe.name, {})
+                yield apply(cell, {**sized, **wanted, **own, **changes})
+
+
+def _own_names(selection: Selection, registry: Registry) -> Selection:
+    """The selection with options of single methods under the methods' own names.
+
+    Raises:
+        DDBenchError: there is no such method.
+    """
+
+    def renamed(options: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+        for name in options:
+            registry.get("recipe", name)
+        return {registry.resolve("recipe", name): changes for name, changes in options.items()}
+
+    profile = replace(selection.profile, set_for=renamed(selection.profile.set_for))
+    of_method = renamed(selection.assignments_for)
+    return replace(selection, assignments_for=of_method, profile=profile)
 
 
 def _bearing_on(cell: Cell, assignments: Mapping[str, str]) -> dict[str, str]:
@@ -236,7 +265,10 @@ def _reference_cells(
             # The teacher must be the very one of the rows that this row is compared with.
             same = replace(recipe, labeller=cell.recipe.labeller, squeeze=cell.recipe.squeeze)
             whole = recipe.distiller.counts(info, cell.ipc) == info.train_counts
-            yield replace(cell, method=name, recipe=same, ipc=None if whole else cell.ipc)
+            yield replace(
+                cell, method=name, recipe=same, ipc=None if whole else cell.ipc,
+                profile=selection.profile.mark_of_reference(cell.recipe),
+            )  # fmt: skip
 
 
 def _collect(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
-from ddbench.roles import Distiller, Statistic, statistics_of
+from ddbench.roles import Distiller, Statistic, shown_of, statistics_of
 from ddbench.seeds import seed_of
 from ddbench.siamese import operations
 from ddbench.spec import Cell, Training
@@ -177,9 +177,10 @@ def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
             f"--ipc {cell.ipc} is out of range", "expected: 1 or more",
             hint="for example --ipc 1,10",
         )  # fmt: skip
+    kept = [count // shown_of(cell.recipe.distiller) for count in counts]
     short = [
         (name, have, want)
-        for name, have, want in zip(info.classes, info.train_counts, counts, strict=True)
+        for name, have, want in zip(info.classes, info.train_counts, kept, strict=True)
         if want > have
     ]
     if short:

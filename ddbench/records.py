@@ -74,6 +74,8 @@ class Record(BaseModel):
     baseline: bool = False
     variant: str = ""
     """Of an ablation: the matcher and regularizer, or the suite's name for it."""
+    profile: str = ""
+    """Under whose name options were changed: `smoke` is no result."""
     precision: str = "fp32"
     configuration: dict[str, Any] = Field(default_factory=dict)
     """Every option, given or defaulted."""
@@ -120,7 +122,8 @@ class Record(BaseModel):
     @property
     def file_name(self) -> str:
         ipc = "all" if self.ipc is None else f"ipc{self.ipc}"
-        words = [self.variant or self.method, self.dataset, ipc, self.student, f"seed{self.seed}"]
+        words = [self.variant or self.method, *([self.profile] if self.profile else [])]
+        words += [self.dataset, ipc, self.student, f"seed{self.seed}"]
         text = "-".join(re.sub(r"[^A-Za-z0-9_.@+]+", "_", w).strip("_")[-48:] for w in words)
         return f"{text}-{self.key}.json"
 

@@ -181,7 +181,10 @@ class Distiller(Part, Protocol):
     """Makes the images: by optimising pixels, or by selecting real ones.
 
     It may have members more. `exact: bool` says that images are stored as float32 and may leave the
-    range of pixels; without it they are clamped and rounded to bytes. If it needs a teacher,
+    range of pixels; without it they are clamped and rounded to bytes. `shown: int` says how many
+    images students are shown for each one that is kept, where images hold several in parts:
+    `counts` and `recover` speak of those that are shown, IPC and bytes of those that are kept;
+    `shown_of` reads it. If it needs a teacher,
     `statistics`, what it reads of `problem.known`, and `taps(network)`, what the activations of
     `problem.teachers` hold, mean what they mean in a Matcher; `statistics_of` and `taps_of` read
     them.
@@ -212,6 +215,12 @@ class Distiller(Part, Protocol):
     def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
         """How often `problem.tick` will be called for a group, for the progress bar."""
         ...
+
+
+def shown_of(distiller: Distiller) -> int:
+    """Images that students are shown for each that is kept; a distiller need not say that it is
+    one."""
+    return int(getattr(distiller, "shown", 1))
 
 
 def statistics_of(part: Part) -> tuple[Statistic, ...]:

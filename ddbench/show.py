@@ -18,7 +18,8 @@ def to_terminal(record: Record) -> Any:
     ipc = "all images" if record.ipc is None else f"IPC {record.ipc}"
     head.append(
         f"{record.dataset}, {ipc}, teacher {record.teacher}, student {record.student}, "
-        f"labels {record.labels}, {record.protocol}, seed {record.seed}",
+        f"labels {record.labels}, {record.protocol}, seed {record.seed}"
+        + (f", profile {record.profile}" if record.profile else ""),
         style="default",
     )
     parts: list[Any] = [head]
@@ -29,7 +30,8 @@ def to_terminal(record: Record) -> Any:
     if record.reports:
         parts.append(_pairs("stages report", {k: f"{v:.5g}" for k, v in record.reports.items()}))
     if record.given:
-        parts.append(_pairs("changed with --set", record.given))
+        whence = f"profile {record.profile} and --set" if record.profile else "--set"
+        parts.append(_pairs(f"changed with {whence}", record.given))
     parts.append(Text("configuration", style="bold"))
     parts.append(json.dumps(record.configuration.get("recipe", {}), indent=1))
     env = {k: str(v) for k, v in record.environment.items() if v is not None}

@@ -79,6 +79,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where some of a method's settings come from."""
+
+    settings: str
+    """Which, and for which data sets and IPC."""
+    source: Literal["paper", "code", "second hand", "here"]
+    """The paper; the authors' code; quoted by others; chosen or tuned here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatcherTerm:
     name: str
     weight: float
@@ -107,9 +117,21 @@ class Recipe:
     reference: str = ""
     claims: tuple[Claim, ...] = ()
     notes: tuple[str, ...] = ()
-    """What is tuned, what deviates from the paper, known issues."""
+    """What deviates from the paper, known issues."""
+    objective: str = ""
+    """What is made small, or how images are chosen, in a line or a few."""
+    provenance: tuple[Provenance, ...] = ()
+    """Where the settings come from; every one is covered."""
+    licence: str = ""
+    """Of the authors' code, and what that means for this one."""
     baseline: bool = False
     """A reference row that belongs into every leaderboard."""
+    profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Named sizes: options that `--profile NAME` changes, in the grammar of `--set`. `smoke` runs
+    the method from end to end on digits within seconds; its numbers mean nothing."""
+    teacher: str = ""
+    """Architecture that images are made through where the user names none; "" for the default of
+    all methods. For a method that the default cannot serve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,3 +171,5 @@ class Cell:
     """The teacher's own, so that distillation seeds share a teacher."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """What was changed against the recipe's defaults, as the user wrote it."""
+    profile: str = ""
+    """Of those changes, the profile that some of them come from."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from ddbench.errors import DDBenchError, nearest, unknown
+from ddbench.errors import DDBenchError, nearest
 from ddbench.grid import Selection, Variant
+from ddbench.profiles import Profile
 from ddbench.protocols import merged, read_toml
 
 
@@ -37,7 +38,7 @@ class SuiteTable(_Strict):
     dataset: list[str] = ["digits"]
     ipc: list[int] = []
     arch: list[str] = ["resnet18"]
-    teacher: list[str] = ["resnet18"]
+    teacher: list[str] = []
     labels: list[str] = []
     evaluator: list[str] = []
     protocol: list[str] = ["ddbench-v1"]
@@ -47,7 +48,11 @@ class SuiteTable(_Strict):
     holdout: float = 0.0
     reference: bool = True
     set: dict[str, Any] = {}
+    set_for: dict[str, dict[str, Any]] = {}
+    """Options of one method's cells, by its name."""
     variant: list[VariantTable] = []
+    profile: Profile = Profile()
+    """The one that was chosen; its table is in the other fields already."""
 
     @field_validator(
         "method", "matcher", "regularizer", "dataset", "ipc", "arch", "teacher", "labels",
@@ -63,24 +68,61 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
 
     Args:
         path: TOML file; None for the defaults.
-        profile: Name of a `[profile.NAME]` table; "" for none.
+        profile: Name of a `[profile.NAME]` table, or of a profile that the methods know; "" for
+            none.
         flags: Fields that were given on the command line.
 
     Raises:
-        DDBenchError: the file is missing or malformed, or a field or profile is unknown.
+        DDBenchError: the file is missing or malformed, or a field of it or of one of its profiles,
+            chosen or not, does not exist.
     """
     raw: dict[str, Any] = {} if path is None else read_toml(path)
-    profiles = raw.pop("profile", {})
-    if profile:
-        if profile not in profiles:
-            raise unknown("profile", profile, profiles, hint="leave --profile away")
-        raw = merged(raw, profiles[profile])
     where = str(path) if path is not None else "the command line"
+    tables = raw.pop("profile", {})
+    if not isinstance(tables, Mapping) or not all(isinstance(t, Mapping) for t in tables.values()):
+        raise DDBenchError(
+            f"{where} has a profile that cannot be read", "expected: [profile.NAME] tables",
+            hint="choose a profile with --profile NAME",
+        )  # fmt: skip
+    body = _flat(raw)
+    for name, table in tables.items():
+        _validated(merged(body, _flat(table)), f"profile '{name}' of {where}")
+    chosen = _flat(tables.get(profile, {}))
+    told = _flat(flags)
+    read = merged(body, chosen)
     # Composition by flags is another grid than the variants of a file.
-    if flags.get("matcher") or flags.get("regularizer"):
-        raw.pop("variant", None)
+    if told.get("matcher") or told.get("regularizer"):
+        read.pop("variant", None)
+    found = _validated(merged(read, told), where)
+    given = told.get("set", {})  # wins over what the file says of one method, too
+    own = {
+        method: {path: text for path, text in options.items() if path not in given}
+        for method, options in found.set_for.items()
+    }
+    named = Profile(
+        name=profile, known=tuple(tables),
+        set=chosen.get("set", {}), set_for=chosen.get("set_for", {}),
+    )  # fmt: skip
+    return found.model_copy(update={"set_for": own, "profile": named})
+
+
+def _flat(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A table whose options are dotted paths, so that however two tables write an option, the
+    later one counts. What is no table is left for the check of the fields."""
+    flat = dict(raw)
+    if isinstance(raw.get("set"), Mapping):
+        flat["set"] = _texts(raw["set"])
+    if isinstance(raw.get("set_for"), Mapping):
+        flat["set_for"] = {
+            method: _texts(options) if isinstance(options, Mapping) else options
+            for method, options in raw["set_for"].items()
+        }
+    return flat
+
+
+def _validated(raw: Mapping[str, Any], where: str) -> SuiteTable:
     try:
-        return SuiteTable.model_validate(merged(raw, flags))
+        return SuiteTable.model_validate(raw)
     except ValidationError as fault:
         facts, hint = _facts(fault)
         raise DDBenchError(f"{where} is not a valid suite", *facts, hint=hint) from fault
@@ -119,6 +161,8 @@ def selection_of(suite: SuiteTable, precision: Any) -> Selection:
         holdout=suite.holdout,
         reference=suite.reference,
         assignments=_texts(suite.set),
+        assignments_for={name: _texts(options) for name, options in suite.set_for.items()},
+        profile=suite.profile,
         variants=tuple(
             Variant(
                 name=v.name, method=v.method, matcher=v.matcher, regularizer=v.regularizer,

@@ -164,9 +164,7 @@ def test_suites(
         named = problem.startswith("is ")
         refused(outcome, f"{path} {problem}" if named else problem, *shown)
     else:
-        refused(
-            ddbench("run", path, "--profile", "cpu"), f"{path} is not a valid suite", "seed_s: no"
-        )
+        refused(ddbench("run", path), f"profile 'cpu' of {path} is not a valid suite", "seed_s: no")
 
 
 PROTOCOLS = [

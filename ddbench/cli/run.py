@@ -80,7 +80,7 @@ def run(
         typer.Option(
             "--teacher",
             "-t",
-            help="Networks distilled from. [default: resnet18]",
+            help="Networks distilled from. [default: the method's, mostly resnet18]",
             rich_help_panel=_GRID,
             show_default=False,
         ),
@@ -167,7 +167,12 @@ def run(
         ),
     ] = None,
     profile: Annotated[
-        str, typer.Option("--profile", help="A profile of the suite.", rich_help_panel=_GRID)
+        str,
+        typer.Option(
+            "--profile",
+            help="A named size, of the suite or of the methods: smoke runs any within minutes.",
+            rich_help_panel=_GRID,
+        ),
     ] = "",
     reference: Annotated[
         bool | None,
@@ -273,7 +278,8 @@ MOST_CELLS = 12
 def cell_name(plan: Plan) -> str:
     cell = plan.cell
     ipc = "all images" if cell.ipc is None else f"IPC {cell.ipc}"
-    return f"{cell.method}, {cell.dataset.name}, {ipc}, {cell.student.name}, seed {cell.seed}"
+    method = f"{cell.method}, profile={cell.profile}" if cell.profile else cell.method
+    return f"{method}, {cell.dataset.name}, {ipc}, {cell.student.name}, seed {cell.seed}"
 
 
 def _print_outcome(outcome: Outcome, format_: str, title: str, session: Session) -> None:

@@ -15,8 +15,8 @@ MOST_DIFFERENCES = 3
 def labelled(entries: Sequence[Entry]) -> list[Entry]:
     """The entries with labels that differ within a setting.
 
-    First by the options that the user gave; where that is not enough (reference rows, a part of
-    another version) by what differs in the configuration.
+    First by the profile and the options that the user gave; where that is not enough (reference
+    rows, a part of another version) by what differs in the configuration.
     """
     named = [replace(entry, label=entry.name) for entry in entries]
     named = [_by_given(entry, named) for entry in named]
@@ -27,11 +27,11 @@ def labelled(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _by_given(entry: Entry, entries: Sequence[Entry]) -> Entry:
+    told = {"profile": entry.first.profile} if entry.first.profile else {}
     # A reference row carries the options of the first row that asked for it: they say nothing.
-    if entry.baseline:
-        return entry
-    common = given_by_all(e for e in entries if e.name == entry.name and not e.baseline)
-    told = {k: v for k, v in entry.given.items() if k not in common}
+    if not entry.baseline:
+        common = given_by_all(e for e in entries if e.name == entry.name and not e.baseline)
+        told |= {k: v for k, v in entry.given.items() if k not in common}
     return replace(entry, label=_suffixed(entry.label, told))
 
 

@@ -31,13 +31,17 @@ def rows_by_class(problem: Problem, indices: Int[Tensor, " b"]) -> dict[int, Int
 def started(
     problem: Problem, classes: dict[int, Int[Tensor, " m"]], init: Start
 ) -> Float[Tensor, "b c h w"]:
-    """Normalised images to begin with: different training images of the class, or N(0, 1)."""
+    """Normalised images to begin with: different training images of the class, or N(0, 1).
+
+    Where a class has too few, they come again.
+    """
     count = sum(len(rows) for rows in classes.values())
     images = torch.empty(count, *problem.info.shape, device=problem.device)
     for cls, rows in classes.items():
         rng = problem.rng("start", cls)
         if init == "real":
-            images[rows] = problem.real_batch(cls, len(rows), rng)
+            real = problem.real_batch(cls, len(rows), rng)
+            images[rows] = real[torch.arange(len(rows), device=real.device) % len(real)]
         else:
             noise = torch.randn(len(rows), *problem.info.shape, generator=rng)
             images[rows] = noise.to(problem.device)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -91,10 +92,27 @@ def walked(
 
     θ_{i+1} = θ_i − α ∇_θ CE(θ_i; b_i)
     """
+
+    def loss(
+        images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"], vector: Float[Tensor, " p"]
+    ) -> Float[Tensor, ""]:
+        return F.cross_entropy(weights.logits(vector, images), labels)
+
+    return descended(start, rate, [partial(loss, *batch) for batch in batches])
+
+
+def descended(
+    start: Float[Tensor, " p"],
+    rate: Float[Tensor, ""],
+    losses: Sequence[Callable[[Float[Tensor, " p"]], Float[Tensor, ""]]],
+) -> Float[Tensor, " p"]:
+    """A point after one step of gradient descent a loss, θ_{i+1} = θ_i − α ∇ ℓ_i(θ_i).
+
+    Differentiable in the rate and in whatever the losses hold, but not in the start.
+    """
     vector = start.detach().requires_grad_(True)
-    for images, labels in batches:
-        loss = F.cross_entropy(weights.logits(vector, images), labels)
-        (slope,) = torch.autograd.grad(loss, [vector], create_graph=True)
+    for loss in losses:
+        (slope,) = torch.autograd.grad(loss(vector), [vector], create_graph=True)
         vector = vector - rate * slope
     return vector
 

@@ -74,6 +74,27 @@ def test_rows_do_not_see_the_scale_of_a_row():
     assert after == pytest.approx(float(before), rel=1e-5)
 
 
+def test_no_scale_of_a_whole_gradient_makes_a_distance():
+    one = gradients("a")
+    for factor in (1e-3, 0.5, 40.0):
+        scaled = [factor * gradient for gradient in one]
+        assert gradient_distance(one, scaled, "rows") == pytest.approx(0, abs=1e-3)
+        assert gradient_distance(one, scaled, "cosine") == pytest.approx(0, abs=1e-3)
+    assert gradient_distance(one, [2 * gradient for gradient in one], "squares") > 1
+
+
+def test_the_order_of_rows_is_none_and_each_counts_two_at_most():
+    one, other = gradients("a"), gradients("b")
+    order = [torch.randperm(len(g), generator=generator(5)) for g in one]
+    mixed = [[g[o] for g, o in zip(side, order, strict=True)] for side in (one, other)]
+    torch.testing.assert_close(
+        gradient_distance(*mixed, "rows"), gradient_distance(one, other, "rows")
+    )
+    worst = gradient_distance(one, [-gradient for gradient in one], "rows")
+    assert worst == pytest.approx(2 * (4 + 2), abs=1e-4)
+    assert gradient_distance(one, other, "rows") < worst
+
+
 def test_rows_are_counted_and_vectors_are_not():
     one = [torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.ones(3)]
     other = [torch.tensor([[1.0, 0.0], [0.0, -1.0]]), -torch.ones(3)]

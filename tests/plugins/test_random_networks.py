@@ -54,7 +54,7 @@ class Flat(Double):
 
 
 def seen(gap: Gap, made: Double, network: Network, *batches: Tensor):
-    return _seen(made.probe(network, gap.taps(network)), batches)
+    return [acts.taps for acts in _seen(made.probe(network, gap.taps(network)), batches)]
 
 
 class FlatSingle(TinyProblem):
@@ -75,6 +75,16 @@ def test_dm_is_the_mmd_of_a_linear_kernel():
     a, b = (s[feature_tap(network)]["features"] for s in (x, y))
     wanted = (a @ a.T).mean() + (b @ b.T).mean() - 2 * (a @ b.T).mean()
     torch.testing.assert_close(MeanGap().gap(network, x, y), wanted)
+
+
+def test_a_shift_of_every_embedding_is_its_squared_length():
+    made = Double(needs=NEEDS)
+    network = made.fresh_network(0)
+    (x,) = seen(MeanGap(), made, network, made.real(0).double())
+    tap = feature_tap(network)
+    shift = torch.randn(x[tap]["features"].shape[1], generator=generator(6)).double()
+    moved = {tap: {"features": x[tap]["features"] + shift}}
+    torch.testing.assert_close(MeanGap().gap(network, x, moved), shift.square().sum())
 
 
 def test_dm_of_the_images_themselves_is_a_mean_and_so_is_its_slope():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from ddbench.testing import TinyProblem, tiny_images, tiny_info
 from ddbench.types import Network
 from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
 from ddbench_plugins.recipes.mtt import mtt
-from ddbench_plugins.trajectories import Weights, expert_trail, walked, way_left
+from ddbench_plugins.trajectories import Weights, descended, expert_trail, walked, way_left
 
 NEEDS = frozenset({"networks"})
 FAST = TrajectoryMatching(
@@ -85,6 +86,41 @@ def test_slopes_to_images_and_rate_are_those_of_finite_differences():
     assert (to_images * towards).sum().item() == pytest.approx(along, rel=1e-4)
     by_rate = (loss(x, rate + h) - loss(x, rate - h)).item() / (2 * h)
     assert to_rate.item() == pytest.approx(by_rate, rel=1e-4)
+
+
+def test_in_a_quadratic_the_end_and_its_slopes_are_those_of_the_books():
+    """ℓ = ½ ‖θ − s‖²: θ_N = s + (1 − α)^N (θ_0 − s), and so on for its derivatives."""
+    draw = partial(torch.randn, 5, generator=generator(4), dtype=torch.float64)
+    start, s, target = draw(), draw().requires_grad_(True), draw()
+    rate, steps = torch.tensor(0.3, dtype=torch.float64, requires_grad=True), 7
+    end = descended(start, rate, [lambda theta: 0.5 * (theta - s).square().sum()] * steps)
+    left, way = (1 - 0.3) ** steps, (start - target).square().sum()
+    torch.testing.assert_close(end, s + left * (start - s))
+    to_s, to_rate = torch.autograd.grad(way_left(end, start, target), [s, rate])
+    gap = 2 * (end - target).detach() / way
+    torch.testing.assert_close(to_s, gap * (1 - left))
+    by_rate = -steps * (1 - 0.3) ** (steps - 1) * (start - s).detach()
+    torch.testing.assert_close(to_rate, (gap * by_rate).sum())
+
+
+def test_slopes_are_those_of_torchs_own_transforms():
+    one, (x, y) = network(), images(0, 1, 2)
+    start = Weights(one).flat()
+    target = start + 0.1 * torch.randn(len(start), generator=generator(1)).double()
+
+    def loss(pixels: Tensor, rate: Tensor) -> Tensor:
+        vector = start
+        for _ in range(2):
+            slope = torch.func.grad(lambda v: F.cross_entropy(Weights(one).logits(v, pixels), y))
+            vector = vector - rate * slope(vector)
+        return way_left(vector, start, target)
+
+    rate = torch.tensor(0.2, dtype=torch.float64)
+    wanted = torch.func.grad(loss, argnums=(0, 1))(x, rate)
+    leaf, alpha = x.clone().requires_grad_(True), rate.clone().requires_grad_(True)
+    ours = way_left(walked(Weights(one), start, alpha, [(leaf, y)] * 2), start, target)
+    for mine, theirs in zip(torch.autograd.grad(ours, [leaf, alpha]), wanted, strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 def test_an_expert_leaves_a_point_an_epoch_and_learns():

@@ -1,4 +1,4 @@
-"""Matches real and synthetic images in the eyes of many networks that were never trained."""
+"""Matches real and synthetic images in the eyes of many networks, untrained or half trained."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -14,7 +15,9 @@ from ddbench import hookimpl
 from ddbench.roles import Distiller, Problem
 from ddbench.siamese import Drawn, draw, operations
 from ddbench.types import Activations, DatasetInfo, Network
-from ddbench_plugins.gaps import Gap, MeanGap, Seen
+from ddbench_plugins.factorisation import check_divisible, expanded, shrunk
+from ddbench_plugins.gaps import Gap, MeanGap
+from ddbench_plugins.network_pools import FreshNetworks, Pool
 from ddbench_plugins.synthetic import (
     DSA,
     Start,
@@ -29,15 +32,24 @@ Classes = Mapping[int, Int[Tensor, " m"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomNetworks:
-    """SGD on the pixels; a fresh network and fresh real images each iteration.
+    """SGD on the pixels; a network of the pool and fresh real images each iteration.
 
-    min_S  E_θ,ω Σ_c gap( f_θ(A_ω(T_c)), f_θ(A_ω(S_c)) ),  ω the same for real and synthetic
+    min_S  E_θ,ω Σ_c gap( f_θ(A_ω(T_c)), f_θ(A_ω(E S_c)) ) + w a_θ CE( z_θ(A_ω(E S_c)), c )
 
-    Images may leave the range of pixels and are stored as they are. With batch normalisation all
-    classes pass through the network together, so that its statistics are those of their mixture.
+    ω is the same for real and synthetic images, E takes them apart into tiles at full size, a_θ is
+    the network's accuracy in percent; DM has neither tiles nor cross-entropy. Without `clamp`
+    images may leave the range of pixels. With batch normalisation all classes pass through the
+    network together, so that its statistics are those of their mixture.
+
+    Differences:
+        One step on the summed classes; IDM and M3D step class by class, which is the same, for no
+        two classes share a pixel and the network does not change.
 
     References:
-        Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023.
+        [1] Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023.
+        [2] Zhao et al., Improved Distribution Matching for Dataset Condensation, CVPR 2023.
+        [3] Zhang et al., M3D: Dataset Condensation by Minimizing Maximum Mean Discrepancy, AAAI
+            2024.
     """
 
     version: ClassVar[int] = 1
@@ -46,7 +58,7 @@ class RandomNetworks:
     exact: ClassVar[bool] = True
 
     iterations: int = 20000
-    """SGD steps, each through a network of its own."""
+    """SGD steps, each through one network of the pool."""
     batch_real: int = 256
     """Real images of each class an iteration."""
     lr: float = 1.0
@@ -59,13 +71,27 @@ class RandomNetworks:
     """What is made small."""
     chunk_size: int = 1024
     """Real images in one forward pass, about; bears on memory and time alone."""
+    factor: int = field(default=1, metadata={"added": True})
+    """Tiles along each side of an image; students are shown factor² images for each stored one."""
+    pool: Pool = field(default=FreshNetworks(), metadata={"added": True})
+    """Where the networks come from."""
+    cross_entropy: float = field(default=0.0, metadata={"added": True})
+    """Weight w of the synthetic images' cross-entropy, times the network's accuracy in percent."""
+    clamp: bool = field(default=False, metadata={"added": True})
+    """Keep images in the range of pixels after every step."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, iterations=1, batch_real=1, lr=0, momentum=0, chunk_size=1)
+        least = {"iterations": 1, "batch_real": 1, "chunk_size": 1, "factor": 1}
+        check_at_least(self, **least, lr=0, momentum=0, cross_entropy=0)
         operations(self.augment)
 
+    @property
+    def shown(self) -> int:
+        """Images that students are shown for each stored one."""
+        return self.factor**2
+
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return equal_counts(info, ipc)
+        return tuple(self.shown * count for count in equal_counts(info, ipc))
 
     def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
         """One group: every iteration's network is built once, for all classes."""
@@ -75,16 +101,45 @@ class RandomNetworks:
         return self.iterations
 
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        classes = rows_by_class(problem, indices)
-        images = started(problem, classes, self.init)
+        """Raises:
+        DDBenchError: images cannot be divided into tiles of equal size.
+        """
+        check_divisible(problem.info, self.factor)
+        shown = rows_by_class(problem, indices)
+        images, classes = self.start(problem, shown)
         sgd = torch.optim.SGD([images], lr=self.lr, momentum=self.momentum)
-        for iteration in range(self.iterations):
-            network = problem.fresh_network(iteration)
-            network.module.requires_grad_(False)
-            loss, images.grad = self.slope(problem, network, images, classes, iteration)
+        low, high = problem.pixel_range()
+        for iteration, one in zip(range(self.iterations), self.pool.learners(problem)):  # noqa: B905
+            one.network.module.requires_grad_(False)
+            loss, images.grad = self.slope(
+                problem, one.network, images, classes, iteration, accuracy=one.accuracy
+            )
             sgd.step()
+            if self.clamp:
+                images.clamp_(low, high)
             problem.tick(loss)
-        return images
+        result = images.new_empty(len(indices), *images.shape[1:])
+        for cls, rows in shown.items():
+            result[rows] = expanded(images[classes[cls]], self.factor)
+        return result
+
+    def start(
+        self, problem: Problem, shown: Classes
+    ) -> tuple[Float[Tensor, "n c h w"], dict[int, Int[Tensor, " m"]]]:
+        """Images to begin with, and which are of which class: each factor² real images in one.
+
+        Args:
+            problem: For real images.
+            shown: Where the images of each class are among those that students are shown.
+        """
+        if self.factor == 1:
+            return started(problem, dict(shown), self.init), dict(shown)
+        counts = [len(rows) // self.shown for rows in shown.values()]
+        own = dict(zip(shown, torch.arange(sum(counts)).split(counts), strict=True))
+        if self.init == "noise":
+            return started(problem, own, "noise"), own
+        whole = started(problem, dict(shown), self.init)
+        return torch.cat([shrunk(whole[rows], self.factor) for rows in shown.values()]), own
 
     def slope(
         self,
@@ -93,8 +148,18 @@ class RandomNetworks:
         images: Float[Tensor, "b c h w"],
         classes: Classes,
         iteration: int,
+        accuracy: float = 0.0,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c h w"]]:
-        """The sum of the classes' gaps in one network, and its gradient to the images."""
+        """The sum of the classes' losses in one network, and its gradient to the images.
+
+        Args:
+            problem: For real images and draws.
+            network: Both sides are looked at through it.
+            images: Normalised; tiles are still together.
+            classes: Where the images of each class are.
+            iteration: Which draws depend on.
+            accuracy: Of the network, in percent.
+        """
         probe = problem.probe(network, self.gap.taps(network))
         names = operations(self.augment, problem.info.mirror)
         total, slope = images.new_zeros(()), torch.zeros_like(images)
@@ -103,9 +168,12 @@ class RandomNetworks:
             with torch.no_grad():
                 real = _seen(probe, self._real(problem, some, views, iteration))
             leaves = [images[classes[cls]].requires_grad_(True) for cls in some]
-            made = _seen(probe, [v.apply(x) for v, x in zip(views, leaves, strict=True)])
-            gaps = [self.gap.gap(network, r, m) for r, m in zip(real, made, strict=True)]
+            parts = [expanded(leaf, self.factor) for leaf in leaves]
+            made = _seen(probe, [v.apply(x) for v, x in zip(views, parts, strict=True)])
+            gaps = [self.gap.gap(network, r.taps, m.taps) for r, m in zip(real, made, strict=True)]
             loss = torch.stack(gaps).sum()
+            if weight := self.cross_entropy * accuracy:
+                loss = loss + weight * sum(map(_entropy, made, some))
             for cls, part in zip(some, torch.autograd.grad(loss, leaves), strict=True):
                 slope[classes[cls]] = part
             total += loss.detach()
@@ -133,16 +201,22 @@ class RandomNetworks:
 def _seen(
     probe: Callable[[Float[Tensor, "b c h w"]], Activations],
     batches: Sequence[Float[Tensor, "n c h w"]],
-) -> list[Seen]:
-    """What the taps give for each batch; all pass through the network at once."""
+) -> list[Activations]:
+    """What the network gives for each batch; all pass through it at once."""
     sizes = [len(batch) for batch in batches]
-    taps = probe(torch.cat(list(batches))).taps
+    acts = probe(torch.cat(list(batches)))
     found: list[dict] = [{} for _ in batches]
-    for tap, tensors in taps.items():
+    for tap, tensors in acts.taps.items():
         for name, values in tensors.items():
             for one, part in zip(found, values.split(sizes), strict=True):
                 one.setdefault(tap, {})[name] = part
-    return found
+    logits = acts.logits.split(sizes)
+    return [Activations(*each) for each in zip(logits, found, strict=True)]
+
+
+def _entropy(acts: Activations, cls: int) -> Float[Tensor, ""]:
+    """Cross-entropy of images that are all of one class."""
+    return F.cross_entropy(acts.logits, acts.logits.new_full((len(acts.logits),), cls).long())
 
 
 @hookimpl

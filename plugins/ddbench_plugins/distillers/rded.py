@@ -16,6 +16,7 @@ from ddbench.augment import draw_boxes
 from ddbench.errors import DDBenchError
 from ddbench.roles import Distiller, Problem
 from ddbench.types import DatasetInfo
+from ddbench_plugins.factorisation import check_divisible, tiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ class RDED:
         Raises:
             DDBenchError: images cannot be divided into tiles of equal size.
         """
-        _check_size(problem.info, self.factor)
+        check_divisible(problem.info, self.factor)
         cls = int(problem.labels[int(indices[0])])
         tiles = len(indices) * self.factor**2
         rng = problem.rng("class", cls)
@@ -137,22 +138,6 @@ def ranked(scores: Float[Tensor, "n r"], kept: int) -> Int[Tensor, " p"]:
         overall = scores[rows, column].argsort(stable=True)
         rounds.append((rows * scores.shape[1] + column)[overall])
     return torch.cat(rounds)
-
-
-def tiled(patches: Float[Tensor, "p c s t"], factor: int) -> Float[Tensor, "m c h w"]:
-    """m = p / factor² images: patch k m + j is tile k of image j, tiles counted row by row."""
-    grid = patches.unflatten(0, (factor, factor, -1))  # row column m c s t
-    return grid.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3).contiguous()
-
-
-def _check_size(info: DatasetInfo, factor: int) -> None:
-    _, height, width = info.shape
-    if height % factor or width % factor:
-        raise DDBenchError(
-            f"factor {factor} does not divide images of {height} x {width} pixels",
-            f"{info.name} is read at that size",
-            hint="--set recover.factor=1, or another resolution",
-        )
 
 
 @hookimpl

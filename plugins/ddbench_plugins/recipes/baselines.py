@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Recipe
+from ddbench.spec import Claim, Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.select import RandomSelection, WholeSet
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.settings import teacher_training
+from ddbench_plugins.recipes.settings import smoke, teacher_training
 
 _SOURCE = "WMDD paper, Table 1 (quoted there from the DM lineage)"
 _SETTING = "ConvNet, hard labels, as in the DM papers: another protocol than here"
@@ -42,6 +42,13 @@ def random(info: DatasetInfo, ipc: int | None) -> Recipe:
         ),
         notes=("At IPC 1 its spread is about 5 points on ImageNette: take five seeds or more.",),
         baseline=True,
+        profiles=smoke(),
+        reference="None: a reference row, not a method",
+        objective="Images drawn uniformly, class by class, without replacement",
+        provenance=(
+            Provenance(settings="None but IPC; labels and training are the rows'", source="here"),
+        ),
+        licence="Nothing was released for it; written here.",
     )  # fmt: skip
 
 
@@ -55,6 +62,13 @@ def full(info: DatasetInfo, ipc: int | None) -> Recipe:
         labeller=FKD(),
         notes=("A protocol may limit optimiser steps, which this row meets first.",),
         baseline=True,
+        profiles=smoke(),
+        reference="None: a reference row, not a method",
+        objective="Every training image",
+        provenance=(
+            Provenance(settings="None but IPC; labels and training are the rows'", source="here"),
+        ),
+        licence="Nothing was released for it; written here.",
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Recipe
+from ddbench.spec import Claim, Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Curriculum, Optimize
-from ddbench_plugins.recipes.settings import family
+from ddbench_plugins.recipes.settings import TEACHER_HERE, family
 from ddbench_plugins.recipes.sre2l import sre2l
 
 CLAIMS = {
@@ -44,10 +44,23 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
             "Yin and Shen, Dataset Distillation via Curriculum Data Synthesis in Large Data Era, "
             "TMLR 2024, arXiv:2311.18838"
         ),
+        objective=f"{base.objective}; crops keep at least s(t), from 1 down to 0.08 by a cosine",
+        provenance=(
+            Provenance(
+                settings=(
+                    "ImageNet-1K and Tiny ImageNet at 64 pixels: rate, r, 4,000 iterations, "
+                    "cosine to the last"
+                ),
+                source="code",
+            ),
+            Provenance(
+                settings="Other data sets: SRe2L's; fewer iterations at 64 pixels and below",
+                source="here",
+            ),
+            TEACHER_HERE,
+        ),
         claims=_claims(),
         notes=(
-            "Official settings exist for ImageNet-1K, Tiny ImageNet at 64 pixels and ImageNet-21K; "
-            "elsewhere SRe2L's are taken.",
             "The released code's default milestone is 0, which is SRe2L without a curriculum; its "
             "scripts pass 1, as here.",
             "CDA trains students in batches of 128, SRe2L of 1024: figures under the two are not "

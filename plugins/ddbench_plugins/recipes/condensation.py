@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Recipe
+from ddbench.spec import Claim, Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes.settings import teacher_training
+from ddbench_plugins.recipes.settings import ANEW, SMALL_HERE, smoke, teacher_training
 from ddbench_plugins.synthetic import DSA
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
@@ -20,14 +20,26 @@ DSA_CLAIMS = {"cifar10": {1: 28.8, 10: 52.1, 50: 60.6}, "cifar100": {1: 13.9, 10
 NOTES = (
     "Distilled through and judged on a ConvNet: --teacher convnet3 --arch convnet3 --protocol dc.",
     "Images are stored as float32 and may leave the range of pixels, as in the released code.",
-    "Official settings exist for CIFAR-10 and CIFAR-100 at 1 and 10 to 50 images a class in steps "
-    "of ten; between them the largest that is not above is taken, elsewhere the same.",
     "The images step once on the sum of the classes, as released; the paper steps class by class.",
     "At 16 pixels and below networks, real batches and epochs are cut to what a CPU does in two "
     "minutes, and the rate is 0.003: a pixel's gradient is a thousand times that of DM, and at 0.1 "
     "the first step is larger than the image.",
-    "Released code: MIT. Written anew from the paper's equations.",
 )
+PROVENANCE = (
+    Provenance(
+        settings=(
+            "CIFAR-10 and CIFAR-100 at IPC 1, 10, 20, 30, 40 and 50: 1,000 networks, the loops, "
+            "rates 0.1 and 0.01, batches of 256"
+        ),
+        source="code",
+    ),
+    Provenance(
+        settings="Other IPC: the largest that is not above; other data sets: the same",
+        source="here",
+    ),
+    SMALL_HERE,
+)
+LICENCE = "Released code: MIT. " + ANEW
 
 
 def loop(info: DatasetInfo, ipc: int | None) -> GradientMatching:
@@ -59,6 +71,10 @@ def dc(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=loop(info, ipc),
         labeller=Hard(),
+        profiles=smoke(iterations=3, outer=2, inner=1),
+        objective="min_S E_θ0 Σ_t Σ_c D(∇_θ CE(θ_t; T_c), ∇_θ CE(θ_t; S_c)), D = Σ_rows 1 − cos",
+        provenance=PROVENANCE,
+        licence=LICENCE,
         reference=(
             "Zhao et al., Dataset Condensation with Gradient Matching, ICLR 2021, arXiv:2006.05929"
         ),
@@ -79,6 +95,12 @@ def dsa(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=replace(loop(info, ipc), augment=DSA, init="real"),
         labeller=Hard(),
+        profiles=smoke(iterations=3, outer=2, inner=1),
+        objective=(
+            "min_S E_θ0,ω Σ_t Σ_c D(∇_θ CE(θ_t; A_ω T_c), ∇_θ CE(θ_t; A_ω S_c)), D = Σ_rows 1 − cos"
+        ),
+        provenance=PROVENANCE,
+        licence=LICENCE,
         reference=(
             "Zhao and Bilen, Dataset Condensation with Differentiable Siamese Augmentation, ICML "
             "2021, arXiv:2102.08259"

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Recipe
+from ddbench.spec import Claim, Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.gaps import AttentionGap
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import (
+    ANEW,
+    SMALL_HERE,
+    UNCLEAR,
+    family,
+    smoke,
+    teacher_training,
+)
 
 DM_CLAIMS = {
     "imagenette": {1: (32.8, 0.5), 10: (58.1, 0.3)},
@@ -57,6 +64,22 @@ def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=distiller,
         labeller=Hard(),
+        profiles=smoke(iterations=10),
+        objective="min_S E_θ,ω Σ_c ‖ mean f_θ(A_ω T_c) − mean f_θ(A_ω S_c) ‖²",
+        provenance=(
+            Provenance(
+                settings=(
+                    "CIFAR-10 and CIFAR-100: 20,000 iterations, real batches of 256, momentum "
+                    "0.5, rate 1, on CIFAR-10 from IPC 100 on 10"
+                ),
+                source="code",
+            ),
+            Provenance(
+                settings="Every other data set above 16 pixels: the code's defaults", source="here"
+            ),
+            SMALL_HERE,
+        ),
+        licence="Released code: MIT. " + ANEW,
         reference=(
             "Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023, "
             "arXiv:2110.04181"
@@ -64,10 +87,8 @@ def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
         claims=quoted(DM_CLAIMS),
         notes=(
             *NETWORKS,
-            "Official settings exist for CIFAR-10 and CIFAR-100; elsewhere their defaults are "
-            "taken. The loss is a sum over dimensions: the learning rate goes with it.",
+            "The loss is a sum over dimensions: the learning rate goes with it.",
             SMALL,
-            "Released code: MIT. Written anew from the paper's equations.",
         ),
     )
 
@@ -89,6 +110,25 @@ def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=distiller,
         labeller=Hard(),
+        profiles=smoke(iterations=10),
+        objective=(
+            "min_S E_θ,ω 100 Σ_c Σ_l ‖ mean A_l(T_c) − mean A_l(S_c) ‖² + λ ‖ mean f(T_c) − mean "
+            "f(S_c) ‖²"
+        ),
+        provenance=(
+            Provenance(
+                settings=(
+                    "Exponent 4, 8,000 iterations, λ 0.01, 0.02 above 64 pixels, rate 1, above "
+                    "IPC 50 10"
+                ),
+                source="paper",
+            ),
+            Provenance(
+                settings="Both losses times 100, real batches of 64, momentum 0.5", source="code"
+            ),
+            SMALL_HERE,
+        ),
+        licence=UNCLEAR + ANEW,
         reference=(
             "Sajedi et al., DataDAM: Efficient Dataset Distillation with Attention Matching, "
             "ICCV 2023, arXiv:2310.00093"
@@ -101,7 +141,6 @@ def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
             "batches are of 64, as in the code, for the paper names neither.",
             "Its students are trained for 1,800 epochs in batches of 64, longer than here.",
             SMALL,
-            "Released code: no licence. Written anew from the paper's equations.",
         ),
     )
 

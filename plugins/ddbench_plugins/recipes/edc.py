@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import MatcherTerm, Recipe, RegularizerTerm
+from ddbench.spec import MatcherTerm, Provenance, Recipe, RegularizerTerm
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import (
+    ANEW,
+    TEACHER_HERE,
+    UNCLEAR,
+    family,
+    smoke,
+    teacher_training,
+)
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.category_batch_norm import CategoryBatchNorm
 
@@ -53,6 +60,27 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
         ),
         distiller=distiller,
         labeller=FKD(),
+        profiles=smoke(iterations=10),
+        objective=(
+            "min_x CE(z(A x), y) + r Σ_l c_l (½ gap to the statistics of all + ½ gap to the mean "
+            "of "
+            "those of the batch's classes)"
+        ),
+        provenance=(
+            Provenance(
+                settings=(
+                    "ImageNet-1K, ten classes of ImageNet, CIFAR-10 at IPC 1, CIFAR-100, Tiny "
+                    "ImageNet: iterations, batches, crops, r, rate"
+                ),
+                source="code",
+            ),
+            Provenance(
+                settings="Other data sets: those of ten classes of ImageNet; every IPC the same",
+                source="here",
+            ),
+            TEACHER_HERE,
+        ),
+        licence=UNCLEAR + ANEW,
         reference=(
             "Shao et al., Elucidating the Design Space of Dataset Condensation, NeurIPS 2024, "
             "arXiv:2404.13733"
@@ -64,10 +92,8 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
             "CIFAR and Tiny ImageNet settings).",
             "Left out in the student's training, which the protocol decides: the moving average of "
             "weights, the squared error of logits plus hard labels, and the half-cosine rate.",
-            "Settings are those of the released scripts: for ImageNet-1K, ten classes of ImageNet, "
-            "CIFAR-10 at IPC 1, CIFAR-100 and Tiny ImageNet. Other data sets take those of ten "
-            "classes of ImageNet. The scripts divide a batch over up to four GPUs, so that their "
-            "statistics are of as few as 20 images.",
+            "The scripts divide a batch over up to four GPUs, so that their statistics are of as "
+            "few as 20 images.",
             "No accuracies are listed: none are in the WMDD paper's tables, and those of EDC's own "
             "paper are of the whole method.",
         ),

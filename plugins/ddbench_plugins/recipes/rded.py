@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Recipe
+from ddbench.spec import Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.rded import RDED
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.settings import teacher_training
+from ddbench_plugins.recipes.settings import ANEW, TEACHER_HERE, UNCLEAR, smoke, teacher_training
 
 
 def rded(info: DatasetInfo, ipc: int | None) -> Recipe:
@@ -20,6 +20,19 @@ def rded(info: DatasetInfo, ipc: int | None) -> Recipe:
         squeeze=teacher_training(info),
         distiller=RDED(factor=2 if info.resolution >= 128 else 1),
         labeller=FKD(),
+        profiles=smoke(),
+        objective="The patches p of real images with the lowest CE(z(p), y), tiled factor x factor",
+        provenance=(
+            Provenance(
+                settings=(
+                    "Two tiles a side from 128 pixels on, 300 images a class, five crops each, "
+                    "for every data set and IPC"
+                ),
+                source="code",
+            ),
+            TEACHER_HERE,
+        ),
+        licence=UNCLEAR + ANEW,
         reference=(
             "Sun et al., On the Diversity and Realism of Distilled Dataset: An Efficient Dataset "
             "Distillation Paradigm, CVPR 2024, arXiv:2312.03526"

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, MatcherTerm, Recipe, RegularizerTerm
+from ddbench.spec import Claim, MatcherTerm, Provenance, Recipe, RegularizerTerm
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import (
+    ANEW,
+    TEACHER_HERE,
+    UNCLEAR,
+    family,
+    smoke,
+    teacher_training,
+)
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 
 CLAIMS = {
@@ -44,6 +51,28 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
         regularizers=(RegularizerTerm(name="batch_norm", weight=weight, part=BatchNorm()),),
         distiller=distiller,
         labeller=FKD(),
+        profiles=smoke(iterations=10),
+        objective=(
+            "min_x CE(z(A x), y) + r Σ_l c_l (‖μ̂_l − μ_l(x)‖ + ‖σ̂²_l − σ²_l(x)‖), c_1 = 10, "
+            "else 1"
+        ),
+        provenance=(
+            Provenance(
+                settings=(
+                    "ImageNet-1K, Tiny ImageNet and CIFAR-100: iterations, rate, r, batches of "
+                    "100, crops, rolls"
+                ),
+                source="code",
+            ),
+            Provenance(
+                settings=(
+                    "Other data sets: ImageNet-1K's; fewer iterations at 64 pixels and below"
+                ),
+                source="here",
+            ),
+            TEACHER_HERE,
+        ),
+        licence=UNCLEAR + ANEW,
         reference=(
             "Yin et al., Squeeze, Recover and Relabel: Dataset Condensation at ImageNet Scale From "
             "A New Perspective, NeurIPS 2023, arXiv:2306.13092"
@@ -56,11 +85,7 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
             for dataset, row in CLAIMS.items()
             for count, (value, sd) in row.items()
         ),
-        notes=(
-            "Official settings exist for ImageNet-1K, Tiny ImageNet and CIFAR-100; elsewhere those "
-            "of ImageNet-1K are taken, and below 128 pixels fewer iterations.",
-            "The paper ablates 2,000 iterations; the release runs 4,000.",
-        ),
+        notes=("The paper ablates 2,000 iterations; the release runs 4,000.",),
     )  # fmt: skip
 
 

@@ -6,13 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, MatcherTerm, Recipe, RegularizerTerm
+from ddbench.spec import Claim, MatcherTerm, Provenance, Recipe, RegularizerTerm
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
-from ddbench_plugins.recipes.settings import family, teacher_training
+from ddbench_plugins.recipes.settings import (
+    ANEW,
+    TEACHER_HERE,
+    UNCLEAR,
+    family,
+    smoke,
+    teacher_training,
+)
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
 
@@ -83,7 +90,32 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
         ),
         distiller=loop(info),
         labeller=FKD(),
+        profiles=smoke(iterations=10),
         reference=REFERENCE,
+        objective=(
+            "min_x Σ_j ‖ f(x_j) − b_j ‖² + λ Σ_y Σ_l ‖μ̂_l(y) − μ_l(x_y)‖² + ‖σ̂²_l(y) − "
+            "σ²_l(x_y)‖², "
+            "b the Wasserstein barycenter of a class's features (Eq. 12-15)"
+        ),
+        provenance=(
+            Provenance(
+                settings=(
+                    "λ 10, 300 and 500 for ImageNette, Tiny ImageNet and ImageNet-1K, 2,000 "
+                    "iterations, rate 0.25, on Tiny ImageNet 0.1, batches of 100; alike for every "
+                    "IPC"
+                ),
+                source="paper",
+            ),
+            Provenance(
+                settings=(
+                    "λ 10 for every other data set; norms, iterations, rate and crops at 64 "
+                    "pixels and below"
+                ),
+                source="here",
+            ),
+            TEACHER_HERE,
+        ),
+        licence=UNCLEAR + ANEW,
         claims=_claims(WMDD_CLAIMS) + _transfer_claims(),
         notes=(
             "Squared norms as in the paper's equations; the released code does not square them "
@@ -115,6 +147,23 @@ def wmdd_code(info: DatasetInfo, ipc: int | None) -> Recipe:
                 ),
             ),
         ),
+        objective=(
+            "min_x CE(z(x), y) + ‖ F(x) − B ‖ + λ Σ_l mean_y ‖μ̂_l(y) − μ_l(x_y)‖ + "
+            "‖σ̂²_l(y) − σ²_l(x_y)‖, b by one call of POT's free-support barycenter, equal weights"
+        ),
+        provenance=(
+            Provenance(
+                settings=(
+                    "Objective, flags, λ 10 and 500 for ImageNette and Tiny ImageNet, 50 epochs "
+                    "of the teacher above 64 pixels, 2,000 iterations"
+                ),
+                source="code",
+            ),
+            Provenance(settings="λ 500 for ImageNet-1K", source="paper"),
+            Provenance(
+                settings="Other data sets, and the loop at 64 pixels and below", source="here"
+            ),
+        ),
         notes=(
             "As released at commit 45c2962 with the README's flags (-n -w -b 10): a cross-entropy "
             "term of weight 1, the feature norm over the whole batch, class-averaged unsquared "
@@ -132,6 +181,7 @@ def ce_pcbn(info: DatasetInfo, ipc: int | None) -> Recipe:
         title="CE + PCBN",
         matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
         claims=_ablation_claims("ce_pcbn"),
+        objective="min_x CE(z(x), y) + λ Σ_y Σ_l of gaps to the class's BatchNorm statistics",
     )
 
 
@@ -144,6 +194,9 @@ def wasserstein_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
         title="Wasserstein + BN",
         regularizers=(_global(recipe),),
         claims=_ablation_claims("wasserstein_bn"),
+        objective=(
+            "min_x Σ_j ‖ f(x_j) − b_j ‖² + λ Σ_l of gaps to the teacher's BatchNorm statistics"
+        ),
     )
 
 
@@ -156,6 +209,7 @@ def ce_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
         title="CE + BN",
         regularizers=(_global(recipe),),
         claims=_ablation_claims("ce_bn"),
+        objective="min_x CE(z(x), y) + λ Σ_l of gaps to the teacher's BatchNorm statistics",
     )
 
 
