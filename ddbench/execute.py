@@ -283,19 +283,22 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
 
 def _names(plan: Plan) -> dict[str, Any]:
     cell = plan.cell
-    claim = find_claim(plan)
+    claims = [_published(claim) for claim in find_claims(plan)]
     return {
         "method": cell.recipe.name,
         "title": cell.recipe.title or cell.method,
         "variant": "" if cell.method == cell.recipe.name else cell.method,
         "baseline": cell.recipe.baseline,
-        "profile": cell.profile,
-        "claim": None
-        if claim is None
-        else PublishedFigure(
-            value=claim.value, sd=claim.sd, source=claim.source, setting=claim.setting
-        ),
+        "claim": next((c for c in claims if c.metric == "top1"), None),
+        "cost_claims": [c for c in claims if c.metric != "top1"],
     }
+
+
+def _published(claim: Claim) -> PublishedFigure:
+    return PublishedFigure(
+        value=claim.value, sd=claim.sd, source=claim.source, setting=claim.setting,
+        metric=claim.metric,
+    )  # fmt: skip
 
 
 def relabelled(record: Record, plan: Plan) -> Record:
@@ -307,17 +310,19 @@ def _labels_name(plan: Plan) -> str:
     return type(plan.cell.recipe.labeller).__name__.lower()
 
 
-def find_claim(plan: Plan) -> Claim | None:
-    """The published figure for a cell, whatever its resolution; none for held-out judgements."""
+def find_claims(plan: Plan) -> list[Claim]:
+    """The published figures for a cell, the first of each kind, whatever its resolution; none for
+    held-out judgements."""
     cell = plan.cell
     if cell.dataset.holdout:
-        return None
+        return []
     family = cell.dataset.name.partition("@")[0]
+    found: dict[str, Claim] = {}
     for claim in cell.recipe.claims:
         same = claim.dataset == family and claim.ipc == cell.ipc
         if same and claim.student in ("", cell.student.name):
-            return claim
-    return None
+            found.setdefault(claim.metric, claim)
+    return list(found.values())
 
 
 def _observer(registry: Registry) -> Any:

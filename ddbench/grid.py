@@ -65,6 +65,8 @@ class Selection:
     """Options of the cells of one method."""
     profile: Profile = field(default_factory=Profile)
     variants: tuple[Variant, ...] = ()
+    claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
+    """Published figures of rows by name; they come before those of the recipes."""
     title: str = ""
     precision: Precision = "fp32"
 
@@ -131,7 +133,8 @@ def _cells(
     rows = list(_recipes(selection, registry, info, ipc))
     selection.profile.check([recipe for _, recipe, _ in rows])
     compared = not all(recipe.baseline for _, recipe, _ in rows)
-    for label, recipe, changes in rows:
+    for label, plain, changes in rows:
+        recipe = replace(plain, claims=(*selection.claims.get(label, ()), *plain.claims))
         for labels in selection.labels or ("",):
             chosen = recipe
             if labels:

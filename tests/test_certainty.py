@@ -13,7 +13,8 @@ from ddbench.records import Record
 from ddbench.render.critical_difference import write_diagram
 from ddbench.tables import average_ranking, certainty_views
 from ddbench.tables.average_ranks import critical_difference, rank
-from ddbench.tables.certainty import bootstrap_interval, holm
+from ddbench.tables.certainty import bootstrap_interval
+from ddbench.tables.multiple_tests import holm
 
 
 def record(method, top1, seed=0, ipc=1, **changes) -> Record:

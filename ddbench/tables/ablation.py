@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from ddbench.tables.against_random import NOTHING, SIGNIFICANT
 from ddbench.tables.aggregate import Entry, Paired, Setting, paired, students_of
-from ddbench.tables.certainty import holm
 from ddbench.tables.leaderboard import best_of
+from ddbench.tables.multiple_tests import holm
 from ddbench.tables.pivots import measured, spread_remark, usual_count
 from ddbench.tables.row_names import Headings, flattened, given_by_all
 from ddbench.tables.views import Cell, Column, Notes, Row, Section, View

@@ -10,6 +10,7 @@ from itertools import combinations
 from ddbench.tables.against_random import NOTHING, SIGNIFICANT
 from ddbench.tables.aggregate import CONFIDENCE, Entry, Paired, Setting, paired
 from ddbench.tables.leaderboard import comparable, kind_of
+from ddbench.tables.multiple_tests import holm
 from ddbench.tables.row_names import Headings
 from ddbench.tables.views import Cell, Column, Row, Section, View
 from ddbench.tables.wording import interval, p_value, signed, with_spread
@@ -38,21 +39,6 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
         method="BCa" if len(values) >= FEW else "percentile", rng=np.random.default_rng(0),
     ).confidence_interval  # fmt: skip
     return float(found.low), float(found.high)
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (1979): the error rate of the family is kept.
-
-    Of m tests the i-th smallest p is multiplied by m − i + 1, and never falls below a smaller one.
-    Tests without a p count for nothing.
-    """
-    order = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    highest = 0.0
-    for place, (p, i) in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - place) * p))
-        corrected[i] = highest
-    return corrected
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import fmean
 
 from ddbench.records import Record
+from ddbench.tables.against_random import Surroundings
 from ddbench.tables.aggregate import Entry, summarize
 from ddbench.tables.views import Cell
 from ddbench.tables.wording import significant, size, with_spread
@@ -61,6 +62,25 @@ def stored_bytes(entry: Entry, here: object = None) -> Cell | None:
             **({"teacher_bytes": teacher.mean} if teacher else {}),
         },
     )
+
+
+def published(metric: str) -> Callable[[Entry, Surroundings], Cell | None]:
+    """What a paper claims of a cost: `iteration_seconds`, `total_seconds` or `peak_bytes`."""
+
+    def make(entry: Entry, here: Surroundings) -> Cell | None:
+        claims = [c for r in entry.records for c in r.cost_claims if c.metric == metric]
+        if not claims:
+            return None
+        claim = claims[0]
+        origin = "; ".join(text for text in (claim.source, claim.setting) if text)
+        text = size(claim.value) if metric == "peak_bytes" else significant(claim.value)
+        return Cell(
+            text=text,
+            numbers={f"{metric}_paper": claim.value},
+            notes=(here.notes.add(f"published: {origin}"),) if origin else (),
+        )
+
+    return make
 
 
 def device(entry: Entry, here: object = None) -> Cell | None:

@@ -17,6 +17,7 @@ from ddbench.tables.cost_cells import (
     devices,
     peak_memory,
     per_iteration,
+    published,
     stored_bytes,
     total_seconds,
 )
@@ -131,8 +132,11 @@ def _makers(entries: Sequence[Entry]) -> list[tuple[Column, MakeCell]]:
         (Column(name="paper", unit="%", priority=1), _paper),
         *((_metric_column(metric, place), _metric(metric)) for place, metric in enumerate(metrics)),
         (Column(name="per iter.", unit="s", priority=3), per_iteration),
+        (Column(name="paper, per iter.", unit="s", priority=3), published("iteration_seconds")),
         (Column(name="total", unit="s", priority=4), total_seconds),
+        (Column(name="paper, total", unit="s", priority=4), published("total_seconds")),
         (Column(name="peak mem.", priority=5), peak_memory),
+        (Column(name="paper, peak mem.", priority=5), published("peak_bytes")),
         (Column(name=_stored(entries), priority=6), stored_bytes),
     ]
     if len(devices(entries)) > 1:
