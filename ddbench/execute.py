@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +24,9 @@ from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
 from ddbench.spec import Claim
 from ddbench.stream import pixels
+from ddbench.training import predict
 from ddbench.types import FeatureSample, Trial
-from ddbench.workshop import Workshop
+from ddbench.workshop import Workshop, student_stage
 
 
 @dataclass(slots=True)
@@ -103,7 +105,7 @@ def _measured(
     for run in range(len(plan.evaluate)):
         artifact = workshop.evaluated(plan, run)
         trials.append(artifact)
-        trial = _trial(plan, artifact, workshop)
+        trial = _trial(plan, run, artifact, workshop)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
             found.update(_checked(name, evaluator, evaluator.evaluate(trial)))
@@ -114,8 +116,10 @@ def _measured(
             reports.update(_named(above["report"], plan.teacher_names, key))
         reports.update(artifact.card["report"])
     declared = {m.name: m for e in evaluators.values() for m in e.metrics}
-    return _base(plan, "ok", command).model_copy(
+    base = _base(plan, "ok", command)
+    return base.model_copy(
         update={
+            "keys": {**base.keys, **_student_keys(plan, evaluators)},
             "metrics": metrics,
             "evaluators": {name: spell(e) for name, e in evaluators.items()},
             "directions": {name: m.higher_is_better for name, m in declared.items()},
@@ -133,6 +137,13 @@ def _named(report: Mapping[str, float], teachers: Mapping[str, str], key: str) -
     return {f"{name}.{teachers[key]}" if several else name: v for name, v in report.items()}
 
 
+def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, list[str]]:
+    """Of stored students, so that `ddbench cache gc` keeps them."""
+    if not any("student" in getattr(e, "needs", ()) for e in evaluators.values()):
+        return {}
+    return {"student": [student_stage(plan, run).key for run in range(len(plan.evaluate))]}
+
+
 def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> dict[str, float]:
     declared = {metric.name for metric in evaluator.metrics}
     extra = set(values) - declared
@@ -145,7 +156,7 @@ def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> di
     return {metric: float(value) for metric, value in values.items()}
 
 
-def _trial(plan: Plan, artifact: Artifact, workshop: Workshop) -> Trial:
+def _trial(plan: Plan, run: int, artifact: Artifact, workshop: Workshop) -> Trial:
     tensors = artifact.tensors()
     return Trial(
         logits=tensors["logits"],
@@ -154,18 +165,26 @@ def _trial(plan: Plan, artifact: Artifact, workshop: Workshop) -> Trial:
         seed=plan.cell.seed,
         distilled=lambda: workshop.distilled(plan).as_set(),
         features=lambda: _features(plan, workshop),
+        test_images=lambda: workshop.data(plan.cell.dataset).test_images,
+        student=_student(plan, run, workshop),
     )
 
 
-@torch.no_grad()
+def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Its answers to any images; the student is opened when it is asked first."""
+    network = functools.cache(lambda: workshop.student(plan, run))
+    return lambda images: predict(network().module, images, plan.info, workshop.ctx)
+
+
 def _features(plan: Plan, workshop: Workshop) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
     first = plan.teachers[0]
+    # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
     real = workshop.statistic(plan, first, Features()).tensors()
     teacher, made = workshop.network(plan, first), workshop.distilled(plan)
     tap = feature_tap(teacher)
     rows = []
-    with Probe(teacher, [tap], workshop.ctx) as probe:
+    with torch.no_grad(), Probe(teacher, [tap], workshop.ctx) as probe:
         for chunk in made.images.split(250):
             acts = probe(pixels(chunk.to(workshop.ctx.device), plan.info))
             rows.append(acts.taps[tap]["features"].cpu())
@@ -200,15 +219,28 @@ def _costs(trials: Sequence[Artifact], workshop: Workshop) -> list[StageCost]:
 
 
 def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
-    """What a distilled set takes: its images as bytes, its labels as they are stored."""
+    """What a distilled set takes: its images as bytes, its labels as they are stored, and the
+    teacher where labels are its answers to what students are shown."""
     shown = len(workshop.recovered(plan).tensors()["labels"])
     count = shown // shown_of(plan.cell.recipe.distiller)
     channels, height, width = plan.info.shape
     labels = 8 * count + getattr(plan.cell.recipe.labeller, "kept_bytes", 0)
     stored = workshop.relabelled(plan)
     if stored is not None:
-        labels += (stored.path / "tensors.safetensors").stat().st_size
-    return {"image_bytes": count * channels * height * width, "label_bytes": labels}
+        labels += _tensor_bytes(stored)
+    asked = plan.cell.recipe.labeller.asks == "views" and stored is None
+    return {
+        "image_bytes": count * channels * height * width,
+        "label_bytes": labels,
+        "teacher_bytes": sum(
+            _tensor_bytes(workshop.squeezed(plan, teacher))
+            for teacher in (plan.labelling if asked else ())
+        ),
+    }
+
+
+def _tensor_bytes(artifact: Artifact) -> int:
+    return (artifact.path / "tensors.safetensors").stat().st_size
 
 
 def _failure(plan: Plan, status: Status, reason: str, command: str) -> Record:
@@ -269,19 +301,22 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
 
 def _names(plan: Plan) -> dict[str, Any]:
     cell = plan.cell
-    claim = find_claim(plan)
+    claims = [_published(claim) for claim in find_claims(plan)]
     return {
         "method": cell.recipe.name,
         "title": cell.recipe.title or cell.method,
         "variant": "" if cell.method == cell.recipe.name else cell.method,
         "baseline": cell.recipe.baseline,
-        "profile": cell.profile,
-        "claim": None
-        if claim is None
-        else PublishedFigure(
-            value=claim.value, sd=claim.sd, source=claim.source, setting=claim.setting
-        ),
+        "claim": next((c for c in claims if c.metric == "top1"), None),
+        "cost_claims": [c for c in claims if c.metric != "top1"],
     }
+
+
+def _published(claim: Claim) -> PublishedFigure:
+    return PublishedFigure(
+        value=claim.value, sd=claim.sd, source=claim.source, setting=claim.setting,
+        metric=claim.metric,
+    )  # fmt: skip
 
 
 def relabelled(record: Record, plan: Plan) -> Record:
@@ -300,17 +335,19 @@ def _labels_name(plan: Plan) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-def find_claim(plan: Plan) -> Claim | None:
-    """The published figure for a cell, whatever its resolution; none for held-out judgements."""
+def find_claims(plan: Plan) -> list[Claim]:
+    """The published figures for a cell, the first of each kind, whatever its resolution; none for
+    held-out judgements."""
     cell = plan.cell
     if cell.dataset.holdout:
-        return None
+        return []
     family = cell.dataset.name.partition("@")[0]
+    found: dict[str, Claim] = {}
     for claim in cell.recipe.claims:
         same = claim.dataset == family and claim.ipc == cell.ipc
         if same and claim.student in ("", cell.student.name):
-            return claim
-    return None
+            found.setdefault(claim.metric, claim)
+    return list(found.values())
 
 
 def _observer(registry: Registry) -> Any:

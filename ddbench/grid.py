@@ -52,7 +52,7 @@ class Selection:
     """Without any, each recipe's own, or the default."""
     labels: tuple[str, ...] = ()
     """Labellers instead of the recipe's."""
-    protocol: str = "ddbench-v1"
+    protocols: tuple[str, ...] = ("ddbench-v1",)
     seeds: int = 3
     seed: int = 0
     runs: int = 1
@@ -65,6 +65,8 @@ class Selection:
     """Options of the cells of one method."""
     profile: Profile = field(default_factory=Profile)
     variants: tuple[Variant, ...] = ()
+    claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
+    """Published figures of rows by name; they come before those of the recipes."""
     title: str = ""
     precision: Precision = "fp32"
 
@@ -127,16 +129,18 @@ def protocol_for(name: str, registry: Registry, info: DatasetInfo) -> Protocol:
 def _cells(
     selection: Selection, registry: Registry, named: NamedDataset, info: DatasetInfo, ipc: int
 ) -> Iterator[Cell]:
-    protocol = protocol_for(selection.protocol, registry, info)
+    protocols = [protocol_for(name, registry, info) for name in selection.protocols]
     rows = list(_recipes(selection, registry, info, ipc))
     selection.profile.check([recipe for _, recipe, _ in rows])
     compared = not all(recipe.baseline for _, recipe, _ in rows)
-    for label, recipe, changes in rows:
+    for label, plain, changes in rows:
+        recipe = replace(plain, claims=(*selection.claims.get(label, ()), *plain.claims))
         for labels in selection.labels or ("",):
             chosen = recipe
             if labels:
                 chosen = replace(recipe, labeller=registry.get("labeller", labels))
-            for teacher, student, seed in product(
+            for protocol, teacher, student, seed in product(
+                protocols,
                 selection.teachers or (recipe.teacher or DEFAULT_TEACHER,),
                 selection.students,
                 range(selection.seed, selection.seed + selection.seeds),

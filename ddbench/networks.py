@@ -40,7 +40,7 @@ def restored(
     wanted, given = set(module.state_dict()), set(weights)
     if wanted != given:
         raise DDBenchError(
-            "the teacher's weights do not fit its architecture",
+            "the stored weights do not fit the architecture",
             f"missing: {', '.join(sorted(wanted - given)) or 'none'}",
             f"unexpected: {', '.join(sorted(given - wanted)) or 'none'}",
         )

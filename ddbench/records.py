@@ -38,7 +38,7 @@ class StageCost(BaseModel):
 
 
 class PublishedFigure(BaseModel):
-    """A claim that belongs to the cell: top-1 in percent."""
+    """A claim that belongs to the cell: top-1 in percent, seconds or bytes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,6 +46,7 @@ class PublishedFigure(BaseModel):
     sd: float | None = None
     source: str = ""
     setting: str = ""
+    metric: str = "top1"
 
 
 class Record(BaseModel):
@@ -96,9 +97,14 @@ class Record(BaseModel):
     costs: list[StageCost] = Field(default_factory=list)
     image_bytes: int | None = None
     label_bytes: int | None = None
+    teacher_bytes: int | None = None
+    """Of the teacher's weights, where it is asked while students train; else 0."""
     keys: dict[str, list[str]] = Field(default_factory=dict)
     """Artifact keys by stage."""
     claim: PublishedFigure | None = None
+    """Of the accuracy."""
+    cost_claims: list[PublishedFigure] = Field(default_factory=list)
+    """Of seconds and bytes."""
     environment: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     created: str = ""

@@ -341,7 +341,8 @@ class Evaluator(Part, Protocol):
     """Reads numbers off a finished student or distilled set; never trains, never selects.
 
     An optional class attribute `needs: frozenset[str]` may hold "features" (the teacher's features
-    of real and distilled images: `trial.features()`) and "images" (`trial.distilled()`).
+    of real and distilled images: `trial.features()`), "images" (`trial.distilled()`) and "student"
+    (its answers to other images: `trial.student(images)`, `trial.test_images()`).
     """
 
     metrics: ClassVar[tuple[Metric, ...]]

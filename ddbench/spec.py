@@ -88,6 +88,10 @@ class Protocol:
     """Whether networks whose architecture asks for a warm-up get it."""
 
 
+Metered = Literal["top1", "iteration_seconds", "total_seconds", "peak_bytes"]
+"""What papers claim: percent, seconds, seconds, bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """A published figure, shown beside the measured one."""
@@ -97,10 +101,11 @@ class Claim:
     student: str
     """Its architecture; "" where the paper says nothing of it."""
     value: float
-    """Top-1 in percent."""
+    """Top-1 in percent, or what `metric` says."""
     sd: float | None = None
     source: str = ""
     setting: str = ""
+    metric: Metered = "top1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

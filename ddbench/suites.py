@@ -12,6 +12,7 @@ from ddbench.errors import DDBenchError, nearest
 from ddbench.grid import Selection, Variant
 from ddbench.profiles import Profile
 from ddbench.protocols import merged, read_toml
+from ddbench.spec import Claim, Metered
 
 
 class _Strict(BaseModel):
@@ -28,6 +29,21 @@ class VariantTable(_Strict):
     set: dict[str, Any] = {}
 
 
+class ClaimTable(_Strict):
+    """A published figure of one row."""
+
+    row: str
+    """A method's or a variant's name, or `matcher + regularizer` of composed rows."""
+    dataset: str
+    ipc: int
+    student: str = ""
+    metric: Metered = "top1"
+    value: float
+    sd: float | None = None
+    source: str = ""
+    setting: str = ""
+
+
 class SuiteTable(_Strict):
     """The fields of a suite; lists may be written as a single value."""
 
@@ -41,7 +57,7 @@ class SuiteTable(_Strict):
     teacher: list[str] = []
     labels: list[str] = []
     evaluator: list[str] = []
-    protocol: str = "ddbench-v1"
+    protocol: list[str] = ["ddbench-v1"]
     seeds: int = 3
     seed: int = 0
     students: int = 1
@@ -51,16 +67,24 @@ class SuiteTable(_Strict):
     set_for: dict[str, dict[str, Any]] = {}
     """Options of one method's cells, by its name."""
     variant: list[VariantTable] = []
+    claim: list[ClaimTable] = []
+    source: str = ""
+    """Of claims that name none."""
+    setting: str = ""
+    """Under which the claimed figures were measured, where they do not say."""
     profile: Profile = Profile()
     """The one that was chosen; its table is in the other fields already."""
 
     @field_validator(
         "method", "matcher", "regularizer", "dataset", "ipc", "arch", "teacher", "labels",
-        "evaluator", mode="before",
+        "evaluator", "protocol", mode="before",
     )  # fmt: skip
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return value if isinstance(value, list) else [value]
+
+
+_TABLES: Mapping[str, type[_Strict]] = {"variant": VariantTable, "claim": ClaimTable}
 
 
 def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> SuiteTable:
@@ -134,7 +158,7 @@ def _facts(fault: ValidationError) -> tuple[list[str], str]:
     for error in fault.errors():
         place = ".".join(str(part) for part in error["loc"])
         if error["type"] == "extra_forbidden":
-            table = VariantTable if error["loc"][0] == "variant" else SuiteTable
+            table = _TABLES.get(str(error["loc"][0]), SuiteTable)
             guess = nearest(str(error["loc"][-1]), table.model_fields)
             facts.append(f"{place}: no such field; known: {', '.join(table.model_fields)}")
             hint = hint or (f"did you mean '{guess}'?" if guess else "")
@@ -154,7 +178,7 @@ def selection_of(suite: SuiteTable, precision: Any) -> Selection:
         students=tuple(suite.arch),
         teachers=tuple(suite.teacher),
         labels=tuple(suite.labels),
-        protocol=suite.protocol,
+        protocols=tuple(suite.protocol),
         seeds=suite.seeds,
         seed=suite.seed,
         runs=suite.students,
@@ -170,9 +194,23 @@ def selection_of(suite: SuiteTable, precision: Any) -> Selection:
             )
             for v in suite.variant
         ),
+        claims=_claims(suite),
         title=suite.title,
         precision=precision,
     )  # fmt: skip
+
+
+def _claims(suite: SuiteTable) -> dict[str, tuple[Claim, ...]]:
+    """Published figures by row."""
+    found: dict[str, tuple[Claim, ...]] = {}
+    for table in suite.claim:
+        claim = Claim(
+            dataset=table.dataset, ipc=table.ipc, student=table.student, value=table.value,
+            sd=table.sd, source=table.source or suite.source,
+            setting=table.setting or suite.setting, metric=table.metric,
+        )  # fmt: skip
+        found[table.row] = (*found.get(table.row, ()), claim)
+    return found
 
 
 def _texts(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

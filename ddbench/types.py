@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 Tensors: TypeAlias = dict[str, Tensor]
@@ -196,3 +196,7 @@ class Trial:
     distilled: Callable[[], DistilledSet] | None = None
     features: Callable[[], FeatureSample] | None = None
     """For evaluators whose `needs` holds "features"."""
+    test_images: Callable[[], UInt8[Tensor, "t c h w"]] | None = None
+    """For evaluators whose `needs` holds "student"; with `labels` their classes."""
+    student: Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n k"]] | None = None
+    """Logits of any images; for evaluators whose `needs` holds "student"."""

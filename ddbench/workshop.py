@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 import torch
+from torch import nn
 
 from ddbench.cache import Artifact, Cache
 from ddbench.context import Context
 from ddbench.data import RealData, open_data
+from ddbench.errors import DDBenchWarning
 from ddbench.keys import Key, spell
 from ddbench.meter import Cost, Meter, measure
 from ddbench.networks import fresh, restored
@@ -33,6 +36,8 @@ StageDone = Callable[[str, str, float, int | None, bool], None]
 Made = tuple[Tensors, Mapping[str, float]]
 MOST_STUDENTS = 8
 """Trained side by side at most: weights and optimiser states of all are in memory."""
+MOST_OTHER = 0.01
+"""Part of the test images that a student trained again may answer otherwise without a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Workshop:
         self._teachers: dict[str, Network] = {}
         self.made: set[str] = set()
         """Keys that this process made rather than found."""
+        self._at_hand: dict[Key, nn.Module] = {}
+        """The students trained last, under the keys of their trials."""
         self._found: dict[str, Artifact] = {}
 
     # -- inputs that stay open ---------------------------------------------------------------
@@ -203,23 +210,16 @@ class Workshop:
         found = self._load(stage)
         if found is not None:
             return found
-        asks = plan.cell.recipe.labeller.asks
-        labels = self.relabelled(plan)
-        asked = asks == "views" and labels is None
-        teachers = self.labelling(plan) if asked else []
-        sources = self._asked(plan) if asked else [labels] if labels else []
-        above = (self.recovered(plan), *sources)
-        stored = labels.tensors() if labels else None
-        data, stream = self.data(plan.cell.dataset), self.stream(plan)
 
         def trained(stages: list[PlannedStage]) -> Student:
             """The first of the students; those that went well are stored."""
-            specs = [each.spec for each in stages]
-            with measure(self.ctx.device) as meter:
-                students = evaluate(specs, data, stream, teachers, stored, self.ctx)
+            students, cost = self._train_students(plan, stages)
+            labels = self.relabelled(plan)
+            sources = [labels] if labels else self._asked(plan) if _asks_views(plan) else []
+            above = (self.recovered(plan), *sources)
             for each, student in zip(stages, students, strict=True):
                 if student.made is not None:
-                    self._store(each, *student.made, _share(meter.cost, student.share), above)
+                    self._store(each, *student.made, _share(cost, student.share), above)
             return students[0]
 
         with self.cache.lock(stage.key):
@@ -235,6 +235,43 @@ class Workshop:
             if student.fault is not None:
                 raise student.fault
         return self._found[stage.key]
+
+    def _train_students(
+        self, plan: Plan, stages: Sequence[PlannedStage]
+    ) -> tuple[list[Student], Cost | None]:
+        """Students trained side by side, which stay at hand until the next ones."""
+        labels = self.relabelled(plan)
+        stored = labels.tensors() if labels else None
+        teachers = self.labelling(plan) if _asks_views(plan) and labels is None else []
+        data, stream = self.data(plan.cell.dataset), self.stream(plan)
+        self._at_hand.clear()
+        with measure(self.ctx.device) as meter:
+            students = evaluate(
+                [stage.spec for stage in stages], data, stream, teachers, stored, self.ctx
+            )
+        for stage, student in zip(stages, students, strict=True):
+            if student.module is not None:
+                self._at_hand[stage.key] = student.module
+        return students, meter.cost
+
+    def student(self, plan: Plan, run: int) -> Network:
+        """The student of `evaluated(plan, run)`, stored by whoever asks for it first.
+
+        It is trained again where only its logits are left.
+        """
+        trial = self.evaluated(plan, run)
+
+        def make(meter: Meter) -> Made:
+            if trial.key not in self._at_hand:
+                (again,), _ = self._train_students(plan, [plan.evaluate[run]])
+                if again.made is None:
+                    assert again.fault is not None
+                    raise again.fault
+                _warn_unless_same(trial.tensors()["logits"], again.made[0]["logits"])
+            return dict(self._at_hand[trial.key].state_dict()), {}
+
+        artifact = self._artifact(student_stage(plan, run), make, (trial,))
+        return restored(plan.cell.student.part, plan.info, artifact.tensors(), self.ctx)
 
     def _unmade_beside(self, stage: PlannedStage) -> dict[Key, PlannedStage]:
         """Students that are still to be trained and may be so beside one, by their keys."""
@@ -329,6 +366,27 @@ class Workshop:
         self._found[artifact.key] = artifact
         cost = artifact.cost
         self._stage_done(artifact.stage, artifact.key, cost["seconds"], cost["peak_bytes"], cached)
+
+
+def _asks_views(plan: Plan) -> bool:
+    return plan.cell.recipe.labeller.asks == "views"
+
+
+def student_stage(plan: Plan, run: int) -> PlannedStage:
+    """The weights of a student: the stage beside its trial."""
+    return replace(plan.evaluate[run], stage="student")
+
+
+def _warn_unless_same(judged: torch.Tensor, again: torch.Tensor) -> None:
+    """A student that was trained again must be the one whose accuracy the record holds."""
+    other = (judged.argmax(1) != again.argmax(1)).float().mean().item()
+    if other > MOST_OTHER:
+        warnings.warn(
+            f"a student trained again answers {100 * other:.1f} % of the test images otherwise "
+            "than the one whose accuracy is recorded: this device does not repeat its numbers",
+            DDBenchWarning,
+            stacklevel=2,
+        )
 
 
 def _share(cost: Cost | None, part: float) -> Cost:

@@ -69,14 +69,14 @@ def test_a_variant_that_changes_nothing_is_an_error(registry):
         ({"matchers": ("mdd",)}, "unknown matcher 'mdd'", "'mmd'"),
         ({"regularizers": ("pcnb",)}, "unknown regularizer 'pcnb'", "'pcbn'"),
         ({"labels": ("hardd",)}, "unknown labeller 'hardd'", "'hard'"),
-        ({"protocol": "ddbench-v2"}, "unknown protocol 'ddbench-v2'", "'ddbench-v1'"),
+        ({"protocols": ("ddbench-v2",)}, "unknown protocol 'ddbench-v2'", "'ddbench-v1'"),
         ({"ipcs": (0,)}, "--ipc 0 is out of range", ""),
         ({"seeds": 0}, "--seeds 0 is out of range", ""),
         ({"holdout": 1.5}, "--holdout 1.5 is out of range", ""),
         ({"datasets": ("digits@big",)}, "cannot read the resolution", "digits@64"),
         ({"datasets": ("imagenette",)}, "data set 'imagenette' needs its images", "--data-root"),
         ({"datasets": ("folder:/nowhere",)}, "/nowhere", ""),
-        ({"protocol": "missing.toml"}, "no file missing.toml", ""),
+        ({"protocols": ("missing.toml",)}, "no file missing.toml", ""),
     ],
 )
 def test_mistakes_are_named(registry, choices, problem, hint):

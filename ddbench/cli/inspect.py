@@ -199,6 +199,16 @@ def table(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")
     ] = None,
+    statistics: Annotated[
+        bool,
+        typer.Option(
+            "--statistics", help="Intervals, corrected tests and ranks instead of leaderboards."
+        ),
+    ] = False,
+    diagram: Annotated[
+        Path | None,
+        typer.Option("--diagram", help="Also draw average ranks over cells: FILE.svg, pdf or png."),
+    ] = None,
     data_root: DataRootOption = None,
     cache: CacheOption = None,
 ) -> None:
@@ -230,7 +240,22 @@ def table(
             "no records to tabulate", f"looked in {folder}: {len(found)} before filters",
             hint="run something first: `ddbench run`",
         )  # fmt: skip
-    print_tables(chosen, format_, title, output)
+    if diagram is not None:
+        _draw_ranks(chosen, diagram)
+    print_tables(chosen, format_, title, output, statistics)
+
+
+def _draw_ranks(records: Sequence[Record], path: Path) -> None:
+    from ddbench.render.critical_difference import write_diagram
+    from ddbench.tables import average_ranking
+
+    ranking = average_ranking(records)
+    if ranking is None:
+        raise DDBenchError(
+            "average ranks need two methods in two cells", "a cell is a data set, IPC and student",
+            hint="run a grid of several, or leave --diagram away",
+        )  # fmt: skip
+    write_diagram(ranking, path)
 
 
 def _of_suite(
@@ -250,13 +275,17 @@ def _of_suite(
 
 
 def print_tables(
-    records: Sequence[Record], format_: str, title: str = "", output: Path | None = None
+    records: Sequence[Record],
+    format_: str,
+    title: str = "",
+    output: Path | None = None,
+    statistics: bool = False,
 ) -> None:
     """Every view that the records have, in one format, to standard output or a file."""
     from ddbench import render
-    from ddbench.tables import choose_views
+    from ddbench.tables import certainty_views, choose_views
 
-    views = choose_views(list(records))
+    views = (certainty_views if statistics else choose_views)(list(records))
     if format_ == "terminal":
         from rich.console import Console
 

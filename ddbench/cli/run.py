@@ -116,7 +116,7 @@ def run(
         str | None,
         typer.Option(
             "--protocol",
-            help="Student training: a name or a TOML file. [default: ddbench-v1]",
+            help="Student trainings: names or TOML files, by commas. [default: ddbench-v1]",
             rich_help_panel=_GRID,
             show_default=False,
         ),
@@ -203,7 +203,7 @@ def run(
         "method": split(method), "dataset": split(dataset), "ipc": numbers(ipc, "--ipc"),
         "arch": split(arch), "teacher": split(teacher), "matcher": split(matcher),
         "regularizer": split(regularizer), "labels": split(labels), "evaluator": split(evaluator),
-        "protocol": protocol, "seeds": seeds, "seed": seed, "students": students,
+        "protocol": split(protocol), "seeds": seeds, "seed": seed, "students": students,
         "holdout": holdout, "reference": reference,
         "set": dict(parse_assignment(text) for text in set_ or []),
     }  # fmt: skip

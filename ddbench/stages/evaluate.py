@@ -32,6 +32,8 @@ class Student:
     fault: Exception | None
     share: float
     """Its part of the cost, by the time that its own updates take."""
+    module: nn.Module | None = None
+    """The network as it was judged."""
 
 
 def evaluate(
@@ -89,7 +91,7 @@ class _Training:
             report["evaluate.chosen_epoch"] = float(self.chooser.restore())
         logits = predict(trainee.module, data.test_images, data.info, ctx)
         made = {"logits": logits, "labels": data.test_labels.clone()}
-        return Student((made, report), None, trainee.seconds / whole)
+        return Student((made, report), None, trainee.seconds / whole, trainee.module)
 
 
 def _begin(

@@ -7,23 +7,41 @@ from collections.abc import Iterable
 from ddbench.records import Record
 from ddbench.tables.ablation import ablation_matrix, factor_tests
 from ddbench.tables.aggregate import gather
+from ddbench.tables.average_ranks import Ranking, average_ranks, ranking_of
+from ddbench.tables.certainty import certainty, paired_tests
+from ddbench.tables.label_regimes import robust_scores
 from ddbench.tables.leaderboard import leaderboard
-from ddbench.tables.pivots import across_ipc, across_students
+from ddbench.tables.pivots import across_ipc, across_regimes, across_students
 from ddbench.tables.row_names import labelled
 from ddbench.tables.views import View
 
-__all__ = ["View", "choose_views"]
+__all__ = ["View", "average_ranking", "certainty_views", "choose_views"]
 
 
 def choose_views(records: Iterable[Record]) -> list[View]:
     """The leaderboard, then a table for each thing that varies; nothing of no records.
 
     Several students make a table across architectures, several numbers of images per class one
-    across these, and variants a matrix of matchers and regularizers with paired tests.
+    across these, several labels or student trainings one across these and, where the reference rows
+    are there, robust scores, and variants a matrix of matchers and regularizers with paired tests.
     """
     entries = labelled(gather(records))
     if not entries:
         return []
-    makers = (across_students, across_ipc, ablation_matrix, factor_tests)
+    makers = (
+        across_students, across_ipc, across_regimes, robust_scores, ablation_matrix, factor_tests,
+    )  # fmt: skip
     found = [make(entries) for make in makers]
     return [leaderboard(entries), *(view for view in found if view is not None)]
+
+
+def certainty_views(records: Iterable[Record]) -> list[View]:
+    """Intervals and ranks of every row, all paired tests, average ranks over cells."""
+    entries = labelled(gather(records))
+    found = [make(entries) for make in (certainty, paired_tests, average_ranks)]
+    return [view for view in found if view is not None]
+
+
+def average_ranking(records: Iterable[Record]) -> Ranking | None:
+    """What `average_ranks` shows, for drawing; None for fewer than two methods or cells."""
+    return ranking_of(labelled(gather(records)))

@@ -10,8 +10,9 @@ from statistics import fmean
 from typing import Any, Literal
 
 from ddbench.tables.against_random import NOTHING, SIGNIFICANT
-from ddbench.tables.aggregate import Entry, Setting, paired, students_of
+from ddbench.tables.aggregate import Entry, Paired, Setting, paired, students_of
 from ddbench.tables.leaderboard import best_of
+from ddbench.tables.multiple_tests import holm
 from ddbench.tables.pivots import measured, spread_remark, usual_count
 from ddbench.tables.row_names import Headings, flattened, given_by_all
 from ddbench.tables.views import Cell, Column, Notes, Row, Section, View
@@ -158,53 +159,76 @@ def factor_tests(entries: Sequence[Entry]) -> View | None:
     sections = [
         Section(title=_title(matrix, found, headings), rows=rows)
         for matrix in found
-        if (rows := tuple(_tests(matrix)))
+        if (rows := _tests(matrix))
     ]
     count = sum(len(section.rows) for section in sections)
     if not count:
         return None
-    many = (
-        f" They are {count} tests: expect one in twenty below 0.05 by chance." if count > 3 else ""
-    )
     return View(
         title=headings.title("What each part contributes"),
         subtitle=headings.subtitle(),
         columns=(
             Column(name="difference", align="left"), Column(name="under", align="left"),
-            Column(name="Δ top-1"), Column(name="95 % CI"), Column(name="p"), Column(name="n"),
+            Column(name="Δ top-1"), Column(name="95 % CI"), Column(name="p"),
+            Column(name="p, Holm"), Column(name="n"),
         ),
         sections=tuple(sections),
         remarks=(
-            "Differences over shared seeds, with the interval and p of a paired t-test, not "
-            f"corrected for their number.{many}",
+            "Differences over shared seeds, with the interval and p of a paired t-test; p after "
+            f"Holm's correction for {_those(count, len(sections))}.",
         ),
     )  # fmt: skip
 
 
-def _tests(matrix: Matrix) -> Iterator[Row]:
+def _those(count: int, sections: int) -> str:
+    return f"all {count} tests" if sections == 1 else "all tests of a section"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two levels of one factor under one level of the other."""
+
+    first: str
+    second: str
+    under: str
+    found: Paired
+
+
+def _tests(matrix: Matrix) -> tuple[Row, ...]:
+    contrasts = list(_contrasts(matrix))
+    corrected = holm([c.found.p for c in contrasts])
+    return tuple(_test(matrix, c, p) for c, p in zip(contrasts, corrected, strict=True))
+
+
+def _contrasts(matrix: Matrix) -> Iterator[Contrast]:
     matchers, regularizers = matrix.levels("matcher"), matrix.levels("regularizer")
     for matcher in matchers:
         for a, b in combinations(regularizers, 2):
-            yield from _test(matrix, a, b, matcher, (matcher, a), (matcher, b))
+            yield from _contrast(matrix, a, b, matcher, (matcher, a), (matcher, b))
     for regularizer in regularizers:
         for a, b in combinations(matchers, 2):
-            yield from _test(matrix, a, b, regularizer, (a, regularizer), (b, regularizer))
+            yield from _contrast(matrix, a, b, regularizer, (a, regularizer), (b, regularizer))
 
 
-def _test(
+def _contrast(
     matrix: Matrix, a: str, b: str, under: str, first: tuple[str, str], second: tuple[str, str]
-) -> Iterator[Row]:
+) -> Iterator[Contrast]:
     if first not in matrix.entries or second not in matrix.entries:
         return
     one, other = matrix.entries[first], matrix.entries[second]
     found = paired(one.by_seed("top1"), other.by_seed("top1"))
-    if found is None:
-        return
-    certain = found.p is not None and found.p < SIGNIFICANT
-    yield Row(
+    if found is not None:
+        yield Contrast(a, b, under, found)
+
+
+def _test(matrix: Matrix, contrast: Contrast, corrected: float | None) -> Row:
+    """Coloured only where the test still says that there is a difference after correction."""
+    found = contrast.found
+    certain = corrected is not None and corrected < SIGNIFICANT
+    return Row(
         cells=(
-            Cell(text=f"{a} − {b}"),
-            Cell(text=under),
+            Cell(text=f"{contrast.first} − {contrast.second}"),
+            Cell(text=contrast.under),
             Cell(
                 text=signed(found.difference),
                 tone="" if not certain else "good" if found.difference > 0 else "bad",
@@ -213,7 +237,11 @@ def _test(
             Cell(text=interval(found.low, found.high),
                  numbers={"low": found.low, "high": found.high}),
             Cell(text=p_value(found.p), numbers={"p": found.p}),
+            Cell(text=p_value(corrected), numbers={"p_holm": corrected}),
             Cell(text=str(found.n), numbers={"n": found.n}),
         ),
-        facts={**matrix.setting._asdict(), "first": a, "second": b, "under": under},
+        facts={
+            **matrix.setting._asdict(), "first": contrast.first, "second": contrast.second,
+            "under": contrast.under,
+        },
     )  # fmt: skip

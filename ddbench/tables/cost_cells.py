@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import fmean
 
 from ddbench.records import Record
+from ddbench.tables.against_random import Surroundings
 from ddbench.tables.aggregate import Entry, summarize
 from ddbench.tables.views import Cell
 from ddbench.tables.wording import significant, size, with_spread
@@ -44,18 +45,42 @@ def peak_memory(entry: Entry, here: object = None) -> Cell | None:
     return Cell(text=size(max(peaks)), numbers={"peak_bytes": max(peaks)})
 
 
-def images_and_labels(entry: Entry, here: object = None) -> Cell | None:
-    """What the distilled set takes: mean over seeds."""
+def stored_bytes(entry: Entry, here: object = None) -> Cell | None:
+    """What the distilled set takes, and the teacher if it has to come along: mean over seeds."""
     images = summarize(r.image_bytes for r in entry.finished if r.image_bytes is not None)
     labels = summarize(r.label_bytes for r in entry.finished if r.label_bytes is not None)
     if images is None:
         return None
-    stored = [images.mean, *([labels.mean] if labels else [])]
+    teacher = summarize(r.teacher_bytes for r in entry.finished if r.teacher_bytes is not None)
+    stored = [part.mean for part in (images, labels, teacher) if part is not None]
     return Cell(
         text=" + ".join(size(count) for count in stored),
         brief=size(sum(stored)),
-        numbers={"image_bytes": images.mean, "label_bytes": labels.mean if labels else None},
+        numbers={
+            "image_bytes": images.mean,
+            "label_bytes": labels.mean if labels else None,
+            **({"teacher_bytes": teacher.mean} if teacher else {}),
+        },
     )
+
+
+def published(metric: str) -> Callable[[Entry, Surroundings], Cell | None]:
+    """What a paper claims of a cost: `iteration_seconds`, `total_seconds` or `peak_bytes`."""
+
+    def make(entry: Entry, here: Surroundings) -> Cell | None:
+        claims = [c for r in entry.records for c in r.cost_claims if c.metric == metric]
+        if not claims:
+            return None
+        claim = claims[0]
+        origin = "; ".join(text for text in (claim.source, claim.setting) if text)
+        text = size(claim.value) if metric == "peak_bytes" else significant(claim.value)
+        return Cell(
+            text=text,
+            numbers={f"{metric}_paper": claim.value},
+            notes=(here.notes.add(f"published: {origin}"),) if origin else (),
+        )
+
+    return make
 
 
 def device(entry: Entry, here: object = None) -> Cell | None:

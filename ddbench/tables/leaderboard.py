@@ -15,9 +15,10 @@ from ddbench.tables.aggregate import (
 from ddbench.tables.cost_cells import (
     device,
     devices,
-    images_and_labels,
     peak_memory,
     per_iteration,
+    published,
+    stored_bytes,
     total_seconds,
 )
 from ddbench.tables.row_names import Headings
@@ -40,7 +41,7 @@ def leaderboard(entries: Sequence[Entry]) -> View:
     """Every record in a row: one section for what may be compared, best first."""
     grouped = comparable(entries)
     notes = Notes()
-    makers = _makers(_metrics(entries), several_devices=len(devices(entries)) > 1)
+    makers = _makers(entries)
     made: list[tuple[Setting, Entry, list[Cell | None]]] = []
     for setting, members in grouped.items():
         here = Surroundings(entries=members, notes=notes)
@@ -121,7 +122,8 @@ def _is_accuracy(name: str) -> bool:
     return name.startswith("top") and name[3:].isdigit()
 
 
-def _makers(metrics: Sequence[Metric], several_devices: bool) -> list[tuple[Column, MakeCell]]:
+def _makers(entries: Sequence[Entry]) -> list[tuple[Column, MakeCell]]:
+    metrics = _metrics(entries)
     makers: list[tuple[Column, MakeCell]] = [
         (Column(name="method", align="left"), _method),
         (Column(name="top-1", unit="%"), _top1),
@@ -130,13 +132,22 @@ def _makers(metrics: Sequence[Metric], several_devices: bool) -> list[tuple[Colu
         (Column(name="paper", unit="%", priority=1), _paper),
         *((_metric_column(metric, place), _metric(metric)) for place, metric in enumerate(metrics)),
         (Column(name="per iter.", unit="s", priority=3), per_iteration),
+        (Column(name="paper, per iter.", unit="s", priority=3), published("iteration_seconds")),
         (Column(name="total", unit="s", priority=4), total_seconds),
+        (Column(name="paper, total", unit="s", priority=4), published("total_seconds")),
         (Column(name="peak mem.", priority=5), peak_memory),
-        (Column(name="images + labels", priority=6), images_and_labels),
+        (Column(name="paper, peak mem.", priority=5), published("peak_bytes")),
+        (Column(name=_stored(entries), priority=6), stored_bytes),
     ]
-    if several_devices:
+    if len(devices(entries)) > 1:
         makers.append((Column(name="device", align="left", priority=2), device))
     return makers
+
+
+def _stored(entries: Sequence[Entry]) -> str:
+    # Records of before the teacher was counted do not say whether it has to come along.
+    told = any(r.teacher_bytes is not None for e in entries for r in e.finished)
+    return "images + labels + teacher" if told else "images + labels"
 
 
 def _metric_column(metric: Metric, place: int) -> Column:

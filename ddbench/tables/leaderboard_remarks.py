@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from ddbench.tables.aggregate import Entry, students_of
 from ddbench.tables.cost_cells import devices, is_resident
 from ddbench.tables.row_names import given_by_all
+from ddbench.tables.verdicts import verdicts
 from ddbench.tables.wording import listed
 
 MOST_TEACHERS = 3
@@ -22,6 +23,7 @@ def for_leaderboard(entries: Sequence[Entry], columns: Set[str]) -> Iterator[str
         )
     if columns & {"total", "per iter.", "peak mem."}:
         yield _costs(entries, columns)
+    yield from verdicts(entries)
     yield from _teachers(entries)
     yield from changes(entries)
     yield from left_out(entries)

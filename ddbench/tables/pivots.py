@@ -26,14 +26,15 @@ ALL_IMAGES = "all images"
 class Axis:
     """What runs across."""
 
-    field: str
+    fields: tuple[str, ...]
     """Of `Setting`."""
     title: str
     heading: Callable[[Setting], str]
 
 
-STUDENTS = Axis("student", "Across architectures", lambda s: s.student)
-IPC = Axis("ipc", "Images per class", lambda s: ALL_IMAGES if s.ipc is None else f"IPC {s.ipc}")
+STUDENTS = Axis(("student",), "Across architectures", lambda s: s.student)
+IPC = Axis(("ipc",), "Images per class", lambda s: ALL_IMAGES if s.ipc is None else f"IPC {s.ipc}")
+REGIMES = Axis(("labels", "protocol"), "Labels", lambda s: f"{s.labels}, {s.protocol}")
 
 
 def across_students(entries: Sequence[Entry]) -> View | None:
@@ -49,10 +50,18 @@ def across_ipc(entries: Sequence[Entry]) -> View | None:
     return _pivot([(e.setting, e) for e in entries], IPC)
 
 
+def across_regimes(entries: Sequence[Entry]) -> View | None:
+    """Methods x labels and student trainings, where there is more than one."""
+    placed = [(s, e) for s, members in comparable(entries).items() for e in members]
+    return _pivot(placed, REGIMES)
+
+
 def _pivot(placed: Sequence[tuple[Setting, Entry]], axis: Axis) -> View | None:
     groups: dict[Setting, list[tuple[Setting, Entry]]] = {}
     for setting, entry in sorted(placed, key=lambda pair: pair[0].order):
-        groups.setdefault(setting._replace(**{axis.field: None}), []).append((setting, entry))
+        groups.setdefault(setting._replace(**dict.fromkeys(axis.fields)), []).append(
+            (setting, entry)
+        )
     groups = {s: members for s, members in groups.items() if _has_several(members, axis)}
     if not groups:
         return None
@@ -60,12 +69,12 @@ def _pivot(placed: Sequence[tuple[Setting, Entry]], axis: Axis) -> View | None:
     heads = list(dict.fromkeys(axis.heading(setting) for setting in shown))
     notes = Notes()
     usual = usual_count([e for members in groups.values() for _, e in members])
-    headings = Headings(groups, without=(axis.field,))
+    headings = Headings(groups, without=axis.fields)
     sections = []
     for setting, members in groups.items():
         named = [(axis.heading(s), e) for s, e in members]
         rows = _rows(named, heads, notes, usual)
-        facts = {k: v for k, v in setting._asdict().items() if k != axis.field}
+        facts = {k: v for k, v in setting._asdict().items() if k not in axis.fields}
         rows = [replace(row, facts={**facts, **row.facts}) for row in rows]
         sections.append(Section(title=headings.section(setting), rows=tuple(rows)))
     return View(
@@ -80,7 +89,8 @@ def _pivot(placed: Sequence[tuple[Setting, Entry]], axis: Axis) -> View | None:
 
 def _has_several(members: Sequence[tuple[Setting, Entry]], axis: Axis) -> bool:
     """All images alone make no axis of images per class."""
-    return len({v for s, _ in members if (v := getattr(s, axis.field)) is not None}) > 1
+    values = {tuple(getattr(s, name) for name in axis.fields) for s, _ in members}
+    return len({v for v in values if None not in v}) > 1
 
 
 def _rows(

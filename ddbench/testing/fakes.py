@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor, nn
 
 from ddbench.context import Context, seeded
@@ -23,6 +23,7 @@ from ddbench.roles import (
     taps_of,
 )
 from ddbench.seeds import generator, seed_of
+from ddbench.stream import pixels
 from ddbench.types import (
     Activations,
     Batch,
@@ -238,7 +239,20 @@ def tiny_trial(
         seed=0,
         distilled=lambda: _distilled(info),
         features=lambda: _features(info),
+        test_images=lambda: _test_images(info, labels),
+        student=lambda images: _answers(info, images),
     )
+
+
+def _test_images(info: DatasetInfo, labels: Int[Tensor, " t"]) -> UInt8[Tensor, "t c h w"]:
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (info.mean, info.std))
+    made = tiny_images(info, labels, seed=1) * std + mean
+    return (255 * made.clamp(0, 1)).to(torch.uint8)
+
+
+@torch.no_grad()
+def _answers(info: DatasetInfo, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    return tiny_network(info).module(pixels(images, info))
 
 
 def _distilled(info: DatasetInfo) -> DistilledSet:

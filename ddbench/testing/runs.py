@@ -16,7 +16,10 @@ from ddbench.testing.losses import check_statistics
 from ddbench.testing.structure import check_loss, finite, guarded, same
 from ddbench.types import Metric, Trial
 
-NEEDS = {"distiller": {"teacher", "objective", "networks"}, "evaluator": {"features", "images"}}
+NEEDS = {
+    "distiller": {"teacher", "objective", "networks"},
+    "evaluator": {"features", "images", "student"},
+}
 LENGTH = "iterations"
 """The option that a check shortens, so that a distiller's loop takes moments."""
 
@@ -197,4 +200,6 @@ def _limited(part: Any, trial: Trial) -> Trial:
         trial,
         features=trial.features if "features" in needs else None,
         distilled=trial.distilled if "images" in needs else None,
+        test_images=trial.test_images if "student" in needs else None,
+        student=trial.student if "student" in needs else None,
     )

@@ -1,0 +1,1 @@
+"""Figures of the WMDD paper: `python -m benchmarks.figures figure1 --folder FOLDER`."""

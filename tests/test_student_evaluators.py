@@ -1,0 +1,83 @@
+"""Evaluators that ask the student itself: it is stored, or trained again, the very same one."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+
+import pytest
+import torch
+
+from ddbench import workshop
+from ddbench.cache import Cache
+from ddbench.records import Records
+from ddbench.workshop import _warn_unless_same
+
+RANDOM = ["-m", "random", "--labels", "hard", "--no-reference"]
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """How many students were trained."""
+    count: Counter[str] = Counter()
+    kept = workshop.evaluate
+
+    def counted(*arguments):
+        count["students"] += 1
+        return kept(*arguments)
+
+    monkeypatch.setattr(workshop, "evaluate", counted)
+    return count
+
+
+def test_a_student_is_trained_once_more_for_an_old_trial_and_then_kept(
+    ddbench, tiny, cache, trained
+):
+    flags = [*tiny, *RANDOM]
+    assert ddbench("run", *flags).code == 0
+    (before,) = Records(cache.root / "records").all()
+    assert trained["students"] == 1
+    added = ddbench("run", *flags, "-e", "corruptions,calibration,coverage")
+    assert added.code == 0, added.err
+    assert "warning" not in added.err
+    assert trained["students"] == 2  # only its logits had been kept
+    (after,) = Records(cache.root / "records").all()
+    assert after.key == before.key
+    assert after.metrics[0].items() > before.metrics[0].items()
+    assert 0 <= after.metrics[0]["corrupted"] <= 100
+    assert 0 < after.metrics[0]["coverage"] <= 1
+    # Other strengths, and what is no longer needed thrown away: the student stays.
+    assert ddbench("cache", "gc").code == 0
+    assert ddbench("run", *flags, "-e", "corruptions[noise=0]").code == 0
+    assert trained["students"] == 2
+
+    shutil.rmtree(cache.root)
+    at_once = ddbench("run", *flags, "-e", "corruptions,calibration,coverage")
+    assert at_once.code == 0, at_once.err
+    assert trained["students"] == 3
+    (fresh,) = Records(cache.root / "records").all()
+    assert fresh.metrics == after.metrics
+
+
+def test_a_student_that_comes_out_otherwise_is_warned_of():
+    judged = torch.eye(4)
+    with pytest.warns(UserWarning, match=r"answers 50\.0 %"):
+        _warn_unless_same(judged, judged[[0, 1, 3, 2]])
+
+
+def test_bytes_count_the_teacher_where_it_has_to_come_along(ddbench, tiny, cache):
+    flags = [*tiny, "-m", "random", "--no-reference"]
+    assert ddbench("run", *flags, "--labels", "hard").code == 0
+    asked = ddbench("run", *flags, "--labels", "fkd", "--format", "csv")
+    assert asked.code == 0, asked.err
+    found = {r.labels: r for r in Records(cache.root / "records").all()}
+    weights = [path for stage, _, path in cache.entries() if stage == "squeeze"]
+    assert found["hard"].teacher_bytes == 0
+    assert found["fkd"].teacher_bytes == (weights[0] / "tensors.safetensors").stat().st_size
+    assert found["fkd"].image_bytes == 10 * 8 * 8
+    assert "images + labels + teacher" in ddbench("table", "--format", "md").out

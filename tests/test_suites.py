@@ -1,0 +1,59 @@
+"""Suites of `benchmarks/`: every profile can be planned, and the smallest one runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ddbench.execute import find_claims
+from ddbench.grid import Selection, expand
+from ddbench.registry import load
+from ddbench.suites import read_suite, selection_of
+
+SUITES = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.toml"))
+NAMED = [path for path in SUITES if path.stem != "digits"]
+PROFILES = ("paper", "gpu", "cpu", "smoke")
+
+
+def planned(suite: Path, profile: str, **flags):
+    """The plans on digits, which are always there, but for data sets everything as it stands."""
+    table = read_suite(suite, profile, flags)
+    return expand(selection_of(table, "fp32"), load(), None)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("suite", NAMED, ids=lambda path: path.stem)
+def test_every_profile_is_there_and_names_parts_that_exist(suite, profile):
+    assert planned(suite, profile, dataset=["digits"])
+
+
+@pytest.mark.parametrize("suite", NAMED, ids=lambda path: path.stem)
+def test_every_claim_belongs_to_a_row(suite):
+    """A slip in a row's name would leave a published figure out in silence."""
+    table = read_suite(suite, "paper", {"dataset": ["digits"], "seeds": 1})
+    selection = selection_of(table, "fp32")
+    rows = {plan.cell.method for plan in expand(selection, load(), None)}
+    assert set(selection.claims) <= rows
+    claimed = {(c.dataset, c.ipc) for claims in selection.claims.values() for c in claims}
+    datasets = {d.partition("@")[0] for d in read_suite(suite, "paper", {}).dataset}
+    assert {dataset for dataset, _ in claimed} <= datasets
+    assert {ipc for _, ipc in claimed} <= set(table.ipc)
+
+
+def test_a_claim_of_the_suite_comes_before_that_of_the_recipe():
+    suite = next(path for path in SUITES if path.stem == "table3")
+    table = read_suite(suite, "smoke", {})
+    claims = [c.model_copy(update={"dataset": "digits"}) for c in table.claim]
+    selection: Selection = selection_of(table.model_copy(update={"claim": claims}), "fp32")
+    (plan,) = [p for p in expand(selection, load(), None) if p.cell.method == "wmdd"]
+    found = {c.metric: c.value for c in find_claims(plan)}
+    assert found == {"iteration_seconds": 0.013, "peak_bytes": 1.22e9, "total_seconds": 207.53}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
+def test_the_smallest_profile_runs(suite, ddbench):
+    done = ddbench("run", suite, "--profile", "smoke", "--device", "cpu", "--format", "md")
+    assert done.code == 0, done.err
+    assert "| method |" in done.out
