@@ -147,8 +147,20 @@ class Records:
 
     def all(self) -> Iterator[Record]:
         """Every record that can be read, oldest name first."""
+        for _, record in self.files():
+            yield record
+
+    def files(self) -> Iterator[tuple[Path, Record]]:
+        """Every record with its file."""
         for path in sorted(self.folder.glob("*.json")):
-            yield read_record(path)
+            yield path, read_record(path)
+
+
+def record_folders(folder: Path) -> list[Path]:
+    """The folder itself, or the folders of records below it, as in `leaderboards/`."""
+    if any(folder.glob("*.json")):
+        return [folder]
+    return sorted({path.parent for path in folder.rglob("records/*.json")})
 
 
 def read_record(path: Path) -> Record:

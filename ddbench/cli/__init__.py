@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ddbench.cli import cache, data, inspect, packages, run, single
+from ddbench.cli import cache, data, inspect, packages, publish, run, single
 from ddbench.errors import DDBenchError, DDBenchWarning
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ def _root(
 
 run.register(app)
 inspect.register(app)
+publish.register(app)
 packages.register(app)
 single.register(app)
 app.add_typer(data.app, name="data")

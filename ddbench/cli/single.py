@@ -140,26 +140,23 @@ def export(
     from ddbench.cli.inspect import find_record
     from ddbench.distilled import write_distilled
     from ddbench.pictures import as_bytes, write_class_folders, write_grid
+    from ddbench.stored_images import stored_images
 
     record = find_record(run, cache)
-    store = Cache(default_cache(cache))
-    keys = record.keys.get("recover", [])
-    artifact = store.load("recover", keys[0]) if keys else None
-    if artifact is None:
+    tensors = stored_images(record, Cache(default_cache(cache)), data_root)
+    if tensors is None:
         raise DDBenchError(
             f"the images of {record.file_name} are no longer in the cache",
             hint=f"make them again: {record.command or '`ddbench run`'}",
         )
-    tensors = artifact.tensors()
-    if "images" not in tensors:
-        tensors["images"] = _selected(record.dataset, tensors["indices"], data_root, store)
     card = {
         "method": record.method, "title": record.title, "variant": record.variant,
         "dataset": record.dataset, "ipc": record.ipc, "teacher": record.teacher,
         "student": record.student, "labels": record.labels, "protocol": record.protocol,
         "seed": record.seed, "given": record.given, "classes": record.configuration["classes"],
         "shape": record.configuration["shape"], "configuration": record.configuration,
-        "metrics": record.metrics, "artifact": artifact.key, "environment": record.environment,
+        "metrics": record.metrics, "artifact": record.keys["recover"][0],
+        "environment": record.environment,
     }  # fmt: skip
     write_distilled(folder, tensors["images"], tensors["labels"], tensors["weights"], card)
     if images:
@@ -167,16 +164,6 @@ def export(
         write_class_folders(folder / "images", shown, tensors["labels"], card["classes"])
         write_grid(folder / "grid.png", shown, tensors["labels"])
     typer.echo(f"wrote {len(tensors['labels'])} images to {folder}")
-
-
-def _selected(dataset: str, indices: Any, data_root: Path | None, store: Any) -> Any:
-    from ddbench.data import open_data
-    from ddbench.grid import named_dataset
-    from ddbench.session import open_session
-
-    session = open_session("cpu", "fp32", data_root, store.root)
-    data = open_data(named_dataset(dataset, session.registry), session.ctx, store)
-    return data.train_images[indices]
 
 
 def register(app: typer.Typer) -> None:
