@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -97,6 +98,8 @@ class Record(BaseModel):
     environment: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     created: str = ""
+    checksum: str = ""
+    """Of all the rest, as it was written; "" in records of before there was one."""
 
     def metric(self, name: str) -> float | None:
         """Mean over the students."""
@@ -139,7 +142,7 @@ class Records:
         """Writes a record whole, in the place of an older one of the same cell."""
         path = self.folder / record.file_name
         stamped = record.model_copy(update={"created": record.created or now()})
-        write_whole(path, stamped.model_dump_json(indent=1) + "\n")
+        write_whole(path, sealed(stamped).model_dump_json(indent=1) + "\n")
         for old in self.folder.glob(f"*-{record.key}.json"):
             if old != path:
                 old.unlink()
@@ -154,6 +157,20 @@ class Records:
         """Every record with its file."""
         for path in sorted(self.folder.glob("*.json")):
             yield path, read_record(path)
+
+
+def checksum_of(record: Record) -> str:
+    """SHA-256 of everything that the record says besides its checksum.
+
+    Fields with their default are left out, so that a field which comes later changes nothing.
+    """
+    said = record.model_dump(mode="json", exclude={"checksum"}, exclude_defaults=True)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def sealed(record: Record) -> Record:
+    """With its checksum: what is changed in the file by hand shows."""
+    return record.model_copy(update={"checksum": checksum_of(record)})
 
 
 def record_folders(folder: Path) -> list[Path]:

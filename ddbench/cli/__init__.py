@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ddbench.cli import cache, data, inspect, packages, publish, run, single
+from ddbench.cli import cache, data, inspect, packages, publish, reproduce, run, single
 from ddbench.errors import DDBenchError, DDBenchWarning
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def _root(
 run.register(app)
 inspect.register(app)
 publish.register(app)
+reproduce.register(app)
 packages.register(app)
 single.register(app)
 app.add_typer(data.app, name="data")
