@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ddbench.cli import cache, data, inspect, packages, publish, reproduce, run, single
+from ddbench.cli import cache, data, inspect, leaderboard, packages, publish, reproduce, run, single
 from ddbench.errors import DDBenchError, DDBenchWarning
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ packages.register(app)
 single.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
+app.add_typer(leaderboard.app, name="leaderboard")
 
 
 def main() -> None:
