@@ -44,6 +44,17 @@ def write_grid(
 ) -> None:
     """One picture, a row for each class, its first `columns` images; tiny images are enlarged."""
     from torchvision.io import write_png
+
+    write_png(grid(images, labels, columns, smallest), str(path))
+
+
+def grid(
+    images: UInt8[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    columns: int = 10,
+    smallest: int = 32,
+) -> UInt8[Tensor, "3 height width"]:
+    """What `write_grid` writes; of images with one channel three equal ones are made."""
     from torchvision.utils import make_grid
 
     shown = []
@@ -56,4 +67,4 @@ def write_grid(
     factor = max(1, smallest // images.shape[2])
     rows = rows.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     across = width if width > 1 else columns
-    write_png(make_grid(rows, nrow=across, padding=2, pad_value=255), str(path))
+    return make_grid(rows, nrow=across, padding=2, pad_value=255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import time
@@ -108,6 +109,8 @@ class Record(BaseModel):
     environment: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     created: str = ""
+    checksum: str = ""
+    """Of all the rest, as it was written; "" in records of before there was one."""
 
     def metric(self, name: str) -> float | None:
         """Mean over the students."""
@@ -151,7 +154,7 @@ class Records:
         """Writes a record whole, in the place of an older one of the same cell."""
         path = self.folder / record.file_name
         stamped = record.model_copy(update={"created": record.created or now()})
-        write_whole(path, stamped.model_dump_json(indent=1) + "\n")
+        write_whole(path, sealed(stamped).model_dump_json(indent=1) + "\n")
         for old in self.folder.glob(f"*-{record.key}.json"):
             if old != path:
                 old.unlink()
@@ -159,8 +162,34 @@ class Records:
 
     def all(self) -> Iterator[Record]:
         """Every record that can be read, oldest name first."""
+        for _, record in self.files():
+            yield record
+
+    def files(self) -> Iterator[tuple[Path, Record]]:
+        """Every record with its file."""
         for path in sorted(self.folder.glob("*.json")):
-            yield read_record(path)
+            yield path, read_record(path)
+
+
+def checksum_of(record: Record) -> str:
+    """SHA-256 of everything that the record says besides its checksum.
+
+    Fields with their default are left out, so that a field which comes later changes nothing.
+    """
+    said = record.model_dump(mode="json", exclude={"checksum"}, exclude_defaults=True)
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def sealed(record: Record) -> Record:
+    """With its checksum: what is changed in the file by hand shows."""
+    return record.model_copy(update={"checksum": checksum_of(record)})
+
+
+def record_folders(folder: Path) -> list[Path]:
+    """The folder itself, or the folders of records below it, as in `leaderboards/`."""
+    if any(folder.glob("*.json")):
+        return [folder]
+    return sorted({path.parent for path in folder.rglob("records/*.json")})
 
 
 def read_record(path: Path) -> Record:

@@ -11,7 +11,18 @@ from typing import Any
 
 import typer
 
-from ddbench.cli import cache, data, inspect, packages, run, single, transfer
+from ddbench.cli import (
+    cache,
+    data,
+    inspect,
+    leaderboard,
+    packages,
+    publish,
+    reproduce,
+    run,
+    single,
+    transfer,
+)
 from ddbench.errors import DDBenchError, DDBenchWarning
 
 app = typer.Typer(
@@ -37,11 +48,14 @@ def _root(
 
 run.register(app)
 inspect.register(app)
+publish.register(app)
+reproduce.register(app)
 packages.register(app)
 single.register(app)
 transfer.register(app)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
+app.add_typer(leaderboard.app, name="leaderboard")
 
 
 def main() -> None:

@@ -143,19 +143,15 @@ def _recorded(
     from ddbench.cache import Cache, default_cache
     from ddbench.cli.inspect import find_record
     from ddbench.portable import PortableSet
+    from ddbench.stored_images import stored_images
 
     record = find_record(run, cache)
-    store = Cache(default_cache(cache))
-    keys = record.keys.get("recover", [])
-    artifact = store.load("recover", keys[0]) if keys else None
-    if artifact is None:
+    tensors = stored_images(record, Cache(default_cache(cache)), data_root)
+    if tensors is None:
         raise DDBenchError(
             f"the images of {record.file_name} are no longer in the cache",
             hint=f"make them again: {record.command or '`ddbench run`'}",
         )
-    tensors = artifact.tensors()
-    if "images" not in tensors:
-        tensors["images"] = _selected(record.dataset, tensors["indices"], data_root, store)
     told = record.configuration
     mean, std = (tuple(told.get(name, ())) for name in ("mean", "std"))
     return PortableSet(
@@ -165,7 +161,7 @@ def _recorded(
         pixels="bytes" if tensors["images"].dtype == torch.uint8 else "unit",
         mean=mean,
         std=std,
-        card=_card(record, artifact.key),
+        card=_card(record, record.keys["recover"][0]),
     )
 
 
@@ -178,16 +174,6 @@ def _card(record: Record, artifact: str) -> dict[str, Any]:
         "shape": record.configuration["shape"], "configuration": record.configuration,
         "metrics": record.metrics, "artifact": artifact, "environment": record.environment,
     }  # fmt: skip
-
-
-def _selected(dataset: str, indices: Any, data_root: Path | None, store: Any) -> Any:
-    from ddbench.data import open_data
-    from ddbench.grid import named_dataset
-    from ddbench.session import open_session
-
-    session = open_session("cpu", "fp32", data_root, store.root)
-    data = open_data(named_dataset(dataset, session.registry), session.ctx, store)
-    return data.train_images[indices]
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,78 @@
+"""`ddbench leaderboard`: committed records checked, added, and rendered into their pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ddbench.cli.options import CacheOption, DataRootOption
+
+app = typer.Typer(help="Committed leaderboards: check, add, render.", no_args_is_help=True)
+FolderArgument = Annotated[
+    Path, typer.Argument(help="A leaderboard (a folder with records/), or a folder of these.")
+]
+
+
+@app.command()
+def check(folder: FolderArgument = Path("leaderboards"), data_root: DataRootOption = None) -> None:
+    """Say what keeps the records from being accepted; exit code 1 if anything does."""
+    from ddbench import boards
+    from ddbench.session import open_session
+
+    session = open_session("cpu", "fp32", data_root)
+    found = boards.boards_of(folder)
+    faults = [f for b in found for f in boards.check(b, session.registry, session.ctx.data_root)]
+    if not faults:
+        faults = [f"{path} is stale: `ddbench leaderboard render`" for path in boards.stale(folder)]
+    for fault in faults:
+        typer.echo(fault, err=True)
+    if faults:
+        raise typer.Exit(1)
+    count = sum(len(list((board / boards.RECORDS).glob("*.json"))) for board in found)
+    typer.echo(f"{count} records in {len(found)} leaderboards are whole")
+
+
+@app.command()
+def add(
+    board: Annotated[Path, typer.Argument(help="The leaderboard's folder, made if need be.")],
+    records: Annotated[
+        list[str], typer.Argument(help="Records: files, keys, or the starts of keys.")
+    ],
+    cache: CacheOption = None,
+) -> None:
+    """Copy finished records into a leaderboard, with checksums, and render its table."""
+    from ddbench import boards
+    from ddbench.cache import write_whole
+    from ddbench.cli.inspect import find_record
+    from ddbench.records import Records
+    from ddbench.reproduce import refuse_altered
+
+    found = [find_record(name, cache) for name in records]
+    for record in found:
+        refuse_altered(record)
+    for record in found:
+        boards.add(board, record)
+    whole = list(Records(board / boards.RECORDS).all())
+    write_whole(board / boards.TABLE, boards.table_text(whole))
+    typer.echo(f"{board} has {len(whole)} records; now `ddbench leaderboard check {board}`")
+
+
+@app.command()
+def render(
+    folder: FolderArgument = Path("leaderboards"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if a page is stale.")
+    ] = False,
+) -> None:
+    """Render README.md and every table.md from the records."""
+    from ddbench import boards
+
+    changed = boards.stale(folder) if check else boards.write_pages(folder)
+    for path in changed:
+        typer.echo(f"{'stale: ' if check else 'wrote '}{path}", err=check)
+    if check and changed:
+        raise typer.Exit(1)
+    if not changed:
+        typer.echo("all pages are what their records say")

@@ -1,0 +1,90 @@
+"""Commands that publish records: `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ddbench.cli.options import CacheOption, DataRootOption
+from ddbench.errors import DDBenchError
+
+if TYPE_CHECKING:
+    from ddbench.records import Record
+
+RecordsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--records",
+        help="A folder of records, or of folders with records, instead of the cache's; may be "
+        "repeated.",
+    ),
+]
+
+
+def report(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write.")
+    ] = Path("report.html"),
+    records: RecordsOption = None,
+    title: Annotated[str, typer.Option("--title", help="Of the page.")] = "",
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Grids of the distilled images.")
+    ] = True,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="A folder for the plots as SVG and PDF.")
+    ] = None,
+    data_root: DataRootOption = None,
+    cache: CacheOption = None,
+) -> None:  # fmt: skip
+    """Write one HTML page of finished records: leaderboard, claims, plots, images. No network."""
+    from ddbench.cache import Cache, default_cache, write_whole
+    from ddbench.report import make_page, to_html
+
+    found = _found(records, cache)
+    store = Cache(default_cache(cache)) if images else None
+    page = make_page(found, store, data_root, title)
+    text = to_html(page)
+    if output.is_dir():
+        raise DDBenchError(f"{output} is a folder", hint="name a file: -o report.html")
+    output.absolute().parent.mkdir(parents=True, exist_ok=True)
+    write_whole(output, text)
+    told = (
+        f"{len(page.rows)} rows, {len(page.pictures)} pictures, {len(text.encode()) / 1e6:.1f} MB"
+    )
+    typer.echo(f"wrote {output}: {told}")
+    for line in page.missing:
+        typer.echo(line, err=True)
+    if figures is not None:
+        from ddbench.report.figures import write_figures
+
+        typer.echo(f"wrote {len(write_figures(page.plots, figures))} figures to {figures}")
+
+
+def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | None, Record]]:
+    """Records with their files; those of the cache without.
+
+    Raises:
+        DDBenchError: no such folder, or nothing in it.
+    """
+    from ddbench.cache import default_cache
+    from ddbench.records import Records, record_folders
+
+    looked: list[Path] = folders or [default_cache(cache) / "records"]
+    found: list[tuple[Path | None, Record]] = []
+    for folder in looked:
+        if folders and not folder.is_dir():
+            raise DDBenchError(f"no folder {folder}", hint="name a folder of record files")
+        for place in record_folders(folder):
+            found += [(path if folders else None, r) for path, r in Records(place).files()]
+    if not found:
+        raise DDBenchError(
+            "no records to report", f"looked in {', '.join(map(str, looked))}",
+            hint="run something first: `ddbench run`",
+        )  # fmt: skip
+    return found
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(report)
