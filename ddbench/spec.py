@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ddbench.pretraining import Pretraining
 from ddbench.roles import (
     Architecture,
     Dataset,
     Distiller,
     Labeller,
     Matcher,
-    Pretraining,
     Regularizer,
 )
 

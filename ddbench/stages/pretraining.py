@@ -12,8 +12,8 @@ from torch import Generator, Tensor, nn
 from ddbench.context import Context
 from ddbench.data import RealData
 from ddbench.errors import DivergedError
+from ddbench.pretraining import Pretraining
 from ddbench.probe import Probe
-from ddbench.roles import Pretraining
 from ddbench.seeds import generator
 from ddbench.stream import pixels
 from ddbench.types import DatasetInfo, Network, Tap
@@ -24,7 +24,7 @@ _CHECK_EVERY = 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What a pretraining sees; see `ddbench.roles.PretrainingProblem`."""
+    """What a pretraining sees; see `ddbench.pretraining.PretrainingProblem`."""
 
     info: DatasetInfo
     device: str

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from ddbench.augment import draw_boxes, draw_flips, resample
 from ddbench.errors import DDBenchError
 from ddbench.features import feature_tap
-from ddbench.roles import PretrainingProblem
+from ddbench.pretraining import PretrainingProblem
 from ddbench.siamese import draw, operations
 from ddbench.types import Network
 
