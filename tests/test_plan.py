@@ -99,7 +99,7 @@ def _trained(made, stage):
 def test_students_that_ask_for_a_warm_up_get_it_where_the_protocol_says_so(registry):
     transformer, resnet = _plans(registry, students=("vit_tiny", "resnet18"))
     assert [_trained(made, "evaluate") for made in (transformer, resnet)] == [0.1, 0]
-    (paper,) = _plans(registry, students=("vit_tiny",), protocol="wmdd")
+    (paper,) = _plans(registry, students=("vit_tiny",), protocols=("wmdd",))
     assert _trained(paper, "evaluate") == 0
 
 
