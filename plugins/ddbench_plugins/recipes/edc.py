@@ -91,10 +91,10 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
             "arXiv:2404.13733"
         ),
         notes=(
-            "Not all of EDC. Left out in distillation: the pool of three to eight teachers, "
-            "statistics of convolutions and patches, their moving average over iterations, and, on "
-            "ImageNet, the start from RDED's mosaics (random training images here, as in EDC's "
-            "CIFAR and Tiny ImageNet settings).",
+            "Not all of EDC, which is `edc`. Left out in distillation: the pool of three to eight "
+            "teachers, statistics of convolutions and patches, their moving average over "
+            "iterations, and, on ImageNet, the start from RDED's mosaics (random training images "
+            "here, as in EDC's CIFAR and Tiny ImageNet settings).",
             "Left out in the student's training, which the protocol decides: the moving average of "
             "weights, the squared error of logits plus hard labels, and the half-cosine rate.",
             "The scripts divide a batch over up to four GPUs, so that their statistics are of as "
