@@ -39,10 +39,18 @@ def test_all_held():
     assert "did not" not in line
 
 
-def test_figures_of_other_tables_are_not_compared():
+def test_tables_of_one_paper_under_one_setting_are_compared():
+    elsewhere = [record("b", r.metrics[0]["top1"], r.seed, 55.0, "a paper, Table 1") for r in B]
+    (line,) = lines([*A, *elsewhere])
+    assert "1 of 1 pairs" in line
+
+
+def test_figures_of_other_papers_or_settings_are_not_compared():
     foreign = [r.model_copy(update={"claim": PublishedFigure(value=10, source="another")})
                for r in B]  # fmt: skip
     assert lines([*A, *foreign]) == []
+    claim = PublishedFigure(value=10, source="a paper, Table 1", setting="32 px")
+    assert lines([*A, *[r.model_copy(update={"claim": claim}) for r in B]]) == []
     assert lines(A) == []
     assert lines([*A, *[r.model_copy(update={"ipc": 1}) for r in B]]) == []
 

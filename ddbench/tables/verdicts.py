@@ -81,14 +81,15 @@ def _heights(gaps: Sequence[float]) -> str:
 def _pairs(
     entries: Sequence[Entry], metric: str, values: Callable[[Entry], Mapping[int, float]]
 ) -> Iterator[Pair]:
-    """Of rows whose figures come from one table of one paper, under one setting."""
+    """Of rows whose figures come from one paper, under one setting."""
     groups: dict[tuple[Setting, str, str], list[Entry]] = {}
     for entry in entries:
         claim = _claim(entry, metric)
         if claim is not None and values(entry):
             # Students of an architecture each, labels each: the paper's rows differ in more.
             home = entry.setting._replace(labels="", teacher="")
-            groups.setdefault((home, claim.source, claim.setting), []).append(entry)
+            paper = claim.source.partition(",")[0]  # "WMDD paper, Table 4"
+            groups.setdefault((home, paper, claim.setting), []).append(entry)
     if not groups:
         return
     headings = Headings(setting for setting, _, _ in groups)
