@@ -34,11 +34,11 @@ def test_weights_are_averaged_as_in_a_loop_and_running_statistics_are_not(decay)
         now = float(step * step)
         held = now if held is None else decay * held + (1 - decay) * now
     with averaged.in_place():
-        assert float(module[0].weight) == pytest.approx(held)
-    assert float(module[0].weight) == 25.0  # training goes on with its own
+        assert module[0].weight.item() == pytest.approx(held)
+    assert module[0].weight.item() == 25.0  # training goes on with its own
     averaged.put()
-    assert float(module[0].weight) == pytest.approx(held)
-    assert float(module[1].running_mean) == 5.0
+    assert module[0].weight.item() == pytest.approx(held)
+    assert module[1].running_mean.item() == 5.0
 
 
 def test_without_decay_weights_are_what_training_made_of_them():
@@ -47,7 +47,7 @@ def test_without_decay_weights_are_what_training_made_of_them():
     averaged.update()
     nn.init.constant_(module[0].weight, 4.0)
     averaged.put()
-    assert float(module[0].weight) == 4.0
+    assert module[0].weight.item() == 4.0
 
 
 def test_a_training_ends_with_the_average_and_shows_it_after_each_epoch(info):

@@ -193,7 +193,10 @@ def measure(settings: Settings) -> Part:
         seeds = settings.size(3, 1)
         cells = plans(files, settings, seeds)
         shop = workshop(Path(place) / "cache", settings)
-        data, network = shop.data(cells[0].cell.dataset), shop.teacher(cells[0])
+        data, network = (
+            shop.data(cells[0].cell.dataset),
+            shop.network(cells[0], cells[0].teachers[0]),
+        )
         assert network is not None
         ours, field_ = Laps(), Laps()
         for turn, plan in enumerate(cells):

@@ -14,9 +14,9 @@ from ddbench.records import PublishedFigure, Record
 from ddbench.tables.against_random import Surroundings, difference
 from ddbench.tables.aggregate import Entry, Summary, students_of
 from ddbench.tables.cost_cells import (
-    images_and_labels,
     peak_memory,
     per_iteration,
+    stored_bytes,
     total_seconds,
 )
 from ddbench.tables.leaderboard import comparable, failures, status_of
@@ -206,11 +206,15 @@ def _shown(cell: Cell | None, number: str, hint: str = "") -> Shown:
 
 
 def _stored(entry: Entry) -> Shown:
-    cell = images_and_labels(entry)
+    cell = stored_bytes(entry)
     if cell is None:
         return Shown()
     total = sum(v for v in cell.numbers.values() if isinstance(v, (int, float)))
-    return Shown(cell.brief, total, hint=f"images + labels: {cell.text}")
+    return Shown(
+        cell.brief,
+        total,
+        hint=f"images + labels, and the teacher where it comes along: {cell.text}",
+    )
 
 
 def _seed_line(record: Record, path: Path | None) -> SeedLine:

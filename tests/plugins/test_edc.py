@@ -52,7 +52,7 @@ def test_a_real_start_without_steps_gives_real_images() -> None:
 
 def test_its_protocol_averages_the_weights(registry: Any) -> None:
     (made,) = expand(
-        Selection(seeds=1, reference=False, methods=("edc",), protocol="edc"), registry, None
+        Selection(seeds=1, reference=False, methods=("edc",), protocols=("edc",)), registry, None
     )
     training = made.cell.protocol.training
     assert (training.schedule, training.weight_ema) == ("half_cosine", 0.9)
