@@ -120,13 +120,14 @@ def harness(plan: Plan, teacher: Path, settings: Settings, laps: Laps) -> None:
         shop = workshop(Path(place), settings)
         with laps.lap("decode once"):
             shop.data(plan.cell.dataset)
+        (found_through,) = plan.teachers
         with laps.lap("statistics"):
-            for stage in plan.statistics:
-                shop.statistic(plan, stage.spec.statistic)
+            for stage in found_through.statistics:
+                shop.statistic(plan, found_through, stage.spec.statistic)
         with laps.lap("barycenters"):
-            for target in plan.targets:
+            for target in found_through.targets:
                 if target is not None:
-                    shop.target(plan, target)
+                    shop.target(plan, found_through, target)
         with laps.lap("recover"):
             shop.recovered(plan)
         with laps.lap("labels and student"):
@@ -193,11 +194,8 @@ def measure(settings: Settings) -> Part:
         seeds = settings.size(3, 1)
         cells = plans(files, settings, seeds)
         shop = workshop(Path(place) / "cache", settings)
-        data, network = (
-            shop.data(cells[0].cell.dataset),
-            shop.network(cells[0], cells[0].teachers[0]),
-        )
-        assert network is not None
+        data = shop.data(cells[0].cell.dataset)
+        network = shop.network(cells[0], cells[0].teachers[0])
         ours, field_ = Laps(), Laps()
         for turn, plan in enumerate(cells):
             works = [
