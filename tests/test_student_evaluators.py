@@ -42,7 +42,7 @@ def test_a_student_is_trained_once_more_for_an_old_trial_and_then_kept(
     assert ddbench("run", *flags).code == 0
     (before,) = Records(cache.root / "records").all()
     assert trained["students"] == 1
-    added = ddbench("run", *flags, "-e", "corruptions,calibration,coverage")
+    added = ddbench("run", *flags, "-e", "corruptions,calibration_error,coverage")
     assert added.code == 0, added.err
     assert "warning" not in added.err
     assert trained["students"] == 2  # only its logits had been kept
@@ -57,7 +57,7 @@ def test_a_student_is_trained_once_more_for_an_old_trial_and_then_kept(
     assert trained["students"] == 2
 
     shutil.rmtree(cache.root)
-    at_once = ddbench("run", *flags, "-e", "corruptions,calibration,coverage")
+    at_once = ddbench("run", *flags, "-e", "corruptions,calibration_error,coverage")
     assert at_once.code == 0, at_once.err
     assert trained["students"] == 3
     (fresh,) = Records(cache.root / "records").all()

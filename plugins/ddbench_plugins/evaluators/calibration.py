@@ -36,8 +36,8 @@ class Calibration:
 
         if self.bins < 1:
             raise DDBenchError(
-                f"calibration.bins is {self.bins}", "expected: 1 or more",
-                hint="for example --evaluator calibration[bins=15]",
+                f"calibration_error.bins is {self.bins}", "expected: 1 or more",
+                hint="for example --evaluator calibration_error[bins=15]",
             )  # fmt: skip
         # As probabilities: torchmetrics takes logits that all lie in [0, 1] for such.
         sure = trial.logits.double().softmax(1)
@@ -49,4 +49,4 @@ class Calibration:
 
 @hookimpl
 def ddbench_evaluators() -> Mapping[str, Evaluator]:
-    return {"calibration": Calibration()}
+    return {"calibration_error": Calibration()}
