@@ -158,6 +158,16 @@ def test_of_records_of_one_seed_the_newest_that_finished_counts(order):
     assert any("4 older records" in text for text in view.remarks)
 
 
+def test_how_a_teacher_is_trained_does_not_part_rows_that_asked_none():
+    def trained(epochs, seed, **keys):
+        configuration = configured()
+        configuration["recipe"]["squeeze"] = part("Training", epochs=epochs)
+        return record(seed=seed, configuration=configuration, keys={"recover": ["r"], **keys})
+
+    assert len(gather([trained(8, 0), trained(18, 1)])) == 1
+    assert len(gather([trained(8, 0, squeeze=["a"]), trained(18, 1, squeeze=["b"])])) == 2
+
+
 def test_best_first_and_reference_rows_last():
     view = choose_views([
         record("full", 99, ipc=None), record("random", 90), record("low", 10), record("high", 80),

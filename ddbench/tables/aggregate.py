@@ -168,7 +168,10 @@ def gather(records: Iterable[Record]) -> list[Entry]:
 def _identity(record: Record) -> tuple[object, ...]:
     students = students_of(record)
     if "recipe" in record.configuration:
-        return students, json.dumps(record.configuration, sort_keys=True)
+        recipe = dict(record.configuration["recipe"])
+        if record.keys and "squeeze" not in record.keys:
+            recipe.pop("squeeze", None)  # no teacher was asked: how one is trained says nothing
+        return students, json.dumps({**record.configuration, "recipe": recipe}, sort_keys=True)
     return (
         students,
         record.method,
