@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Provenance, Recipe
+from ddbench.spec import Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Curriculum, Optimize
+from ddbench_plugins.recipes.claims import table_claims, transfer_claims
 from ddbench_plugins.recipes.settings import TEACHER_HERE, family
 from ddbench_plugins.recipes.sre2l import sre2l
 
@@ -59,7 +60,7 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
             ),
             TEACHER_HERE,
         ),
-        claims=_claims(),
+        claims=table_claims(CLAIMS, SETTING) + transfer_claims(TRANSFER_CLAIMS, SETTING),
         notes=(
             "The released code's default milestone is 0, which is SRe2L without a curriculum; its "
             "scripts pass 1, as here.",
@@ -67,25 +68,6 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
             "comparable. Here every row has the batch of the protocol.",
         ),
     )
-
-
-def _claims() -> tuple[Claim, ...]:
-    table = tuple(
-        Claim(
-            dataset=dataset, ipc=count, student="resnet18", value=value,
-            source="WMDD paper, Table 1", setting=SETTING,
-        )
-        for dataset, row in CLAIMS.items()
-        for count, value in row.items()
-    )  # fmt: skip
-    transfer = tuple(
-        Claim(
-            dataset="imagenet1k", ipc=50, student=student, value=value,
-            source="WMDD paper, Table 2", setting=SETTING,
-        )
-        for student, value in TRANSFER_CLAIMS.items()
-    )  # fmt: skip
-    return table + transfer
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from ddbench.spec import Claim, Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.labellers.hard import Hard
+from ddbench_plugins.recipes.claims import table_claims
 from ddbench_plugins.recipes.settings import ANEW, SMALL_HERE, smoke, teacher_training
 from ddbench_plugins.synthetic import DSA
 
@@ -53,14 +54,7 @@ def loop(info: DatasetInfo, ipc: int | None) -> GradientMatching:
 
 
 def claims(rows: Mapping[str, Mapping[int, float]], setting: str) -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            dataset=dataset, ipc=ipc, student="convnet3", value=value,
-            source="released code's page", setting=setting,
-        )
-        for dataset, row in rows.items()
-        for ipc, value in row.items()
-    )  # fmt: skip
+    return table_claims(rows, setting, student="convnet3", source="released code's page")
 
 
 def dc(info: DatasetInfo, ipc: int | None) -> Recipe:

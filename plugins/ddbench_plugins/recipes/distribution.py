@@ -10,6 +10,7 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.gaps import AttentionGap
 from ddbench_plugins.labellers.hard import Hard
+from ddbench_plugins.recipes.claims import TABLE_1, table_claims
 from ddbench_plugins.recipes.settings import (
     ANEW,
     SMALL_HERE,
@@ -40,15 +41,12 @@ SMALL = "At 16 pixels and below iterations and real batches are cut to what a CP
 
 def quoted(rows: Mapping[str, Mapping[int, tuple[float, float]]]) -> tuple[Claim, ...]:
     """Claims that the WMDD paper quotes of other papers."""
-    return tuple(
-        Claim(
-            dataset=dataset, ipc=ipc, student="", value=value, sd=sd,
-            source="WMDD paper, Table 1 (quoted there)",
-            setting="ConvNet, hard labels; 64 pixels on ImageNet-1K",
-        )
-        for dataset, row in rows.items()
-        for ipc, (value, sd) in row.items()
-    )  # fmt: skip
+    return table_claims(
+        rows,
+        "ConvNet, hard labels; 64 pixels on ImageNet-1K",
+        student="",
+        source=f"{TABLE_1} (quoted there)",
+    )
 
 
 def dm(info: DatasetInfo, ipc: int | None) -> Recipe:

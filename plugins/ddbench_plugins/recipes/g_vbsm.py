@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
 from ddbench.spec import (
-    Claim,
     MatcherTerm,
     NamedArchitecture,
     Provenance,
@@ -22,6 +21,7 @@ from ddbench_plugins.averages import MovingAverage
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
+from ddbench_plugins.recipes.claims import table_claims, transfer_claims
 from ddbench_plugins.recipes.settings import (
     ANEW,
     TEACHER_HERE,
@@ -41,6 +41,7 @@ CLAIMS = {
 """WMDD paper, Table 1: ResNet-18."""
 TRANSFER_CLAIMS = {"resnet50": 59.08, "resnet101": 59.30, "vit_tiny": 30.30, "vit_small": 30.83}
 """WMDD paper, Table 2: ImageNet-1K, IPC 50."""
+SETTING = "labels of the teachers"
 STATISTICS = 0.01
 """Weight of the statistics, of every script."""
 
@@ -125,7 +126,7 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
             "Shao et al., Generalized Large-Scale Data Condensation via Various Backbone and "
             "Statistical Matching, CVPR 2024, arXiv:2311.17950"
         ),
-        claims=_claims(),
+        claims=table_claims(CLAIMS, SETTING) + transfer_claims(TRANSFER_CLAIMS, SETTING),
         notes=(
             "Settings are those of the released scripts for ImageNet-1K, CIFAR-10/100 and Tiny "
             "ImageNet at 64 pixels. There are none for ImageNette or digits: from 128 pixels on "
@@ -142,25 +143,6 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
             "The student's loss is the release's, its training that of the protocol.",
         ),
     )
-
-
-def _claims() -> tuple[Claim, ...]:
-    table = tuple(
-        Claim(
-            dataset=dataset, ipc=count, student="resnet18", value=value, sd=sd,
-            source="WMDD paper, Table 1", setting="labels of the teachers",
-        )
-        for dataset, row in CLAIMS.items()
-        for count, (value, sd) in row.items()
-    )  # fmt: skip
-    transfer = tuple(
-        Claim(
-            dataset="imagenet1k", ipc=50, student=student, value=value,
-            source="WMDD paper, Table 2", setting="labels of the teachers",
-        )
-        for student, value in TRANSFER_CLAIMS.items()
-    )  # fmt: skip
-    return table + transfer
 
 
 @hookimpl

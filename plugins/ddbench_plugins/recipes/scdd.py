@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Augmentation, Claim, LinearProbe, Provenance, Recipe
+from ddbench.spec import Augmentation, LinearProbe, Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.momentum_contrast import MomentumContrast
+from ddbench_plugins.recipes.claims import table_claims
 from ddbench_plugins.recipes.settings import ANEW, UNCLEAR, family, teacher_training
 from ddbench_plugins.recipes.sre2l import sre2l
 
@@ -92,14 +93,7 @@ def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
             "Zhou et al., Self-supervised Dataset Distillation: A Good Compression Is All You "
             "Need, 2024, arXiv:2404.07976"
         ),
-        claims=tuple(
-            Claim(
-                dataset=dataset, ipc=count, student="resnet18", value=value, sd=sd,
-                source="WMDD paper, Table 1", setting="labels of a supervised teacher",
-            )
-            for dataset, row in CLAIMS.items()
-            for count, (value, sd) in row.items()
-        ),
+        claims=table_claims(CLAIMS, "labels of a supervised teacher"),
         notes=(
             "The release takes published weights of MoCo, SwAV or DINO, of ResNet-50 on ImageNet; "
             "here the cell's teacher is trained by momentum contrast on the data set itself.",

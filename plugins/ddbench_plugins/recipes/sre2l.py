@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, MatcherTerm, Provenance, Recipe, RegularizerTerm
+from ddbench.spec import MatcherTerm, Provenance, Recipe, RegularizerTerm
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
+from ddbench_plugins.recipes.claims import table_claims
 from ddbench_plugins.recipes.settings import (
     ANEW,
     TEACHER_HERE,
@@ -77,14 +78,7 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
             "Yin et al., Squeeze, Recover and Relabel: Dataset Condensation at ImageNet Scale From "
             "A New Perspective, NeurIPS 2023, arXiv:2306.13092"
         ),
-        claims=tuple(
-            Claim(
-                dataset=dataset, ipc=count, student="resnet18", value=value, sd=sd,
-                source="WMDD paper, Table 1", setting="300 student epochs, teacher labels",
-            )
-            for dataset, row in CLAIMS.items()
-            for count, (value, sd) in row.items()
-        ),
+        claims=table_claims(CLAIMS, "300 student epochs, teacher labels"),
         notes=("The paper ablates 2,000 iterations; the release runs 4,000.",),
     )  # fmt: skip
 

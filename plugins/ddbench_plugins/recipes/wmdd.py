@@ -12,6 +12,7 @@ from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
+from ddbench_plugins.recipes.claims import table_claims, transfer_claims
 from ddbench_plugins.recipes.settings import (
     ANEW,
     TEACHER_HERE,
@@ -116,7 +117,7 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
             TEACHER_HERE,
         ),
         licence=UNCLEAR + ANEW,
-        claims=_claims(WMDD_CLAIMS) + _transfer_claims(),
+        claims=table_claims(WMDD_CLAIMS, PAPER_SETTING) + _transfer_claims(),
         notes=(
             "Squared norms as in the paper's equations; the released code does not square them "
             "(wmdd_code). The paper's lambda belongs to the released scale.",
@@ -221,26 +222,9 @@ def _global(recipe: Recipe) -> RegularizerTerm:
     return RegularizerTerm(name="batch_norm", weight=old.weight, part=part)
 
 
-def _claims(table: Mapping[str, Mapping[int, tuple[float, float]]]) -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            dataset=dataset, ipc=ipc, student="resnet18", value=value, sd=sd,
-            source="WMDD paper, Table 1", setting=PAPER_SETTING,
-        )
-        for dataset, row in table.items()
-        for ipc, (value, sd) in row.items()
-    )  # fmt: skip
-
-
 def _transfer_claims() -> tuple[Claim, ...]:
-    return tuple(
-        Claim(
-            dataset="imagenet1k", ipc=50, student=student, value=value,
-            source="WMDD paper, Table 2", setting=PAPER_SETTING,
-        )
-        for student, value in TRANSFER_CLAIMS.items()
-        if student != "resnet18"
-    )  # fmt: skip
+    others = {student: top1 for student, top1 in TRANSFER_CLAIMS.items() if student != "resnet18"}
+    return transfer_claims(others, PAPER_SETTING)
 
 
 def _ablation_claims(row: str) -> tuple[Claim, ...]:
