@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,31 +16,10 @@ from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.gradients import gradient_distance
 from ddbench_plugins.recipes.condensation import LOOPS, dc, dsa
 from ddbench_plugins.synthetic import DSA, rows_by_class
+from tests.plugins.random_network_doubles import Double, Watched
 
 NEEDS = frozenset({"networks"})
 FAST = GradientMatching(iterations=2, outer=2, inner=1, batch_real=4, batch_train=4)
-
-
-class Double(TinyProblem):
-    """In double precision."""
-
-    def real_batch(self, cls, count, rng):
-        return super().real_batch(cls, count, rng).double()
-
-    def fresh_network(self, *names):
-        network = super().fresh_network(*names)
-        network.module.double()
-        return network
-
-
-@dataclass(kw_only=True)
-class Watched(TinyProblem):
-    """Keeps the losses that it is told."""
-
-    losses: list[Tensor]
-
-    def tick(self, loss=None):
-        self.losses.append(loss)
 
 
 def problem() -> Double:

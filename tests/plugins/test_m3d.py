@@ -21,6 +21,7 @@ from ddbench_plugins.gaps import KernelGap, MeanGap
 from ddbench_plugins.network_pools import FreshNetworks
 from ddbench_plugins.recipes.m3d import m3d
 from ddbench_plugins.synthetic import rows_by_class
+from tests.plugins.random_network_doubles import Double, check_slope
 
 NEEDS = frozenset({"networks"})
 PART = RandomNetworks(
@@ -36,18 +37,6 @@ def points(count: int, *seed: object) -> Tensor:
 def gap(real: Tensor, made: Tensor) -> Tensor:
     tap = feature_tap(NETWORK)
     return KernelGap().gap(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
-
-
-class Double(TinyProblem):
-    """In double precision."""
-
-    def real_batch(self, cls, count, rng):
-        return super().real_batch(cls, count, rng).double()
-
-    def fresh_network(self, *names):
-        network = super().fresh_network(*names)
-        network.module.double()
-        return network
 
 
 # -- the kernels -----------------------------------------------------------------------------------
@@ -127,15 +116,8 @@ def test_the_slope_through_tiles_and_network_is_that_of_finite_differences():
     part = replace(PART, gap=MeanGap(), augment="color_rotate")
     made = Double(needs=NEEDS, labels=torch.arange(3).repeat_interleave(4))
     classes = {cls: torch.tensor([cls]) for cls in range(3)}
-    network, images = made.fresh_network(0), tiny_images(tiny_info(), torch.arange(3)).double()
-    towards = torch.randn(images.shape, generator=generator(3), dtype=torch.float64)
-    _, slope = part.slope(made, network, images, classes, 0)
-
-    def loss(step: float) -> float:
-        return float(part.slope(made, network, images + step * towards, classes, 0)[0])
-
-    found = (loss(1e-6) - loss(-1e-6)) / 2e-6
-    assert float((slope * towards).sum()) == pytest.approx(found, rel=1e-4)
+    images = tiny_images(tiny_info(), torch.arange(3)).double()
+    check_slope(part, made, images, classes)
 
 
 def test_what_is_shown_are_the_tiles_of_one_image_a_class():

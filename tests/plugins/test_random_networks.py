@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,32 +17,11 @@ from ddbench_plugins.distillers.random_networks import RandomNetworks, _seen
 from ddbench_plugins.gaps import Attention, AttentionGap, Gap, MeanGap
 from ddbench_plugins.recipes.distribution import datadam, dm
 from ddbench_plugins.synthetic import rows_by_class, started
+from tests.plugins.random_network_doubles import Double, Watched, check_slope
 
 NEEDS = frozenset({"networks"})
 FAST = RandomNetworks(iterations=3, batch_real=4)
 GAPS = [MeanGap(), AttentionGap()]
-
-
-class Double(TinyProblem):
-    """In double precision; counts the real images that pass through at once."""
-
-    def real_batch(self, cls, count, rng):
-        return super().real_batch(cls, count, rng).double()
-
-    def fresh_network(self, *names):
-        network = super().fresh_network(*names)
-        network.module.double()
-        return network
-
-
-@dataclass(kw_only=True)
-class Watched(TinyProblem):
-    """Keeps the losses that it is told."""
-
-    losses: list[Tensor]
-
-    def tick(self, loss=None):
-        self.losses.append(loss)
 
 
 class Flat(Double):
@@ -153,17 +132,8 @@ def test_the_weights_of_attention_and_embedding_are_those_of_the_formula():
 @pytest.mark.parametrize("gap", GAPS, ids=["mean", "attention"])
 def test_the_slope_is_that_of_finite_differences(gap):
     made, part = Double(needs=NEEDS), replace(FAST, gap=gap, augment="color_rotate")
-    network = made.fresh_network(0)
-    classes = rows_by_class(made, torch.arange(6))
     images = tiny_images(tiny_info(), made.labels).double()
-    towards = torch.randn(images.shape, generator=generator(3), dtype=torch.float64)
-    _, slope = part.slope(made, network, images, classes, 0)
-
-    def loss(step: float) -> float:
-        return float(part.slope(made, network, images + step * towards, classes, 0)[0])
-
-    found = (loss(1e-6) - loss(-1e-6)) / 2e-6
-    assert float((slope * towards).sum()) == pytest.approx(found, rel=1e-4)
+    check_slope(part, made, images, rows_by_class(made, torch.arange(6)))
 
 
 def test_chunks_bear_on_memory_alone():
