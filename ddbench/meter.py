@@ -141,5 +141,6 @@ def device_name(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     if device == "cpu":
-        return f"CPU, {torch.get_num_threads()} threads"
+        count = torch.get_num_threads()
+        return f"CPU, {count} thread{'' if count == 1 else 's'}"
     return device

@@ -80,4 +80,6 @@ def test_bytes_count_the_teacher_where_it_has_to_come_along(ddbench, tiny, cache
     assert found["hard"].teacher_bytes == 0
     assert found["fkd"].teacher_bytes == (weights[0] / "tensors.safetensors").stat().st_size
     assert found["fkd"].image_bytes == 10 * 8 * 8
-    assert "images + labels + teacher" in ddbench("table", "--format", "md").out
+    told = ddbench("table", "--format", "md").out
+    assert "stored: images + labels + the teacher" in told
+    assert " + 0 B" not in told

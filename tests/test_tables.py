@@ -303,7 +303,7 @@ def test_costs_and_other_metrics_become_columns():
     assert texts["per iter."] == "0.0600 ± 0.0030"
     assert texts["total"] == "1,230"
     assert texts["peak mem."] == "1.2 GB"
-    assert texts["images + labels"] == "1.2 MB + 800 B"
+    assert texts["stored"] == "1.2 MB + 800 B"
     assert any("resident memory" in text for text in view.remarks)
 
 

@@ -52,7 +52,8 @@ def stored_bytes(entry: Entry, here: object = None) -> Cell | None:
     if images is None:
         return None
     teacher = summarize(r.teacher_bytes for r in entry.finished if r.teacher_bytes is not None)
-    stored = [part.mean for part in (images, labels, teacher) if part is not None]
+    kept = [images, labels, teacher if teacher is not None and teacher.mean else None]
+    stored = [part.mean for part in kept if part is not None]
     return Cell(
         text=" + ".join(size(count) for count in stored),
         brief=size(sum(stored)),

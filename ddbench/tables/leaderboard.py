@@ -137,17 +137,11 @@ def _makers(entries: Sequence[Entry]) -> list[tuple[Column, MakeCell]]:
         (Column(name="paper, total", unit="s", priority=4), published("total_seconds")),
         (Column(name="peak mem.", priority=5), peak_memory),
         (Column(name="paper, peak mem.", priority=5), published("peak_bytes")),
-        (Column(name=_stored(entries), priority=6), stored_bytes),
+        (Column(name="stored", priority=6), stored_bytes),
     ]
     if len(devices(entries)) > 1:
         makers.append((Column(name="device", align="left", priority=2), device))
     return makers
-
-
-def _stored(entries: Sequence[Entry]) -> str:
-    # Records of before the teacher was counted do not say whether it has to come along.
-    told = any(r.teacher_bytes is not None for e in entries for r in e.finished)
-    return "images + labels + teacher" if told else "images + labels"
 
 
 def _metric_column(metric: Metric, place: int) -> Column:

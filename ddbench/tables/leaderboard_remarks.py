@@ -23,6 +23,8 @@ def for_leaderboard(entries: Sequence[Entry], columns: Set[str]) -> Iterator[str
         )
     if columns & {"total", "per iter.", "peak mem."}:
         yield _costs(entries, columns)
+    if "stored" in columns:
+        yield _stored(entries)
     yield from verdicts(entries)
     yield from _teachers(entries)
     yield from changes(entries)
@@ -52,6 +54,13 @@ def _costs(entries: Sequence[Entry], columns: Set[str]) -> str:
             said.append(f"peak memory: {kinds[False]} on GPUs, {kinds[True]} elsewhere")
     where = f" (on {names[0]})" if len(names) == 1 else ""
     return f"{'; '.join(said)}{where}." if said else f"Times{where}."
+
+
+def _stored(entries: Sequence[Entry]) -> str:
+    # Records of before the teacher was counted do not say whether it has to come along.
+    told = any(r.teacher_bytes is not None for e in entries for r in e.finished)
+    also = " + the teacher where it labels every view" if told else ""
+    return f"stored: images + labels{also}."
 
 
 def _teachers(entries: Sequence[Entry]) -> Iterator[str]:
