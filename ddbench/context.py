@@ -92,6 +92,18 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def seeded_on(device: str, seed: int) -> Iterator[None]:
+    """The same for the CPU and one device alone: cheap enough for every update."""
+    own = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=own):
+        torch.default_generator.manual_seed(seed)
+        for gpu in own:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
 def wait_for(device: str) -> None:
     """Until an accelerator has done what it was told; nothing is to be waited for on a CPU."""
     kind = device.partition(":")[0]

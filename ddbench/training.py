@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ddbench.averaged_weights import AveragedWeights
-from ddbench.context import Context, seeded, wait_for
+from ddbench.context import Context, seeded_on, wait_for
 from ddbench.errors import DivergedError
 from ddbench.seeds import seed_of
 from ddbench.spec import Training
@@ -160,7 +160,7 @@ class _Run:
 
     def _step(self, epoch: int, done: int, batch: Batch, known: Tensor | None) -> None:
         self._schedule.set(epoch, done)
-        with seeded(seed_of(self._trainee.seed, "update", done)):
+        with seeded_on(self._ctx.device, seed_of(self._trainee.seed, "update", done)):
             with self._ctx.autocast():
                 logits = self._trainee.module(batch.images)
             value = self._loss(logits.float(), batch, known)
