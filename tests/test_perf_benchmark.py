@@ -17,7 +17,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.perf import growth, plot
 from benchmarks.perf import recover as part
+from benchmarks.perf.alone import Peak
 from benchmarks.perf.plain.passes import PlainPasses
 from benchmarks.perf.plain.recover import PlainRecover
 from benchmarks.perf.report import Limit
@@ -57,6 +59,26 @@ def test_the_command_writes_a_whole_report(tmp_path: Path) -> None:
     assert "harness / floor" in (tmp_path / "results.md").read_text()
 
 
+def test_growth_is_measured_along_every_axis_and_drawn(tmp_path, monkeypatch) -> None:
+    """Peaks are of new processes, which are left out here."""
+    asked: list[Settings] = []
+
+    def alone(part: str, variant: str, settings: Settings) -> Peak:
+        asked.append(settings)
+        return Peak(2_000, 1_000)
+
+    monkeypatch.setattr(growth, "alone", alone)
+    found = growth.measure(Settings(quick=True, batch=10, resolution=16))
+    assert {(s.ipc, s.classes, s.resolution, s.width) for s in asked} == {
+        (1, 10, 16, 0), (10, 10, 16, 0), (1, 100, 16, 0), (2, 10, 32, 0), (2, 10, 64, 0),
+        (0, 10, 32, 32), (0, 10, 32, 64),
+    }  # fmt: skip
+    assert [curve.axis for curve in found.curves] == list(growth.AXES)
+    assert all(row.timing.wall for row in found.rows)
+    assert sum(limit.value == 1.0 for limit in found.limits) == len(growth.AXES)  # of memory
+    assert {path.suffix for path in plot.draw(found.curves, tmp_path)} == {".svg", ".pdf", ".png"}
+
+
 def test_unknown_parts_are_refused() -> None:
     from typer.testing import CliRunner
 
@@ -72,7 +94,7 @@ def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], lis
     network = Network(copy.deepcopy(scene.network.module).to(dtype), scene.network.classifier)
     moments = {name: found.to(dtype) for name, found in scene.moments.items()}
     atoms = scene.atoms["points"].to(dtype)
-    labels = torch.arange(part.CLASSES).repeat_interleave(len(atoms) // part.CLASSES)
+    labels = torch.arange(SETTINGS.classes).repeat_interleave(SETTINGS.each)
     images = pixels(scene.data.train_images[: len(atoms)], scene.data.info).to(dtype)
     matcher = Wasserstein(norm="l2")
     with Probe(network, (*matcher.taps(network), *part.PCBN.taps(network)), Context()) as probe:

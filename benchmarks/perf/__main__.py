@@ -18,12 +18,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-PARTS = ("recover", "memory", "statistics", "barycenters", "student", "pipeline", "grids")
+PARTS = ("recover", "memory", "statistics", "barycenters", "student", "pipeline", "growth", "grids")
 
 
 def main(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="Of harness and floor: fp32 or bf16.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="Of harness and floor: auto (bf16 where it is native), fp32, bf16.")
+    ] = "auto",
     only: Annotated[str, typer.Option(help=f"Some of: {','.join(PARTS)}.")] = ",".join(PARTS),
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: a smoke test.")] = False,
     repeats: Annotated[int, typer.Option(help="Of each variant; 0 for the usual number.")] = 0,
@@ -39,7 +41,7 @@ def main(
     """Measures the harness beside the bare network and a plain loop, and says what was promised."""
     import torch
 
-    from benchmarks.perf import report
+    from benchmarks.perf import plot, report
     from benchmarks.perf.world import Settings
     from ddbench.allocator import keep_freed_memory
     from ddbench.context import choose_device, choose_precision
@@ -72,6 +74,8 @@ def main(
         (output / "results.md").write_text(report.to_markdown(parts, card, command) + "\n")
         text = json.dumps(report.to_json(parts, card, command), indent=1)
         (output / "results.json").write_text(text + "\n")
+        for curves in (part.curves for part in parts if part.curves):
+            plot.draw(curves, output)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
 
-CLASSES, STRENGTH = 10, 10.0
+STRENGTH = 10.0
 PCBN = ClassBatchNorm(norm="l2", class_reduction="mean")
 
 
@@ -42,17 +42,21 @@ class Scene:
     @property
     def iterations(self) -> int:
         """Of one measured call: enough that its beginning and end do not show."""
+        if self.settings.iterations:
+            return self.settings.iterations
         return self.settings.size(50 if self.settings.device != "cpu" else 5, 2)
 
 
 def scene(settings: Settings) -> Scene:
-    data = noise(describe(settings, CLASSES, settings.size(200, 20)))
+    images = max(settings.size(200, 20), settings.classes)
+    data = noise(describe(settings, settings.classes, images))
     network = teacher(data, settings)
     (moments,) = statistics([PCBN.moments], data, network, settings.ctx, Meter(settings.device))
     rng = torch.Generator().manual_seed(1)
-    count = settings.batch // CLASSES * CLASSES
-    points = torch.rand(count, network.module.fc.in_features, generator=rng)
-    weights = torch.full((count,), CLASSES / count)
+    count = settings.each * settings.classes
+    width = network.module.get_submodule(network.classifier).in_features
+    points = torch.rand(count, width, generator=rng)
+    weights = torch.full((count,), 1 / settings.each)
     return Scene(settings, data, network, moments, {"points": points, "weights": weights})
 
 
@@ -69,11 +73,11 @@ class _NoGroups:
 
 def harness(world: Scene) -> Callable[[], object]:
     """The recover stage as a cell runs it."""
-    each, settings = len(world.atoms["points"]) // CLASSES, world.settings
+    settings = world.settings
     spec = Recover(
         data=data_key(world.data.info),
-        distiller=Optimize(iterations=world.iterations, roll=(0, 4)),
-        counts=(each,) * CLASSES,
+        distiller=Optimize(iterations=world.iterations, roll=(0, 4), batch_size=settings.batch),
+        counts=(settings.each,) * settings.classes,
         matchers=((1.0, Wasserstein(norm="l2")),),
         regularizers=((STRENGTH, PCBN),),
         seed=0,
@@ -91,22 +95,26 @@ def plain(world: Scene) -> Callable[[], object]:
 
 def plain_loop(world: Scene) -> PlainRecover:
     points = world.atoms["points"].to(world.settings.device)
-    labels = torch.arange(CLASSES).repeat_interleave(len(points) // CLASSES)
+    labels = torch.arange(world.settings.classes).repeat_interleave(world.settings.each)
     module = contiguous_copy(world.network, world.settings)
     return PlainRecover(module, world.moments, points, labels, world.data.info, STRENGTH)
 
 
 def floor(world: Scene) -> Callable[[], object]:
-    """Nothing but the frozen network, forward and back to the input."""
+    """Nothing but the frozen network, forward and back to the input, batch after batch."""
     ctx, count = world.settings.ctx, len(world.atoms["points"])
     shown = world.data.train_images.repeat(-(-count // len(world.data.train_images)), 1, 1, 1)
-    images = pixels(shown[:count].to(ctx.device), world.data.info).requires_grad_(True)
+    batches = [
+        pixels(some.to(ctx.device), world.data.info).requires_grad_(True)
+        for some in shown[:count].split(world.settings.batch)
+    ]
 
     def run() -> None:
         for _ in range(world.iterations):
-            with ctx.autocast():
-                logits = world.network.module(images)
-            torch.autograd.grad(logits.float().square().sum(), [images])
+            for images in batches:
+                with ctx.autocast():
+                    logits = world.network.module(images)
+                torch.autograd.grad(logits.float().square().sum(), [images])
 
     return run
 

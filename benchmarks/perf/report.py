@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,16 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """Cost against one size, the others as they are."""
+
+    axis: str
+    sizes: Sequence[int]
+    rows: Mapping[str, Sequence[Row]]
+    """Of each variant, one a size."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One section of the report."""
 
@@ -55,9 +65,13 @@ class Part:
     rows: Sequence[Row]
     limits: Sequence[Limit]
     notes: Sequence[str] = ()
+    curves: Sequence[Curve] = ()
+    """Drawn below the tables."""
 
 
 TIMES = ("variant", "wall", "CPU", "unit", "peak", "of it working")
+PICTURE = "growth"
+"""File of the curves, less its ending."""
 PROMISES = ("to be shown", "measured", "promised", "")
 
 
@@ -104,6 +118,8 @@ def to_markdown(parts: Sequence[Part], card: dict[str, Any], command: str) -> st
         lines += [f"## {part.title}", "", *_grid(TIMES, [_cells(row) for row in part.rows]), ""]
         lines += [*_grid(PROMISES, [_promise(limit) for limit in part.limits]), ""]
         lines += [line for note in part.notes for line in (note, "")]
+        if part.curves:
+            lines += [f"![{part.title}]({PICTURE}.png)", ""]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What all parts are measured on: a ResNet-18, images made of noise, and the sizes."""
+"""What all parts are measured on: a network, images made of noise, and the sizes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ddbench.networks import fresh
 from ddbench.probe import frozen
 from ddbench.stream import pixels
 from ddbench.types import DatasetInfo, Network
+from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
 
 
@@ -27,12 +28,30 @@ class Settings:
     resolution: int = 64
     batch: int = 100
     repeats: int = 7
+    classes: int = 10
+    """Of recover."""
+    ipc: int = 0
+    """Of recover; 0 for as many as make one batch."""
+    iterations: int = 0
+    """Of one measured call of recover; 0 for the usual number."""
+    width: int = 0
+    """Channels of a ConvNet-D3 with BatchNorm; 0 for a ResNet-18."""
     images: str = ""
     """Class folders `train/` and `test/` of JPEG files for the whole pipeline; "" to make some."""
 
     @property
     def ctx(self) -> Context:
         return Context(device=self.device, precision=self.precision)
+
+    @property
+    def each(self) -> int:
+        """Images of every class in recover."""
+        return self.ipc or self.batch // self.classes
+
+    @property
+    def architecture(self) -> ResNet | ConvNetD:
+        """Of the teacher."""
+        return ConvNetD(3, self.width, norm="batch") if self.width else ResNet(18)
 
     def size(self, full: int, quick: int) -> int:
         """A size that `--quick` makes small."""
@@ -67,15 +86,16 @@ def noise(info: DatasetInfo, seed: int = 0) -> RealData:
 
 
 def teacher(data: RealData, settings: Settings) -> Network:
-    """A ResNet-18 whose running statistics are those of some images, ready for the harness."""
+    """A network whose running statistics are those of some images, ready for the harness."""
     ctx = settings.ctx
-    module = fresh(ResNet(18), data.info, 0, ctx)
+    architecture = settings.architecture
+    module = fresh(architecture, data.info, 0, ctx)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None
     with torch.no_grad():
         module.train()(pixels(data.train_images[:32].to(ctx.device), data.info))
-    return frozen(Network(module, ResNet(18).classifier(module)), ctx)
+    return frozen(Network(module, architecture.classifier(module)), ctx)
 
 
 def contiguous_copy(network: Network, settings: Settings) -> nn.Module:
