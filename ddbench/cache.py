@@ -268,6 +268,10 @@ class PartialGroups:
             _sync(draft)
             draft.rename(self.folder / f"{index:06d}.safetensors")
 
+    def divided(self, name: str) -> PartialGroups:
+        """Those of one way to divide the images; `clear` of the whole clears them as well."""
+        return PartialGroups(self.folder / name, self._root)
+
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import replace
@@ -185,12 +186,22 @@ def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> An
             raise TypeError
         return adapter.validate_python(raw)
     except (ValidationError, TypeError) as fault:
-        shown = getattr(hint, "__name__", str(hint)).replace("typing.", "")
-        shown = str(hint).replace("typing.", "") if typing.get_origin(hint) else shown
         raise DDBenchError(
-            f"{what} option '{name}' cannot be {text!r} (from {origin})", f"expected: {shown}",
+            f"{what} option '{name}' cannot be {text!r} (from {origin})",
+            f"expected: {_spelled(hint)}",
             hint="give it such a value",
         ) from fault  # fmt: skip
+
+
+def _spelled(hint: Any) -> str:
+    """A type as a reader would say it: `int or 'auto'`."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(map(_spelled, typing.get_args(hint)))
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint):
+        return str(hint).replace("typing.", "")
+    return getattr(hint, "__name__", str(hint))
 
 
 def _no_option(value: Any, path: str, origin: str, what: str) -> DDBenchError:

@@ -80,7 +80,11 @@ class Target(Part, Protocol):
 
 @runtime_checkable
 class Matcher(Part, Protocol):
-    """A loss that pulls synthetic features towards real ones."""
+    """A loss that pulls synthetic features towards real ones.
+
+    `separable: bool` may say that it is a sum over classes of what each class's images give alone,
+    without draws; a matcher that says nothing is not. The same goes for regularizers.
+    """
 
     @property
     def target(self) -> Target | None: ...
@@ -136,6 +140,8 @@ class Problem(Protocol):
     labels: Int[Tensor, " n"]
     """The class of every image to make."""
     device: Any
+    separable: bool
+    """Whether the objective is a sum over classes, and no class bears on another's images."""
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]]
     """Frozen, probed networks, the cell's own first; empty unless the distiller needs a teacher,
     one unless it needs the objective."""
@@ -201,6 +207,10 @@ class Problem(Protocol):
         """Lowest and highest normalised value of each channel."""
         ...
 
+    def room_for(self, work: Callable[[], object]) -> float:
+        """How often what `work` keeps in memory would fit into what is free; runs it once."""
+        ...
+
     def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
         """Told once per iteration: progress, seconds per iteration, finiteness."""
         ...
@@ -217,7 +227,9 @@ class Distiller(Part, Protocol):
     `shown_of` reads it. If it needs a teacher,
     `statistics`, what it reads of `problem.known`, and `taps(network)`, what the activations of
     `problem.teachers` hold, mean what they mean in a Matcher; `statistics_of` and `taps_of` read
-    them.
+    them. `fitted(problem, labels)` returns the distiller with what it leaves to the machine
+    decided, such as a batch size; called before `batches`. No number may depend on it but by
+    rounding, for the cache does not know of it.
     """
 
     needs: ClassVar[frozenset[str]]

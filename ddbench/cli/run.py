@@ -167,6 +167,15 @@ def run(
             rich_help_panel=_GRID,
         ),
     ] = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            "--batch-size",
+            help="Images recovered together: a number, or auto for as many as fit into memory.",
+            rich_help_panel=_GRID,
+            show_default=False,
+        ),
+    ] = None,
     profile: Annotated[
         str,
         typer.Option(
@@ -207,6 +216,8 @@ def run(
         "holdout": holdout, "reference": reference,
         "set": dict(parse_assignment(text) for text in set_ or []),
     }  # fmt: skip
+    if batch_size is not None:
+        flags["set"].setdefault("recover.batch_size", batch_size)
     given = {name: value for name, value in flags.items() if value not in (None, [], {})}
     table = read_suite(suite, profile, given)
     with shown_progress() as progress:

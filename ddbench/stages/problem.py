@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from ddbench.context import Context
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError
+from ddbench.memory import room_for
 from ddbench.networks import fresh
 from ddbench.probe import Probe
 from ddbench.roles import Architecture, Matcher, Regularizer
@@ -66,6 +67,12 @@ class Problem:
         return [teacher.probe for teacher in self.taught]
 
     @property
+    def separable(self) -> bool:
+        terms = [term.matcher for teacher in self.taught for term in teacher.terms]
+        parts = (*terms, *(regularizer for _, regularizer in self.regularizers))
+        return all(getattr(part, "separable", False) for part in parts)
+
+    @property
     def known(self) -> Mapping[Any, Tensors]:
         return self.taught[0].known if self.taught else {}
 
@@ -112,6 +119,9 @@ class Problem:
         mean = torch.tensor(self.info.mean, device=self.device).view(1, -1, 1, 1)
         std = torch.tensor(self.info.std, device=self.device).view(1, -1, 1, 1)
         return -mean / std, (1 - mean) / std
+
+    def room_for(self, work: Callable[[], object]) -> float:
+        return room_for(work, self.device)
 
     def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
         self.on_tick(loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def _all_groups(
     ctx: Context,
     meter: Meter,
 ) -> tuple[Tensors, dict[str, float]]:
+    spec, partial, decided = _fitted(spec, problem, labels, partial)
     groups = spec.distiller.batches(labels)
     if sorted(torch.cat(groups).tolist()) != list(range(len(labels))):
         raise DDBenchError(
@@ -139,8 +141,31 @@ def _all_groups(
                 result = torch.empty(len(labels), *done.shape[1:], dtype=done.dtype)
             result[group] = done
     assert result is not None
-    report = {} if math.isnan(last) else {"recover.final_loss": last}
+    report = decided | ({} if math.isnan(last) else {"recover.final_loss": last})
     return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
+
+
+def _fitted(
+    spec: Recover, problem: Problem, labels: Tensor, partial: PartialGroups
+) -> tuple[Recover, PartialGroups, dict[str, float]]:
+    """What the distiller leaves to the machine is decided, and said in the report.
+
+    Groups of an interrupted run count where they were divided in the same way.
+    """
+    if not hasattr(spec.distiller, "fitted"):
+        return spec, partial, {}
+    fitted = spec.distiller.fitted(problem, labels)
+    if fitted == spec.distiller:
+        return spec, partial, {}
+    decided = {
+        field.name: getattr(fitted, field.name)
+        for field in dataclasses.fields(fitted)
+        if getattr(fitted, field.name) != getattr(spec.distiller, field.name)
+    }
+    name = "-".join(f"{option}={value}" for option, value in decided.items())
+    numbers = {o: float(v) for o, v in decided.items() if not isinstance(v, bool)}
+    report = {f"recover.{option}": value for option, value in numbers.items()}
+    return dataclasses.replace(spec, distiller=fitted), partial.divided(name), report
 
 
 def _stored(spec: Recover, made: Tensor, problem: Problem) -> Tensor:

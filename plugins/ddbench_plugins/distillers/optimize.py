@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -16,6 +16,9 @@ from ddbench.augment import crop_all, draw_boxes, draw_flips, resample
 from ddbench.errors import DDBenchError
 from ddbench.roles import Distiller, Problem
 from ddbench.types import DatasetInfo
+
+SHARE = 0.5
+"""Of the free memory that `batch_size="auto"` fills."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,8 @@ class Optimize:
 
     iterations: int = 2000
     """Adam steps for each group of images."""
-    batch_size: int = 100
-    """Images optimised together, at most."""
+    batch_size: int | Literal["auto"] = 100
+    """Images optimised together, at most; "auto" for as many as fit, with `same_views`."""
     layout: Literal["classes", "spread"] = "classes"
     """"classes": all images of a class in one group; "spread": one image a class, SRe2L's way."""
     lr: float = 0.25
@@ -98,20 +101,71 @@ class Optimize:
     """Of an ensemble: "all", the mean of their losses in every iteration, or "rotation", one after
     the other, which takes as long as a single teacher."""
 
+    same_views: bool = field(default=False, metadata={"added": True})
+    """Every group sees the same random views, and every image starts from noise of its own: where
+    the objective is a sum over classes, images do not depend on how they are divided."""
+
     def __post_init__(self) -> None:
         for name, allowed, expected in (
             ("iterations", self.iterations >= 1, "1 or more"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("batch_size", self.batch_size == "auto" or self.batch_size >= 1, "1 or more, or auto"),
             ("lr", self.lr >= 0, "0 or more"),
             ("crop", _in_order(self.crop), "0 < smallest <= largest <= 1"),
             ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
             ("roll", self.roll[0] <= self.roll[1], "lowest <= highest"),
+            (
+                "per_image",
+                not (self.per_image and self._divides_freely),
+                "False where views are same",
+            ),
+            ("layout", self.layout == "classes" or not self._divides_freely, "classes"),
         ):
             if not allowed:
                 raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
 
+    @property
+    def _divides_freely(self) -> bool:
+        return self.same_views or self.batch_size == "auto"
+
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return (ipc or 1,) * info.num_classes
+
+    def fitted(self, problem: Problem, labels: Int[Tensor, " n"]) -> Optimize:
+        """With `batch_size="auto"` as many images as half of the free memory holds.
+
+        On a CPU 100 at most, where larger batches gain nothing.
+
+        Raises:
+            DDBenchError: the objective is not a sum over classes, or no whole class fits.
+        """
+        if self.batch_size != "auto":
+            return self
+        if not problem.separable:
+            raise DDBenchError(
+                "batch_size=auto would change the images: the losses are not sums over classes",
+                "expected: matchers and regularizers that are, such as wasserstein with "
+                "norm=squared and class_batch_norm with class_reduction=sum",
+                hint="--batch-size 100",
+            )
+        largest = int(torch.bincount(labels).max())
+        part = replace(self, batch_size=largest, same_views=True)
+        (group, *_) = sorted(part.batches(labels), key=len, reverse=True)
+        times = problem.room_for(lambda: part.step(problem, group))
+        most = 100 if problem.device == "cpu" else len(labels)
+        count = min(int(SHARE * times * len(group)), max(most, largest))
+        if count < largest:
+            raise DDBenchError(
+                f"the {largest} images of a class do not fit into memory together",
+                f"room for {count} was found",
+                hint="fewer images a class, or a smaller teacher",
+            )
+        return replace(part, batch_size=count)
+
+    def step(self, problem: Problem, indices: Int[Tensor, " b"]) -> None:
+        """What one iteration does to the memory."""
+        images = self._start(problem, indices, problem.rng("trial")).requires_grad_(True)
+        view = self.view(images, problem.info, problem.rng("trial"))
+        torch.autograd.grad(problem.objective(view, indices, 0.0), [images])
 
     def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
         """Groups of at most `batch_size` images.
@@ -143,7 +197,8 @@ class Optimize:
         return self.iterations
 
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        rng = problem.rng("group", int(indices[0]))
+        group = () if self.same_views else (int(indices[0]),)
+        rng = problem.rng("group", *group)
         images = self._start(problem, indices, rng).requires_grad_(True)
         low, high = problem.pixel_range()
         rotates = self.teachers == "rotation"
@@ -192,7 +247,12 @@ class Optimize:
         self, problem: Problem, indices: Int[Tensor, " b"], rng: Generator
     ) -> Float[Tensor, "b c h w"]:
         shape = (len(indices), *problem.info.shape)
-        if self.init == "noise":
+        if self.init == "noise" and self.same_views:
+            drawn = (
+                torch.randn(shape[1:], generator=problem.rng("start", int(i))) for i in indices
+            )
+            start = torch.stack(list(drawn)).to(problem.device)
+        elif self.init == "noise":
             start = torch.randn(shape, generator=rng).to(problem.device)
         else:
             start = torch.empty(shape, device=problem.device)
@@ -200,7 +260,8 @@ class Optimize:
             for cls in labels.unique():
                 rows = (labels == cls).nonzero().flatten()
                 real = problem.real(int(cls))
-                chosen = torch.randperm(len(real), generator=rng)[: len(rows)]
+                own = problem.rng("start", "class", int(cls)) if self.same_views else rng
+                chosen = torch.randperm(len(real), generator=own)[: len(rows)]
                 start[rows.to(problem.device)] = real[chosen.to(problem.device)]
         return start.contiguous(memory_format=torch.channels_last)
 

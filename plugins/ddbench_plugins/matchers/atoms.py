@@ -32,6 +32,10 @@ class TowardsAtoms:
     norm: Norm
 
     @property
+    def separable(self) -> bool:
+        return self.norm == "squared"
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         return ()
 

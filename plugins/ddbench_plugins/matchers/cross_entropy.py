@@ -27,6 +27,10 @@ class CrossEntropy:
     """Over the images of a batch."""
 
     @property
+    def separable(self) -> bool:
+        return self.reduction == "sum"
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         return ()
 

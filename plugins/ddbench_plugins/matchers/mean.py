@@ -24,6 +24,7 @@ class Mean:
 
     version: ClassVar[int] = 1
     target: ClassVar[None] = None
+    separable: ClassVar[bool] = True
 
     layer: str = ""
     """Module whose output, averaged over positions, is matched; "" for the classifier's input."""

@@ -20,6 +20,7 @@ class Nothing:
 
     version: ClassVar[int] = 1
     target: ClassVar[None] = None
+    separable: ClassVar[bool] = True
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:

@@ -42,6 +42,10 @@ class ClassBatchNorm:
     """Compare to the mean variance within batches of 100 real images, as the released code does."""
 
     @property
+    def separable(self) -> bool:
+        return self.class_reduction == "sum"
+
+    @property
     def moments(self) -> Statistic:
         """What is known of the real images."""
         return ReleasedClassMoments() if self.released_variance else ClassMoments()

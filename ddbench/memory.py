@@ -1,0 +1,51 @@
+"""How often a piece of work would fit into the memory that is free."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+import psutil
+import torch
+from torch import Tensor
+
+
+def room_for(work: Callable[[], object], device: str) -> float:
+    """Free bytes over the bytes that `work` needs at its height.
+
+    On CUDA the height is measured. Elsewhere it is counted: what is kept for the backward pass, and
+    as much again for gradients and what comes and goes.
+
+    Args:
+        work: Is run once.
+        device: Of the work.
+    """
+    gc.collect()
+    if not device.startswith("cuda"):
+        return psutil.virtual_memory().available / max(1, 2 * _kept_for_backward(work))
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    torch.cuda.synchronize(device)
+    needed = torch.cuda.max_memory_allocated(device) - before
+    free, _ = torch.cuda.mem_get_info(device)
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return (free + held) / max(1, needed)
+
+
+def _kept_for_backward(work: Callable[[], object]) -> int:
+    """Bytes of the different tensors that autograd keeps; parameters are among them."""
+    sizes: dict[int, int] = {}
+    kept: list[Tensor] = []  # a freed storage's address may be given to the next
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in sizes:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            kept.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        work()
+    return sum(sizes.values())
