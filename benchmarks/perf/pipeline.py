@@ -22,11 +22,10 @@ from benchmarks.perf.plain.student import PlainStudent
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.statistics import write_files
 from benchmarks.perf.timing import Timing, ratio
-from benchmarks.perf.world import Settings, contiguous_copy, describe, noise
+from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, stock
 from ddbench.cache import Cache
 from ddbench.context import seeded
 from ddbench.data import RealData
-from ddbench.networks import fresh
 from ddbench.plan import Plan
 from ddbench.session import open_session
 from ddbench.suites import SuiteTable
@@ -155,10 +154,9 @@ def plain(
             )
             loop.run_and_save(sizes.iterations, 0.25, 4, labels, Path(place) / "images")
         with laps.lap("labels and student"):
-            student = fresh(ResNet(18), info, seed, settings.ctx)
             training = PlainStudent(
                 contiguous_copy(network, settings),
-                student.to(memory_format=torch.contiguous_format),
+                stock(ResNet(18), info, seed, settings.device),
                 sorted((Path(place) / "images").rglob("*.jpg")),
                 Path(place) / "labels", info, settings.batch, sizes.epochs,
             )  # fmt: skip

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.perf.plain.recover import PlainRecover
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
-from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, teacher
+from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
 from ddbench.data import RealData
 from ddbench.meter import Meter
 from ddbench.stage_specs import Recover, data_key
@@ -103,6 +103,7 @@ def plain_loop(world: Scene) -> PlainRecover:
 def floor(world: Scene) -> Callable[[], object]:
     """Nothing but the frozen network, forward and back to the input, batch after batch."""
     ctx, count = world.settings.ctx, len(world.atoms["points"])
+    module = bare_copy(world.network, world.data, world.settings)
     shown = world.data.train_images.repeat(-(-count // len(world.data.train_images)), 1, 1, 1)
     batches = [
         pixels(some.to(ctx.device), world.data.info).requires_grad_(True)
@@ -113,7 +114,7 @@ def floor(world: Scene) -> Callable[[], object]:
         for _ in range(world.iterations):
             for images in batches:
                 with ctx.autocast():
-                    logits = world.network.module(images)
+                    logits = module(images)
                 torch.autograd.grad(logits.float().square().sum(), [images])
 
     return run

@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks.perf.plain.passes import PlainPasses
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
-from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, teacher
+from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
 from ddbench.cache import Cache
 from ddbench.data import RealData, open_data
 from ddbench.features import Features
@@ -36,13 +36,13 @@ def harness(data: RealData, network: Network, settings: Settings) -> Callable[[]
 
 def bare(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
     """The same batches through the same network, nothing looked at."""
-    ctx = settings.ctx
+    ctx, module = settings.ctx, bare_copy(network, data, settings)
 
     @torch.no_grad()
     def run() -> None:
         for images in data.train_images.split(BATCH):
             with ctx.autocast():
-                network.module(pixels(images.to(ctx.device), data.info))
+                module(pixels(images.to(ctx.device), data.info))
 
     return run
 

@@ -14,7 +14,15 @@ from benchmarks.perf.plain.student import PlainStudent
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.statistics import write_files
 from benchmarks.perf.timing import Work, interleaved, ratio
-from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, teacher
+from benchmarks.perf.world import (
+    Settings,
+    bare_copy,
+    contiguous_copy,
+    describe,
+    noise,
+    stock,
+    teacher,
+)
 from ddbench.data import RealData
 from ddbench.networks import fresh
 from ddbench.spec import Training
@@ -60,7 +68,8 @@ def floor(data: RealData, network: Network, settings: Settings) -> Callable[[], 
     The optimiser is the harness's, which is faster than the field's.
     """
     ctx, training = settings.ctx, Training(epochs=1, batch_size=settings.batch)
-    module = fresh(ResNet(18), data.info, 1, ctx).train()
+    module = stock(ResNet(18), data.info, 1, ctx.device).train()
+    teacher_ = bare_copy(network, data, settings)
     optimizer = make_optimizer(module, training)
     batches = [
         (pixels(images.to(ctx.device), data.info), labels.to(ctx.device))
@@ -73,7 +82,7 @@ def floor(data: RealData, network: Network, settings: Settings) -> Callable[[], 
     def run() -> None:
         for images, labels in batches:
             with torch.no_grad(), ctx.autocast():
-                network.module(images)
+                teacher_(images)
             optimizer.zero_grad(set_to_none=True)
             with ctx.autocast():
                 logits = module(images)
@@ -89,7 +98,7 @@ def plain(
     write_files(data, place)
     loop = PlainStudent(
         contiguous_copy(network, settings),
-        fresh(ResNet(18), data.info, 1, settings.ctx).to(memory_format=torch.contiguous_format),
+        stock(ResNet(18), data.info, 1, settings.device),
         sorted((place / "train").rglob("*.jpg")),
         place / "labels",
         data.info,

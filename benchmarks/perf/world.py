@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ddbench.context import Context, Precision
+from ddbench.context import Context, Precision, seeded
 from ddbench.data import RealData
 from ddbench.networks import fresh
 from ddbench.probe import frozen
@@ -98,13 +98,27 @@ def teacher(data: RealData, settings: Settings) -> Network:
     return frozen(Network(module, architecture.classifier(module)), ctx)
 
 
+def stock(architecture: ResNet | ConvNetD, info: DatasetInfo, seed: int, device: str) -> nn.Module:
+    """A network of torch's own layers: the harness has convolutions of its own for small maps."""
+    with seeded(seed):
+        return architecture.build(info).to(device)
+
+
+def bare_copy(network: Network, data: RealData, settings: Settings) -> nn.Module:
+    """The teacher of torch's own layers, in the harness's layout: what the floor is made of."""
+    module = stock(settings.architecture, data.info, 0, settings.device)
+    module.load_state_dict(network.module.state_dict())
+    module = module.to(memory_format=torch.channels_last)
+    return module.eval().requires_grad_(False)
+
+
 def contiguous_copy(network: Network, settings: Settings) -> nn.Module:
     """The same network as the field holds it: fp32, contiguous, frozen, in eval mode."""
     info = DatasetInfo(
         "", ("",) * network.module.fc.out_features, (3, settings.resolution, settings.resolution),
         (), (), (), (), "",
     )  # fmt: skip
-    module = fresh(ResNet(18), info, 0, settings.ctx)
+    module = stock(ResNet(18), info, 0, settings.device)
     module.load_state_dict(network.module.state_dict())
     module = module.to(memory_format=torch.contiguous_format)
     return module.eval().requires_grad_(False)

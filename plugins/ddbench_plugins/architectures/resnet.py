@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError, IncompatibleError
@@ -20,10 +18,6 @@ Stem: TypeAlias = Literal["auto", "imagenet", "small", "tiny_imagenet"]
 DEPTHS = (18, 34, 50, 101, 152)
 SMALL_BELOW = 64
 """From so many pixels on, `auto` takes the ordinary stem."""
-
-
-FEW_PIXELS = 8
-"""Up to so many pixels, `small` networks end in maps of one pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +63,6 @@ class ResNet:
             network.conv1 = first_layer(stem, channels)
         if stem != "imagenet":
             network.maxpool = nn.Identity()
-        if stem == "small" and info.resolution <= FEW_PIXELS:
-            crop_unused_taps(network)
         return network
 
     def classifier(self, module: nn.Module) -> str:
@@ -131,41 +123,6 @@ def first_layer(stem: Stem, channels: int) -> nn.Conv2d:
     layer = nn.Conv2d(channels, 64, kernel, stride, padding, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer
-
-
-class FewPixelConv2d(nn.Conv2d):
-    """A 3x3 convolution that leaves out taps which only ever see padding.
-
-    On a map of one pixel, eight of nine taps multiply zeros, and on two pixels at stride two, five
-    of nine. Same function, same parameters; a training step on 8-pixel digits takes a third.
-    """
-
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        side = tuple(input.shape[-2:])
-        if side == (1, 1) and self.stride == (1, 1):
-            met = self.weight[:, :, 1, 1]
-        elif side == (2, 2) and self.stride == (2, 2):
-            met = self.weight[:, :, 1:, 1:].flatten(1)
-        else:
-            return super().forward(input)
-        return F.linear(input.contiguous().flatten(1), met, self.bias)[:, :, None, None]
-
-
-def crop_unused_taps(network: nn.Module) -> None:
-    """Puts `FewPixelConv2d` in the place of every 3x3 convolution, parameters and all."""
-    plain = ((3, 3), (1, 1), (1, 1), 1)
-    for parent in list(network.modules()):
-        for name, layer in list(parent.named_children()):
-            if type(layer) is not nn.Conv2d:
-                continue
-            if (layer.kernel_size, layer.padding, layer.dilation, layer.groups) != plain:
-                continue
-            lean = FewPixelConv2d(
-                layer.in_channels, layer.out_channels, 3, layer.stride, 1,
-                bias=layer.bias is not None, device="meta",
-            )  # fmt: skip
-            lean.weight, lean.bias = layer.weight, layer.bias
-            setattr(parent, name, lean)
 
 
 @hookimpl

@@ -1,0 +1,138 @@
+"""The convolution that leaves padding out is the convolution."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ddbench.context import Context
+from ddbench.networks import fresh
+from ddbench.probe import frozen
+from ddbench.small_maps import SmallMapConv2d, with_small_maps
+from ddbench.types import DatasetInfo, Network
+from ddbench_plugins.architectures.resnet import ResNet
+
+SIDES = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (2, 3)]
+
+
+def pair(stride: int = 1, bias: bool = True) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """A plain convolution and the other, of the same numbers."""
+    torch.manual_seed(0)
+    plain = nn.Conv2d(5, 7, 3, stride, 1, bias=bias).double()
+    other = copy.deepcopy(plain)
+    with_small_maps(nn.Sequential(other))
+    assert type(other) is SmallMapConv2d
+    return plain, other
+
+
+def images(side: tuple[int, int] = (2, 2), count: int = 4) -> Tensor:
+    drawn = torch.randn(count, 5, *side, dtype=torch.float64, generator=torch.Generator())
+    return drawn.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_values_and_gradients_are_those_of_the_plain_convolution(side, stride, bias):
+    found: list[list[Tensor]] = []
+    for layer in pair(stride, bias):
+        own = images(side).requires_grad_(True)
+        out = layer(own)
+        loss = (out.square() * torch.arange(out.numel()).view_as(out)).sum()
+        found.append([out, *torch.autograd.grad(loss, [own, *layer.parameters()])])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_only_maps_of_up_to_two_pixels_take_the_product(monkeypatch):
+    _, layer = pair()
+    asked = []
+    monkeypatch.setattr(layer, "_matrix", lambda *given: asked.append(given) or 1 / 0)
+    layer(images((3, 3)))
+    assert not asked
+    with pytest.raises(ZeroDivisionError):
+        layer(images((2, 2)))
+
+
+@pytest.mark.parametrize("side", [(1, 1), (2, 2)])
+def test_gradients_can_be_differentiated_again(side):
+    """As gradient and trajectory matching do."""
+    _, layer = pair()
+
+    def out(shown: Tensor, weight: Tensor) -> Tensor:
+        return torch.func.functional_call(layer, {"weight": weight}, (shown,))
+
+    inputs = (images(side, 2).requires_grad_(True), layer.weight.detach().requires_grad_(True))
+    assert torch.autograd.gradcheck(out, inputs)
+    assert torch.autograd.gradgradcheck(out, inputs)
+
+
+def test_a_frozen_kernel_that_changes_is_seen():
+    plain, layer = pair()
+    for one in (plain, layer):
+        one.requires_grad_(False)
+    shown = images()
+    layer(shown)
+    for change in (
+        lambda one: one.weight.mul_(2),
+        lambda one: setattr(one.weight, "data", one.weight.data + 1),
+        lambda one: one.load_state_dict({n: t + 1 for n, t in one.state_dict().items()}),
+        lambda one: one.float() and one.double(),
+    ):
+        for one in (plain, layer):
+            change(one)
+        torch.testing.assert_close(layer(shown), plain(shown), rtol=1e-12, atol=1e-12)
+    twin = copy.deepcopy(layer)
+    twin.weight.mul_(3)
+    assert not torch.allclose(twin(shown), layer(shown))
+
+
+def test_other_weights_handed_in_are_not_taken_for_the_frozen_ones():
+    plain, layer = pair()
+    layer.requires_grad_(False)
+    for factor in (1.0, 2.0, 3.0):
+        given = {"weight": plain.weight.detach() * factor, "bias": plain.bias.detach()}
+        found = torch.func.functional_call(layer, given, (images(),))
+        wanted = torch.func.functional_call(plain, given, (images(),))
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_autocast_gives_the_dtype_and_nearly_the_values_of_the_plain_convolution():
+    plain, layer = (one.float() for one in pair())
+    for frozen_ in (False, True):
+        layer.requires_grad_(not frozen_)
+        with torch.autocast("cpu", torch.bfloat16):
+            one, other = layer(images().float()), plain(images().float())
+        assert one.dtype is other.dtype is torch.bfloat16
+        torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2)
+
+
+def test_other_convolutions_are_left_alone():
+    class Own(nn.Conv2d):
+        pass
+
+    network = nn.Sequential(
+        nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, padding=1, groups=4),
+        nn.Conv2d(4, 4, 3, padding=1, dilation=2), nn.Conv2d(4, 4, 3, 3, padding=1),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), Own(4, 4, 3, padding=1),
+    )  # fmt: skip
+    with_small_maps(network)
+    assert not any(type(layer) is SmallMapConv2d for layer in network)
+
+
+@pytest.mark.parametrize("side", [8, 64])
+def test_a_network_computes_what_it_computes_without(side):
+    info = DatasetInfo(
+        "", ("a",) * 10, (3, side, side), (0.5,) * 3, (0.2,) * 3, (1,) * 10, (1,) * 10, ""
+    )
+    module = fresh(ResNet(18), info, 0, Context())
+    assert any(type(layer) is SmallMapConv2d for layer in module.modules())
+    plain = ResNet(18).build(info)
+    plain.load_state_dict(module.state_dict())
+    frozen(Network(module, "fc"), Context())
+    shown = torch.randn(6, 3, side, side, generator=torch.Generator().manual_seed(1))
+    one, other = module(shown), plain.eval()(shown)
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
