@@ -122,7 +122,11 @@ def _measured(
             "keys": {**base.keys, **_student_keys(plan, evaluators)},
             "metrics": metrics,
             "evaluators": {name: spell(e) for name, e in evaluators.items()},
-            "directions": {name: m.higher_is_better for name, m in declared.items()},
+            "directions": {
+                name: m.higher_is_better
+                for name, m in declared.items()
+                if m.higher_is_better is not None
+            },
             "units": {name: m.unit for name, m in declared.items()},
             "reports": reports,
             "costs": _costs(trials, workshop),

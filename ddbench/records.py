@@ -91,7 +91,7 @@ class Record(BaseModel):
     evaluators: dict[str, Any] = Field(default_factory=dict)
     """Spelling of every evaluator that has been run."""
     directions: dict[str, bool] = Field(default_factory=dict)
-    """Metric -> whether higher is better."""
+    """Metric -> whether higher is better; without those that are neither better high nor low."""
     units: dict[str, str] = Field(default_factory=dict)
     reports: dict[str, float] = Field(default_factory=dict)
     """Figures of the stages: teacher accuracy, transport objective."""
