@@ -168,7 +168,7 @@ def _trial(plan: Plan, run: int, artifact: Artifact, workshop: Workshop) -> Tria
         info=plan.info,
         seed=plan.cell.seed,
         distilled=lambda: workshop.distilled(plan).as_set(),
-        features=lambda: _features(plan, workshop),
+        features=lambda: feature_sample(plan, workshop),
         test_images=lambda: workshop.data(plan.cell.dataset).test_images,
         student=_student(plan, run, workshop),
     )
@@ -180,7 +180,7 @@ def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor
     return lambda images: predict(network().module, images, plan.info, workshop.ctx)
 
 
-def _features(plan: Plan, workshop: Workshop) -> FeatureSample:
+def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
     first = plan.teachers[0]
     # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
