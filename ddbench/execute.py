@@ -19,13 +19,13 @@ from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
 from ddbench.plan import Plan
 from ddbench.probe import Probe
-from ddbench.records import PublishedFigure, Record, Records, StageCost, Status
+from ddbench.records import LearningCurve, PublishedFigure, Record, Records, StageCost, Status
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
 from ddbench.spec import Claim
 from ddbench.stream import pixels
 from ddbench.training import predict
-from ddbench.types import FeatureSample, Trial
+from ddbench.types import FeatureSample, Tensors, Trial
 from ddbench.workshop import Workshop, student_stage
 
 
@@ -101,15 +101,18 @@ def run_cell(
 def _measured(
     plan: Plan, evaluators: Mapping[str, Evaluator], workshop: Workshop, command: str
 ) -> Record:
-    metrics, trials = [], []
+    metrics, trials, curves = [], [], []
     for run in range(len(plan.evaluate)):
         artifact = workshop.evaluated(plan, run)
         trials.append(artifact)
-        trial = _trial(plan, run, artifact, workshop)
+        tensors = artifact.tensors()
+        trial = _trial(plan, run, tensors, workshop)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
             found.update(_checked(name, evaluator, evaluator.evaluate(trial)))
         metrics.append(found)
+        if "training_loss" in tensors:
+            curves.append(LearningCurve.of(tensors["training_loss"].tolist()))
     reports: dict[str, float] = {}
     for artifact in trials[:1]:
         for key, above in artifact.card["lineage"].items():
@@ -121,6 +124,7 @@ def _measured(
         update={
             "keys": {**base.keys, **_student_keys(plan, evaluators)},
             "metrics": metrics,
+            "learning_curves": curves,
             "evaluators": {name: spell(e) for name, e in evaluators.items()},
             "directions": {
                 name: m.higher_is_better
@@ -160,8 +164,7 @@ def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> di
     return {metric: float(value) for metric, value in values.items()}
 
 
-def _trial(plan: Plan, run: int, artifact: Artifact, workshop: Workshop) -> Trial:
-    tensors = artifact.tensors()
+def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> Trial:
     return Trial(
         logits=tensors["logits"],
         labels=tensors["labels"],
