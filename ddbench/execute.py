@@ -19,13 +19,13 @@ from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
 from ddbench.plan import Plan
 from ddbench.probe import Probe
-from ddbench.records import PublishedFigure, Record, Records, StageCost, Status
+from ddbench.records import LearningCurve, PublishedFigure, Record, Records, StageCost, Status
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
 from ddbench.spec import Claim
 from ddbench.stream import pixels
 from ddbench.training import predict
-from ddbench.types import FeatureSample, Trial
+from ddbench.types import FeatureSample, Tensors, Trial
 from ddbench.workshop import Workshop, student_stage
 
 
@@ -101,15 +101,18 @@ def run_cell(
 def _measured(
     plan: Plan, evaluators: Mapping[str, Evaluator], workshop: Workshop, command: str
 ) -> Record:
-    metrics, trials = [], []
+    metrics, trials, curves = [], [], []
     for run in range(len(plan.evaluate)):
         artifact = workshop.evaluated(plan, run)
         trials.append(artifact)
-        trial = _trial(plan, run, artifact, workshop)
+        tensors = artifact.tensors()
+        trial = _trial(plan, run, tensors, workshop)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
             found.update(_checked(name, evaluator, evaluator.evaluate(trial)))
         metrics.append(found)
+        if "training_loss" in tensors:
+            curves.append(LearningCurve.of(tensors["training_loss"].tolist()))
     reports: dict[str, float] = {}
     for artifact in trials[:1]:
         for key, above in artifact.card["lineage"].items():
@@ -121,8 +124,13 @@ def _measured(
         update={
             "keys": {**base.keys, **_student_keys(plan, evaluators)},
             "metrics": metrics,
+            "learning_curves": curves,
             "evaluators": {name: spell(e) for name, e in evaluators.items()},
-            "directions": {name: m.higher_is_better for name, m in declared.items()},
+            "directions": {
+                name: m.higher_is_better
+                for name, m in declared.items()
+                if m.higher_is_better is not None
+            },
             "units": {name: m.unit for name, m in declared.items()},
             "reports": reports,
             "costs": _costs(trials, workshop),
@@ -156,15 +164,14 @@ def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> di
     return {metric: float(value) for metric, value in values.items()}
 
 
-def _trial(plan: Plan, run: int, artifact: Artifact, workshop: Workshop) -> Trial:
-    tensors = artifact.tensors()
+def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> Trial:
     return Trial(
         logits=tensors["logits"],
         labels=tensors["labels"],
         info=plan.info,
         seed=plan.cell.seed,
         distilled=lambda: workshop.distilled(plan).as_set(),
-        features=lambda: _features(plan, workshop),
+        features=lambda: feature_sample(plan, workshop),
         test_images=lambda: workshop.data(plan.cell.dataset).test_images,
         student=_student(plan, run, workshop),
     )
@@ -176,7 +183,7 @@ def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor
     return lambda images: predict(network().module, images, plan.info, workshop.ctx)
 
 
-def _features(plan: Plan, workshop: Workshop) -> FeatureSample:
+def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
     first = plan.teachers[0]
     # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
@@ -36,6 +37,34 @@ class StageCost(BaseModel):
     iterations: int = 0
     cached: bool = False
     """Taken from the cache in the run that wrote the record; the cost is that of its making."""
+
+
+MOST_STRETCHES = 100
+"""Numbers of a learning curve in a record at most."""
+
+
+class LearningCurve(BaseModel):
+    """Training loss of a student by epoch. Test data is looked at once, when training is over."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    epochs: int
+    every: int
+    """Epochs that one number is the mean of; the last may be of fewer."""
+    loss: list[float]
+
+    @classmethod
+    def of(cls, losses: Sequence[float]) -> LearningCurve:
+        """The curve of the mean losses of all epochs, to five digits."""
+        every = max(math.ceil(len(losses) / MOST_STRETCHES), 1)
+        starts = range(0, len(losses), every)
+        means = (fmean(losses[start : start + every]) for start in starts)
+        return cls(epochs=len(losses), every=every, loss=[float(f"{m:.5g}") for m in means])
+
+    @property
+    def ends(self) -> list[int]:
+        """How many epochs are done at the end of each stretch."""
+        return [min((i + 1) * self.every, self.epochs) for i in range(len(self.loss))]
 
 
 class PublishedFigure(BaseModel):
@@ -88,10 +117,12 @@ class Record(BaseModel):
     """What was changed against the recipe, as the user wrote it."""
     metrics: list[dict[str, float]] = Field(default_factory=list)
     """One mapping a student."""
+    learning_curves: list[LearningCurve] = Field(default_factory=list)
+    """Of the students, as far as their trials hold one: trials of before there were any do not."""
     evaluators: dict[str, Any] = Field(default_factory=dict)
     """Spelling of every evaluator that has been run."""
     directions: dict[str, bool] = Field(default_factory=dict)
-    """Metric -> whether higher is better."""
+    """Metric -> whether higher is better; without those that are neither better high nor low."""
     units: dict[str, str] = Field(default_factory=dict)
     reports: dict[str, float] = Field(default_factory=dict)
     """Figures of the stages: teacher accuracy, transport objective."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Shaped
@@ -60,6 +60,8 @@ class Trainee:
     """Why its training ended early."""
     seconds: float = 0.0
     """Of its first update in every epoch, the device waited for: what it costs beside others."""
+    losses: list[float] = field(default_factory=list)
+    """Mean over the updates of each finished epoch."""
 
 
 def train(
@@ -128,6 +130,7 @@ class _Run:
         self._schedule = Schedule(self._optimizer, training, length)
         self._averaged = AveragedWeights(trainee.module, training.weight_ema)
         self._total = torch.zeros((), device=ctx.device)
+        self._updates = 0
 
     @property
     def going(self) -> bool:
@@ -147,6 +150,7 @@ class _Run:
     def begin(self) -> None:
         self._trainee.module.train()
         self._total.zero_()
+        self._updates = 0
 
     def update(self, epoch: int, step: int, done: int, batch: Batch, known: Tensor | None) -> None:
         if step:
@@ -169,14 +173,17 @@ class _Run:
         self._optimizer.zero_grad(set_to_none=True)  # none is held while others have their turn
         self._averaged.update()
         self._total += value.detach()
+        self._updates += 1
 
     def end(self, epoch: int) -> None:
-        if not math.isfinite(self._total.item()):
+        total = self._total.item()
+        if not math.isfinite(total):
             raise DivergedError(
                 f"{self._title}: the loss is not finite after epoch {epoch}",
                 f"learning rate {self._training.lr:g}, {self._training.optimizer}",
                 hint="lower the learning rate",
             )
+        self._trainee.losses.append(total / self._updates)
         if self._trainee.after_epoch is not None:
             with self._averaged.in_place():
                 self._trainee.after_epoch(epoch)

@@ -160,7 +160,8 @@ class Metric:
 
     name: str
     unit: str = ""
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
+    """None for a number that is neither better high nor low."""
 
 
 @dataclass(frozen=True, slots=True)

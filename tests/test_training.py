@@ -100,6 +100,18 @@ def test_training_is_repeatable_and_counts_its_updates(info):
     assert torch.equal(*ends)
 
 
+def test_losses_are_the_means_of_each_epoch_and_of_one_that_is_cut_short(info):
+    module, stream = _problem(info)
+    values = iter([3.0, 5.0, 10.0, 2.0, 4.0])
+
+    def loss(logits, batch, answers):
+        return 0 * logits.sum() + next(values)
+
+    trainee = Trainee(module, 0)
+    train([trainee], stream, Training(epochs=9, max_updates=5), loss, CTX, "t")
+    assert trainee.losses == pytest.approx([6, 3])
+
+
 def test_side_by_side_gives_the_numbers_of_each_alone(info):
     """Dropout draws from the network's own seed, so that neighbours do not change it."""
     training, parts = Training(epochs=4, lr=0.05), (8, 5)
@@ -122,6 +134,7 @@ def test_side_by_side_gives_the_numbers_of_each_alone(info):
         train([alone], stream, training, _loss, CTX, "t")
         for one, other in zip(alone.module.parameters(), beside.module.parameters(), strict=True):
             assert torch.equal(one, other)
+        assert alone.losses == beside.losses
         other_draws = Trainee(fresh(width), width + 1)
         train([other_draws], stream, training, _loss, CTX, "t")
         assert not torch.equal(other_draws.module[2].weight, alone.module[2].weight)
@@ -142,6 +155,7 @@ def test_one_that_diverges_leaves_the_others_alone(info):
     assert isinstance(bad.fault, DivergedError)
     assert "not finite after epoch 0" in str(bad.fault)
     assert good.fault is None
+    assert (len(bad.losses), len(good.losses)) == (0, 20)
     assert (predict(module, stream.images, info, CTX).argmax(1) == stream.labels).all()
 
 

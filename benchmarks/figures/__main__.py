@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import matplotlib
 import typer
 
-FIGURES = ("figure1", "figure5")
+from ddbench.cli import show_error
+from ddbench.errors import DDBenchError
+
+FIGURES = ("figure1", "figure4", "figure5")
 
 
 def main(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(FIGURES)}.")],
     folder: Annotated[Path, typer.Option("--folder", "-o", help="For SVG, PDF and PNG.")] = Path(),
     records: Annotated[
-        Path | None, typer.Option("--records", help="Of benchmarks/figure5.toml, for figure5.")
+        Path | None,
+        typer.Option("--records", help="Of the suite benchmarks/NAME.toml, but for figure1."),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", help="Where the artifacts of figure4's records are, as of `run`."),
     ] = None,
 ) -> None:
-    """Draws a figure of the WMDD paper; figure5 from the records of its suite."""
+    """Draws a figure of the WMDD paper; all but figure1 from the records of their suites."""
     matplotlib.use("Agg")
     if name not in FIGURES:
         raise typer.BadParameter(f"no figure '{name}'; known: {', '.join(FIGURES)}")
+    try:
+        paths = _drawn(name, folder, records, cache)
+    except DDBenchError as fault:
+        show_error(fault)
+        sys.exit(2)
+    for path in paths:
+        typer.echo(path)
+
+
+def _drawn(name: str, folder: Path, records: Path | None, cache: Path | None) -> list[Path]:
     if name == "figure1":
         from benchmarks.figures import barycenters
 
-        paths = barycenters.draw(folder)
-    else:
-        from benchmarks.figures import strength
-        from ddbench.records import Records
+        return barycenters.draw(folder)
+    from ddbench.records import Records
 
-        if records is None or not records.is_dir():
-            raise typer.BadParameter(f"{name} needs --records FOLDER, the records of its suite")
-        paths = strength.draw(list(Records(records).all()), folder)
-    for path in paths:
-        typer.echo(path)
+    if records is None or not records.is_dir():
+        raise typer.BadParameter(f"{name} needs --records FOLDER, the records of its suite")
+    found = list(Records(records).all())
+    if name == "figure4":
+        from benchmarks.figures import embedding
+        from ddbench.cache import default_cache
+
+        return embedding.draw(found, folder, default_cache(cache))
+    from benchmarks.figures import strength
+
+    return strength.draw(found, folder)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def report(
     if figures is not None:
         from ddbench.report.figures import write_figures
 
-        typer.echo(f"wrote {len(write_figures(page.plots, figures))} figures to {figures}")
+        drawn = write_figures((*page.plots, *page.learning_curves), figures)
+        typer.echo(f"wrote {len(drawn)} figures to {figures}")
 
 
 def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | None, Record]]:

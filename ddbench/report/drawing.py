@@ -11,6 +11,7 @@ from ddbench.tables.wording import size
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 42, 14, 12, 42
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LETTER, LINE = 6.0, 13.0
 """Size of a letter in a label, generous: fonts differ."""
 
@@ -58,6 +59,8 @@ class Drawing:
     labels: list[Label] = field(default_factory=list)
     frontier: str = ""
     level: float | None = None
+    y_title: str = ""
+    """That of the plot, with the power of ten that the numbers beside the axis leave out."""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -71,20 +74,20 @@ def drawing(plot: Plot) -> Drawing:
     xs = [p.x for p in plot.points]
     ys = [p.y + d for p in plot.points for d in (-(p.sd or 0), p.sd or 0)]
     ys += [plot.level[1]] if plot.level else []
-    low, high = min(xs) / 1.25, max(xs) * 1.25
-    x_of = _scale(math.log(low), math.log(high), LEFT, WIDTH - RIGHT)
-    bottom, top, step = _linear(min(ys), max(ys))
+    x_of, x_ticks = _linear_x(max(xs)) if plot.linear else _logarithmic_x(plot, xs)
+    bottom, top, step = (_percent if plot.percent else _rounded)(min(ys), max(ys))
     y_of = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
-    stored = plot.x_title.startswith("bytes")
+    power = 0 if plot.percent else _power(top)
     made = Drawing(
         plot,
-        [Tick(x_of(math.log(v)), size(v) if stored else _short(v)) for v in _decades(low, high)],
-        [Tick(y_of(v), f"{v:g}") for v in _steps(bottom, top, step)],
+        x_ticks,
+        [Tick(y_of(v), f"{v / 10.0**power:.4g}") for v in _steps(bottom, top, step)],
+        y_title=f"{plot.y_title} (10{str(power).translate(RAISED)})" if power else plot.y_title,
     )
     colours = {name: i for i, name in enumerate(dict.fromkeys(s.name for s in plot.series))}
     for series in plot.series:
         dots = tuple(
-            Dot(x_of(math.log(p.x)), y_of(p.y), y_of(p.y - (p.sd or 0)), y_of(p.y + (p.sd or 0)), p)
+            Dot(x_of(p.x), y_of(p.y), y_of(p.y - (p.sd or 0)), y_of(p.y + (p.sd or 0)), p)
             for p in series.points
         )
         path = " ".join(f"{'L' if i else 'M'}{d.x:.1f} {d.y:.1f}" for i, d in enumerate(dots))
@@ -94,7 +97,7 @@ def drawing(plot: Plot) -> Drawing:
     if plot.level:
         made.level = y_of(plot.level[1])
     if plot.frontier:
-        best = [(x_of(math.log(p.x)), y_of(p.y)) for p in pareto(plot.points)]
+        best = [(x_of(p.x), y_of(p.y)) for p in pareto(plot.points)]
         made.frontier = _stairs(best)
         made.labels = _beside(pareto(plot.points), made.series)
     return made
@@ -104,7 +107,39 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     return lambda value: start + (value - low) / ((high - low) or 1) * (end - start)
 
 
-def _linear(low: float, high: float) -> tuple[float, float, float]:
+def _logarithmic_x(plot: Plot, xs: Sequence[float]) -> tuple[Callable[[float], float], list[Tick]]:
+    low, high = min(xs) / 1.25, max(xs) * 1.25
+    place = _scale(math.log(low), math.log(high), LEFT, WIDTH - RIGHT)
+    name = size if plot.x_title.startswith("bytes") else _short
+    ticks = [Tick(place(math.log(value)), name(value)) for value in _decades(low, high)]
+    return lambda value: place(math.log(value)), ticks
+
+
+def _linear_x(high: float) -> tuple[Callable[[float], float], list[Tick]]:
+    place = _scale(0.0, high, LEFT, WIDTH - RIGHT)
+    step = max(_rounded(0.0, high)[2], 1.0)
+    values = _steps(0.0, math.floor(high / step) * step, step)
+    return place, [Tick(place(value), _short(value)) for value in values]
+
+
+def _rounded(low: float, high: float) -> tuple[float, float, float]:
+    """Rounded ends and a step of 1, 2 or 5 times a power of ten; values that hardly differ are
+    given some room, so that ticks do."""
+    span = max(high - low, 0.1 * abs(high)) or 1.0
+    low, high = min(low, (low + high - span) / 2), max(high, (low + high + span) / 2)
+    power = 10 ** math.floor(math.log10(span / 7))
+    step = next(s * power for s in (1, 2, 5, 10, 20) if span / (s * power) <= 7)
+    # 1.4 / 0.1 is not 14: rounding is no reason for another step.
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step
+
+
+def _power(high: float) -> int:
+    """The power of ten, of every third, that keeps numbers of an axis short."""
+    plain = high == 0 or 0.1 <= abs(high) < 10_000
+    return 0 if plain else 3 * math.floor(math.log10(abs(high)) / 3)
+
+
+def _percent(low: float, high: float) -> tuple[float, float, float]:
     """Rounded ends and a round step of four to eight ticks; percent stay in [0, 100]."""
     span = max(high - low, 2.0)
     step = next(s for s in (0.5, 1, 2, 5, 10, 20, 50, 1e9) if span / s <= 7)

@@ -55,7 +55,7 @@ def _draw(plot: Plot, axes: Any) -> None:
         axes.errorbar(
             x, y, yerr=bars, label=name,
             linestyle=("--" if series.reference else "-") if series.joined else "none",
-            marker="D" if series.reference else "o", markersize=4,
+            marker=("D" if series.reference else "o") if series.marked else "", markersize=4,
             markerfacecolor="white" if series.reference else None, linewidth=1, elinewidth=0.7,
         )  # fmt: skip
     if plot.frontier:
@@ -65,7 +65,7 @@ def _draw(plot: Plot, axes: Any) -> None:
     if plot.level:
         name, value = plot.level
         axes.axhline(value, color="0.4", linewidth=0.8, linestyle=":", label=_plain(name))
-    axes.set_xscale("log")
+    axes.set_xscale("linear" if plot.linear else "log")
     axes.set(xlabel=_plain(plot.x_title), ylabel=_plain(plot.y_title))
     axes.set_title(_plain(plot.title), fontsize=8)
     axes.grid(linewidth=0.3)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ddbench import __version__, render
 from ddbench.records import Record, now
 from ddbench.report.drawing import drawing
+from ddbench.report.learning_curves import learning_curves_of
 from ddbench.report.plots import Plot, plots_of
 from ddbench.report.rows import FACETS, ReportRow, rows_of
 from ddbench.tables import choose_views
@@ -44,6 +45,7 @@ class Page:
     """Tables besides the leaderboard."""
     board: View
     plots: tuple[Plot, ...]
+    learning_curves: tuple[Plot, ...]
     pictures: tuple[Picture, ...]
     missing: tuple[str, ...]
     """What has to be said about pictures that are not there."""
@@ -94,6 +96,7 @@ def make_page(
         board=board,
         views=tuple(views),
         plots=tuple(plots_of(rows)),
+        learning_curves=tuple(learning_curves_of(rows)),
         pictures=tuple(pictures),
         missing=tuple(missing),
     )

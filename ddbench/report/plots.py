@@ -35,11 +35,13 @@ class Series:
     points: tuple[Point, ...]
     reference: bool = False
     joined: bool = False
+    marked: bool = True
+    """Whether each point is drawn and leads to its row; else the line does, which is of one row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """One pair of axes; x on a logarithmic scale."""
+    """One pair of axes."""
 
     name: str
     """For a file."""
@@ -51,6 +53,10 @@ class Plot:
     """Whether the points that nothing beats in both directions are joined."""
     level: tuple[str, float] | None = None
     """A horizontal line and its name."""
+    linear: bool = False
+    """Whether x runs from 0 in equal steps, else on a logarithmic scale."""
+    percent: bool = True
+    """Whether y stays within 0 and 100 where its values do."""
 
     @property
     def points(self) -> tuple[Point, ...]:

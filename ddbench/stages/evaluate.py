@@ -28,7 +28,8 @@ class Student:
     """What became of one student."""
 
     made: tuple[Tensors, dict[str, float]] | None
-    """Test `logits` and `labels`, and figures for the report; None if it failed."""
+    """Test `logits` and `labels`, `training_loss` of every epoch, and figures for the report; None
+    if it failed."""
     fault: Exception | None
     share: float
     """Its part of the cost, by the time that its own updates take."""
@@ -90,7 +91,11 @@ class _Training:
         if self.chooser is not None:
             report["evaluate.chosen_epoch"] = float(self.chooser.restore())
         logits = predict(trainee.module, data.test_images, data.info, ctx)
-        made = {"logits": logits, "labels": data.test_labels.clone()}
+        made = {
+            "logits": logits,
+            "labels": data.test_labels.clone(),
+            "training_loss": torch.tensor(trainee.losses),
+        }
         return Student((made, report), None, trainee.seconds / whole, trainee.module)
 
 

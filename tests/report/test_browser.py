@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ddbench.records import LearningCurve
 from ddbench.report import make_page, to_html
 from tests.report.test_page import few
 
@@ -31,7 +32,9 @@ def browser() -> Iterator[Any]:
 def page(browser, tmp_path, request) -> Iterator[Any]:
     """The page of a few records; what the console says and what is asked of a network fail."""
     path = tmp_path / "report.html"
-    path.write_text(to_html(make_page([(None, record) for record in few()])))
+    learnt = {"learning_curves": [LearningCurve.of([3.0, 2.0, 1.0])]}
+    records = [record.model_copy(update=learnt) for record in few()]
+    path.write_text(to_html(make_page([(None, record) for record in records])))
     context = browser.new_context(
         viewport={"width": getattr(request, "param", 1400), "height": 900}
     )
@@ -107,6 +110,18 @@ def test_a_row_opens_with_enter_and_its_link_can_be_followed(page):
     page.reload()  # as one who was sent the link
     assert page.locator("tbody.opened").get_attribute("id") == link[1:]
     assert page.locator("tbody.opened .open").evaluate("e => e === document.activeElement")
+
+
+def test_a_learning_curve_leads_to_its_row_and_follows_the_filters(page):
+    curves = page.locator("#learning-curves .point")
+    assert curves.count() == 3
+    page.locator('[data-facet="IPC"]').select_option("10")
+    shown = [curve for curve in curves.all() if curve.is_visible()]
+    assert len(shown) == 1
+    assert shown[0].locator(".curve").evaluate("e => getComputedStyle(e).opacity") == "1"
+    shown[0].focus()
+    page.keyboard.press("Enter")
+    assert page.locator("tbody.opened").get_attribute("id") == shown[0].get_attribute("data-row")
 
 
 def test_a_point_of_a_plot_leads_to_its_row(page):
