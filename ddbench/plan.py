@@ -320,9 +320,10 @@ def _recover_spec(cell: Cell, info: DatasetInfo, counts: tuple[int, ...]) -> Rec
     return Recover(**told)
 
 
-def stream_seed(cell: Cell) -> int:
-    """Of the views that students are shown: the same for every method, so that rows are paired."""
-    return seed_of(cell.seed, "views")
+def stream_seed(seed: int) -> int:
+    """Of the views that students are shown, from the cell's seed: the same for every method, so
+    that rows are paired."""
+    return seed_of(seed, "views")
 
 
 def _relabel(
@@ -341,7 +342,7 @@ def _relabel(
         augmentation=training.augmentation if views else None,
         epochs=budget(training, steps).epochs if views else 1,
         batch_size=training.batch_size if views else 0,
-        seed=stream_seed(cell) if views else 0,
+        seed=stream_seed(cell.seed) if views else 0,
         precision=cell.precision,
     )
     return PlannedStage("relabel", spec, (*upstream, recover.key))

@@ -300,8 +300,9 @@ class Workshop:
             info=plan.info,
             augmentation=training.augmentation,
             batch_size=training.batch_size,
-            seed=stream_seed(plan.cell),
+            seed=stream_seed(plan.cell.seed),
             device=self.ctx.device,
+            stored=getattr(plan.cell.recipe.labeller, "views", None),
         )
 
     # -- the cache -------------------------------------------------------------------------------

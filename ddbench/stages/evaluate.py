@@ -60,9 +60,11 @@ def evaluate(
     """
     spec, held = specs[0], None
     if spec.holdout:
+        if stream.stored is not None or (stored is not None and "views" in stored):
+            raise _whole_only()
         held = _held_out(stream.labels, spec.holdout, spec.seed)
         if stored is not None:
-            stored = _kept(stored, held)
+            stored = {"logits": stored["logits"][~held]}
     kept = stream if held is None else _only(stream, ~held)
     title = "evaluate: train " + ("a student" if len(specs) == 1 else f"{len(specs)} students")
     training = [_begin(own, stream, kept, held, data.info, ctx) for own in specs]
@@ -125,14 +127,12 @@ def _only(stream: Stream, rows: Bool[Tensor, " n"]) -> Stream:
     )
 
 
-def _kept(stored: Tensors, held: Bool[Tensor, " n"]) -> Tensors:
-    if "views" in stored:
-        raise DDBenchError(
-            "a protocol with a held-out part cannot use labels stored per view",
-            "stored views cover the whole distilled set, epoch by epoch",
-            hint="let the teacher label as training goes (--set relabel.store=false)",
-        )
-    return {"logits": stored["logits"][~held]}
+def _whole_only() -> DDBenchError:
+    return DDBenchError(
+        "a protocol with a held-out part cannot use labels stored per view",
+        "stored views cover the whole distilled set, epoch by epoch",
+        hint="let the teacher label as training goes (--set relabel.store=false)",
+    )
 
 
 def _answers(
