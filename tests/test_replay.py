@@ -133,17 +133,19 @@ def relabel(files: list[Path], path: Path, info: Any, seventh: str, kind: str) -
             batch = [crops, flips, partners, share, box, teacher(images).half()]
             if seventh:
                 rows = places[number]
-                batch.append(rows if seventh == "images" else 0.5 + rows.float())
+                batch.append(0.5 + rows.float() if seventh == "weights" else rows)
+            if seventh == "images and patches":
+                batch.append(torch.zeros(len(rows), 2, 2).int())
             torch.save(batch, path / f"epoch_{epoch}" / f"batch_{number}.tar")
 
 
 @pytest.mark.parametrize("kind", ["cutmix", "mixup"])
-@pytest.mark.parametrize("seventh", ["", "images", "weights"])
+@pytest.mark.parametrize("seventh", ["", "images", "images and patches", "weights"])
 def test_labels_of_the_released_codes_are_those_of_the_views_shown(
     seventh: str, kind: str, info: Any, tmp_path: Path
 ) -> None:
-    """Made by torchvision, a loader and a sampler as SRe2L, G-VBSM and WMDD have them: the teacher
-    gives the stored logits to what students are shown, but for bytes that PIL rounds."""
+    """Made by torchvision, a loader and a sampler as SRe2L, G-VBSM, EDC and WMDD have them: the
+    teacher gives the stored logits to what students are shown, but for bytes that PIL rounds."""
     _, whole = labelled(info, MIXES[0])
     SRe2LFolders().write(replace(whole, views=None), tmp_path / "images")
     (tmp_path / "images" / "ddbench.json").unlink()
@@ -165,7 +167,7 @@ def test_labels_of_the_released_codes_are_those_of_the_views_shown(
         assert found.weights.tolist() == [0.5 + row for row in range(10)]
         with pytest.raises(DDBenchError, match="one weight in an epoch and another one"):
             SRe2LFolders(seed=43).read(tmp_path)
-    if seventh == "images":
+    if seventh.startswith("images"):
         assert torch.equal(SRe2LFolders(seed=43).read(tmp_path).views.rows, found.views.rows)
     SRe2LFolders().write(found, tmp_path / "again")
     (again,) = (tmp_path / "again" / "FKD" / "epoch_0").glob("batch_0.tar")

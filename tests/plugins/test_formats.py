@@ -147,7 +147,15 @@ def test_stored_views_as_sre2l_saves_them(tmp_path):
     assert views.boxes[0, 1].tolist() == [1, 0, 5, 6]
     SRe2LFolders().write(found, tmp_path / "again")
     assert list(differences(found, SRe2LFolders().read(tmp_path / "again"))) == []
-    (tmp_path / "FKD" / "epoch_1" / "batch_1.tar").unlink()
+    batch = tmp_path / "FKD" / "epoch_1" / "batch_1.tar"
+    held = torch.load(batch, weights_only=False)
+    torch.save([*held, torch.arange(2), torch.ones(2, 2, 2).int()], batch)
+    with pytest.raises(DDBenchError, match="the patches of its images were shuffled"):
+        SRe2LFolders().read(tmp_path)
+    torch.save([*held, torch.arange(3)], batch)
+    with pytest.raises(DDBenchError, match=r"a seventh thing of shape \(3,\)"):
+        SRe2LFolders().read(tmp_path)
+    batch.unlink()
     with pytest.raises(DDBenchError, match="epoch 1 labels 4 images in 1 batches"):
         SRe2LFolders().read(tmp_path)
 

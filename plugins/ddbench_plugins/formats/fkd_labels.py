@@ -2,7 +2,7 @@
 
 SRe2L's files hold six things and do not say which images a batch shows: its code draws them again
 from a seed. Those of its successors hold a seventh: G-VBSM and EDC the images of the batch, WMDD
-their weights.
+their weights. EDC's hold an eighth, how patches were shuffled: zeros, as its code leaves that out.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _batch(file: Path) -> list[Any]:
     """Crops, flips, partners, share, box, logits, images and weights of a batch, as tensors; share
     and box too."""
     found = load(file)
-    if not isinstance(found, (list, tuple)) or len(found) not in (6, 7):
+    if not isinstance(found, (list, tuple)) or not 6 <= len(found) <= 8:
         raise _misshapen(file, f"a {type(found).__name__}")
     crops, flips, partners, share, box = found[:5]
     try:
@@ -144,26 +144,31 @@ def _batch(file: Path) -> list[Any]:
             None if box is None else torch.tensor([int(side) for side in box]),
             tensor(found[5], file, "logits"),
         ]
-        last = tensor(found[6], file, "images or weights") if len(found) == 7 else None
+        more = [tensor(other, file, "images, weights or patches") for other in found[6:]]
     except (TypeError, ValueError, RuntimeError) as fault:
         raise _misshapen(file, str(fault).splitlines()[0]) from fault
     if read[5].dim() != 2 or len(read[5]) != len(read[0]) or (box is not None and len(box) != 4):
         raise _misshapen(file, f"logits of shape {tuple(read[5].shape)}")
-    if last is not None and last.shape != read[5].shape[:1]:
-        raise _misshapen(file, f"a seventh thing of shape {tuple(last.shape)}")
-    floats = last is not None and last.is_floating_point()
-    rows, weights = (None, last) if floats else (last, None)
-    return [
-        *read,
-        None if rows is None else rows.long(),
-        weights if weights is None else weights.float(),
-    ]
+    if len(more) == 2 and bool(more[1].any()):
+        raise _misshapen(file, "the patches of its images were shuffled")
+    return [*read, *_images_and_weights(more[0] if more else None, len(read[0]), file)]
+
+
+def _images_and_weights(
+    seventh: Tensor | None, count: int, file: Path
+) -> tuple[Tensor | None, Tensor | None]:
+    """Whole numbers are images, others their weights."""
+    if seventh is None:
+        return None, None
+    if seventh.shape != (count,):
+        raise _misshapen(file, f"a seventh thing of shape {tuple(seventh.shape)}")
+    return (None, seventh.float()) if seventh.is_floating_point() else (seventh.long(), None)
 
 
 def _misshapen(file: Path, found: str) -> DDBenchError:
     return DDBenchError(
         f"{file} holds no batch of stored labels: {found}",
-        "expected: [crops, flips, partners, share, box, logits], then perhaps images or weights",
+        "expected: [crops, flips, partners, share, box, logits], perhaps images or weights",
         hint="is it FKD's?",
     )
 
