@@ -18,6 +18,7 @@ from ddbench.portable import PortableSet, digest_of, to_unit
 from ddbench.roles import Labeller, Problem
 from ddbench.stored_views import StoredViews
 from ddbench.types import Batch, DatasetInfo
+from ddbench.whitening import Whitening
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,21 +154,19 @@ _VIEWS: dict[str, StoredViews] = {}
 """Stored views of these sets, by checksum."""
 
 
-def opened(found: PortableSet) -> tuple[StoredSet, Stored | None]:
+def opened(
+    found: PortableSet, whitening: Whitening | None = None
+) -> tuple[StoredSet, Stored | None]:
     """What hands out the images of a set and, if it has some of its own, its labels.
 
     Args:
         found: In any space of pixels that can be undone; its card names the classes.
+        whitening: What whitened images were whitened by, which is undone; students whiten them
+            again.
 
     Raises:
-        DDBenchError: the images are whitened.
+        DDBenchError: nobody said what space the images are in.
     """
-    if found.pixels == "whitened":
-        raise DDBenchError(
-            "the images of this set are whitened",
-            "students would have to be judged on test images that were whitened alike",
-            hint="MTT saves images_zca_N.pt without: --layout 'mtt[which=zca_N]' --pixels unit",
-        )
     if found.pixels == "unknown":
         raise DDBenchError(
             "nobody said what the numbers of these images are",
@@ -178,6 +177,9 @@ def opened(found: PortableSet) -> tuple[StoredSet, Stored | None]:
     images, digest = ordered.images, _digest(found)
     if ordered.pixels == "normalised":
         images = to_unit(images, ordered.mean, ordered.std)
+    if ordered.pixels == "whitened":
+        assert whitening is not None, "whitened images need the whitening that is to be undone"
+        images = whitening.undo(images)
     weights = ordered.weights_or_equal()
     _OPEN[digest] = {"images": images, "weights": weights}
     classes = found.card["classes"]
@@ -236,6 +238,8 @@ def _digest(found: PortableSet) -> str:
     whole = hashlib.sha256(save(tensors))
     if found.pixels == "normalised":
         whole.update(canonical([found.mean, found.std]).encode())
+    if found.pixels == "whitened":
+        whole.update(canonical(["whitened", found.card.get("zca")]).encode())
     return whole.hexdigest()
 
 

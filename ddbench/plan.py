@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,6 +139,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     if recipe.label_squeeze is not None:
         _check_ranges(recipe.label_squeeze, "label_squeeze")
     _check_ranges(cell.protocol.training, "evaluate")
+    _check_whitening(cell)
     making = _recover_spec(cell, info, counts)
     through = _through(cell, making, bool(extra))
     teachers = tuple(
@@ -232,6 +234,22 @@ def _check_needs(cell: Cell) -> None:
             f"the distiller of method '{cell.method}' reads statistics but needs no teacher",
             "statistics are taken of a teacher's activations",
             hint='add "teacher" to its `needs`',
+        )
+
+
+def _check_whitening(cell: Cell) -> None:
+    """A teacher would have to be asked about whitened views, and knows normalised ones."""
+    epsilon, labeller = cell.protocol.zca, cell.recipe.labeller
+    if not math.isfinite(epsilon) or epsilon < 0:
+        raise DDBenchError(
+            f"evaluate.zca is {epsilon}", "expected: 0 for none, or above 0",
+            hint="--set evaluate.zca=0.1 is MTT's",
+        )  # fmt: skip
+    if epsilon and (labeller.asks == "views" or hasattr(labeller, "views")):
+        raise DDBenchError(
+            "students of whitened images cannot have labels of augmented views",
+            "the teacher that gives them knows images that were not whitened",
+            hint="--labels hard, or --set evaluate.zca=0",
         )
 
 
@@ -361,4 +379,5 @@ def _evaluate(cell: Cell, info: DatasetInfo, run: int) -> Evaluate:
         seed=cell.seed,
         run=run,
         precision=cell.precision,
+        zca=cell.protocol.zca,
     )

@@ -21,6 +21,7 @@ from ddbench.siamese import draw, operations
 from ddbench.spec import Augmentation
 from ddbench.stored_views import StoredViews
 from ddbench.types import Batch, DatasetInfo
+from ddbench.whitening import Whitening
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Stream:
     batch_size: int
     seed: int
     device: str = "cpu"
+    whitening: Whitening | None = None
+    """Instead of normalisation by mean and deviation."""
     stored: StoredViews | None = None
     """Views to show instead of drawing any: augmentation, batch size and seed do not bear then."""
 
@@ -70,7 +73,7 @@ class Stream:
         names = operations(how.one_of, self.info.mirror) if self.stored is None else ()
         for step, shown in enumerate(self.views(index)):
             rows, mix = shown.rows, shown.mix
-            views = pixels(self.images[rows].to(self.device), self.info)
+            views = inputs(self.images[rows].to(self.device), self.info, self.whitening)
             if self._varied(shown):
                 views = resample(views, shown.boxes, shown.flips)
             if names:
@@ -168,6 +171,13 @@ def as_stored(epochs: Sequence[Sequence[Views]], size: tuple[int, int]) -> Store
         shares=torch.tensor(mixes(lambda mix: mix.share), dtype=torch.float64) if kinds else None,
         boxes=torch.tensor(mixes(lambda mix: mix.box)) if "cutmix" in kinds else None,
     )
+
+
+def inputs(
+    images: Shaped[Tensor, "b c h w"], info: DatasetInfo, whitening: Whitening | None
+) -> Float[Tensor, "b c h w"]:
+    """Whitened images for a network, or normalised ones."""
+    return pixels(images, info) if whitening is None else whitening.apply(images)
 
 
 def pixels(images: Shaped[Tensor, "b c h w"], info: DatasetInfo) -> Float[Tensor, "b c h w"]:

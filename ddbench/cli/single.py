@@ -103,6 +103,8 @@ def eval_(
         flags |= {"seeds": seeds, "reference": reference}
         if learned_rate:
             flags["set"]["evaluate.lr"] = _rate(found, path)
+        if found.pixels == "whitened":  # test images have to be whitened alike
+            flags["set"]["evaluate.zca"] = repr(found.card["zca"])
         plans = _plans(session, found, flags, evaluators)
         if plans and isinstance(plans[0].cell.recipe.labeller, Replayed):
             typer.echo(
@@ -178,15 +180,20 @@ def _plans(
     session: Session, found: PortableSet, flags: dict[str, Any], evaluators: Any
 ) -> list[Plan]:
     """The method's own cells with the stored images in the place of distillation."""
-    from ddbench.data import describe
+    from ddbench.data import describe, open_data, whitening_of
     from ddbench.distilled import opened, replayed
     from ddbench.execute import wanted_statistics
     from ddbench.grid import named_dataset
     from ddbench.plan import plan
     from ddbench.suites import read_suite
 
-    stored, learned = opened(found)
-    info = describe(named_dataset(flags["dataset"], session.registry), session.ctx.data_root)
+    named = named_dataset(flags["dataset"], session.registry)
+    info = describe(named, session.ctx.data_root)
+    whitening = None
+    if found.pixels == "whitened":
+        data, epsilon = open_data(named, session.ctx, session.cache()), found.card["zca"]
+        whitening = whitening_of(data, epsilon, session.cache(), session.ctx).on("cpu")
+    stored, learned = opened(found, whitening)
     method = found.card["method"]
     known = method if method in session.registry.names("recipe") else "random"
     came = flags["labels"] == [STORED]
