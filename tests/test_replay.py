@@ -22,6 +22,7 @@ from ddbench.records import Records
 from ddbench.spec import Augmentation
 from ddbench.stored_views import agreement
 from ddbench.stream import Stream, as_stored
+from ddbench.testing import check_part
 from ddbench.testing.formats import tiny_sets
 from ddbench_plugins.formats.sre2l_folders import SRe2LFolders
 from ddbench_plugins.labellers.fkd import FKD
@@ -196,6 +197,7 @@ def test_the_loss_is_that_of_a_teacher_who_is_asked(info: Any, told: Any) -> Non
     stream, whole = labelled(info, MIXES[0])
     labeller = replayed(whole, told)
     assert isinstance(labeller, Replayed)
+    assert check_part("labeller", "replayed", labeller) == []
     assert (labeller.asks, labeller.epochs) == ("nobody", 2)
     stored = whole.views.tensors().values()
     assert labeller.kept_bytes == sum(t.numel() * t.element_size() for t in stored)
