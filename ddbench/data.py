@@ -20,8 +20,9 @@ from ddbench.meter import measure
 from ddbench.seeds import generator
 from ddbench.spec import NamedDataset
 from ddbench.types import DatasetInfo
+from ddbench.whitening import Whitening, fit
 
-STAGE = "data"
+STAGE, WHITENING = "data", "whitening"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,25 @@ def open_data(named: NamedDataset, ctx: Context, cache: Cache) -> RealData:
             artifact = cache.load(STAGE, key) or _decode(whole, info, key, ctx, cache)
     data = _mapped(artifact, info)
     return _hold_out(data, describe(named, ctx.data_root), named.holdout) if named.holdout else data
+
+
+def whitening_of(data: RealData, epsilon: float, cache: Cache, ctx: Context) -> Whitening:
+    """ZCA whitening by the training images, on the context's device; found once and kept."""
+    key = key_of("whitening", data.info.fingerprint, data.info.shape, epsilon)
+    artifact = cache.load(WHITENING, key)
+    if artifact is None:
+        with cache.lock(key):
+            artifact = cache.load(WHITENING, key) or _whitened(data, epsilon, key, cache)
+    return Whitening(**artifact.tensors()).on(ctx.device)
+
+
+def _whitened(data: RealData, epsilon: float, key: str, cache: Cache) -> Artifact:
+    with measure("cpu") as meter:
+        found = fit(data.train_images, epsilon)
+    assert meter.cost is not None
+    tensors = {"mean": found.mean, "matrix": found.matrix, "inverse": found.inverse}
+    card = {"spec": spell(data.info), "inputs": {}, "cost": meter.cost.to_json()}
+    return cache.store(WHITENING, key, tensors, card)
 
 
 def _decode(

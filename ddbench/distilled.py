@@ -15,8 +15,10 @@ from torch import Tensor
 from ddbench.errors import DDBenchError
 from ddbench.keys import canonical
 from ddbench.portable import PortableSet, digest_of, to_unit
-from ddbench.roles import Problem
+from ddbench.roles import Labeller, Problem
+from ddbench.stored_views import StoredViews
 from ddbench.types import Batch, DatasetInfo
+from ddbench.whitening import Whitening
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,49 @@ class Stored:
         return (batch.weights.to(each) * each).mean()
 
 
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A labeller: what a teacher said of views that came with the images, which students are shown
+    again, epoch by epoch (FKD)."""
+
+    version: ClassVar[int] = 1
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
+
+    sha256: str
+    """Of the stored views and their labels."""
+    epochs: int
+    """Stored ones; a longer training goes through them again."""
+    told: Labeller
+    """Whose loss it is: a labeller that asks a teacher about views."""
+
+    @property
+    def stored(self) -> bool:
+        return False
+
+    @property
+    def views(self) -> StoredViews:
+        """What students are shown."""
+        return _VIEWS[self.sha256]
+
+    @property
+    def kept_bytes(self) -> int:
+        """What views and labels take, besides the classes."""
+        return sum(kept.numel() * kept.element_size() for kept in self.views.tensors().values())
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """That of `told`, for the stored labels of the batch.
+
+        Args:
+            student: Logits.
+            batch: What was shown, with its answers.
+            teacher: Not read.
+        """
+        assert batch.answers is not None, "stored views come with their answers"
+        return self.told.loss(student, batch, batch.answers)
+
+
 def _probabilities(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
     sums = rows.sum(1)
     if bool((rows >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
@@ -105,23 +150,23 @@ def _probabilities(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
 
 _OPEN: dict[str, dict[str, Tensor]] = {}
 """Tensors of the sets that this process has opened, by checksum."""
+_VIEWS: dict[str, StoredViews] = {}
+"""Stored views of these sets, by checksum."""
 
 
-def opened(found: PortableSet) -> tuple[StoredSet, Stored | None]:
+def opened(
+    found: PortableSet, whitening: Whitening | None = None
+) -> tuple[StoredSet, Stored | None]:
     """What hands out the images of a set and, if it has some of its own, its labels.
 
     Args:
         found: In any space of pixels that can be undone; its card names the classes.
+        whitening: What whitened images were whitened by, which is undone; students whiten them
+            again.
 
     Raises:
-        DDBenchError: the images are whitened.
+        DDBenchError: nobody said what space the images are in.
     """
-    if found.pixels == "whitened":
-        raise DDBenchError(
-            "the images of this set are whitened",
-            "students would have to be judged on test images that were whitened alike",
-            hint="MTT saves images_zca_N.pt without: --layout 'mtt[which=zca_N]' --pixels unit",
-        )
     if found.pixels == "unknown":
         raise DDBenchError(
             "nobody said what the numbers of these images are",
@@ -132,6 +177,9 @@ def opened(found: PortableSet) -> tuple[StoredSet, Stored | None]:
     images, digest = ordered.images, _digest(found)
     if ordered.pixels == "normalised":
         images = to_unit(images, ordered.mean, ordered.std)
+    if ordered.pixels == "whitened":
+        assert whitening is not None, "whitened images need the whitening that is to be undone"
+        images = whitening.undo(images)
     weights = ordered.weights_or_equal()
     _OPEN[digest] = {"images": images, "weights": weights}
     classes = found.card["classes"]
@@ -142,6 +190,40 @@ def opened(found: PortableSet) -> tuple[StoredSet, Stored | None]:
     labels = digest_of(ordered.soft_labels)
     _OPEN[labels] = {"soft_labels": ordered.soft_labels.float()}
     return stored, Stored(labels)
+
+
+def replayed(found: PortableSet, told: Labeller) -> Replayed:
+    """What shows the stored views of a set, and tells their labels.
+
+    Args:
+        found: A set with stored views; its card names the classes.
+        told: How students are told of a teacher's logits.
+
+    Raises:
+        DDBenchError: the labels are of another number of classes, or `told` asks no teacher about
+            views.
+    """
+    views = found.by_class().views
+    assert views is not None
+    classes = len(found.card["classes"])
+    if views.logits.shape[2] != classes:
+        raise DDBenchError(
+            f"the stored labels are of {views.logits.shape[2]} classes, the set has {classes}",
+            "a label would mean another class",
+            hint="--labels hard leaves them out",
+        )
+    if told.asks != "views":
+        raise DDBenchError(
+            f"labels that were stored for views cannot be told as '{type(told).__name__}' tells",
+            "expected: a labeller that asks a teacher about every view, such as FKD",
+            hint="--labels hard leaves them out",
+        )
+    whole = hashlib.sha256(canonical(views.batches).encode())
+    for name, tensor in sorted(views.tensors().items()):
+        whole.update(f"{name} {digest_of(tensor)}".encode())
+    digest = whole.hexdigest()
+    _VIEWS[digest] = views
+    return Replayed(digest, len(views.logits), told)
 
 
 def _digest(found: PortableSet) -> str:
@@ -156,6 +238,8 @@ def _digest(found: PortableSet) -> str:
     whole = hashlib.sha256(save(tensors))
     if found.pixels == "normalised":
         whole.update(canonical([found.mean, found.std]).encode())
+    if found.pixels == "whitened":
+        whole.update(canonical(["whitened", found.card.get("zca")]).encode())
     return whole.hexdigest()
 
 

@@ -180,7 +180,8 @@ def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> Trial:
 def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor], torch.Tensor]:
     """Its answers to any images; the student is opened when it is asked first."""
     network = functools.cache(lambda: workshop.student(plan, run))
-    return lambda images: predict(network().module, images, plan.info, workshop.ctx)
+    whitening = functools.cache(lambda: workshop.whitening(plan))
+    return lambda images: predict(network().module, images, plan.info, workshop.ctx, whitening())
 
 
 def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:

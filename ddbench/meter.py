@@ -37,6 +37,12 @@ class Cost:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def part(self, share: float) -> Cost:
+        """Of one of several artifacts that one pass made: each bears its part, so that sums stay
+        true."""
+        cpu = None if self.cpu_seconds is None else self.cpu_seconds * share
+        return Cost(self.seconds * share, self.peak_bytes, self.device, cpu_seconds=cpu)
+
 
 @dataclass(slots=True)
 class Meter:

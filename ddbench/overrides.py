@@ -74,7 +74,7 @@ def _apply_one(cell: Cell, path: str, text: str) -> Cell:
         recipe = replace(recipe, labeller=changed(recipe.labeller, rest, text, origin, "relabel"))
     elif root in ("matcher", "regularizer"):
         recipe = _change_term(recipe, root, rest, text, origin)
-    elif root == "evaluate" and rest[0] in ("holdout", "holdout_every"):
+    elif root == "evaluate" and rest[0] in ("holdout", "holdout_every", "zca"):
         protocol = changed(protocol, rest, text, origin, "evaluate")
     elif root == "evaluate":
         training = changed(protocol.training, rest, text, origin, "evaluate")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,6 +139,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     if recipe.label_squeeze is not None:
         _check_ranges(recipe.label_squeeze, "label_squeeze")
     _check_ranges(cell.protocol.training, "evaluate")
+    _check_whitening(cell)
     making = _recover_spec(cell, info, counts)
     through = _through(cell, making, bool(extra))
     teachers = tuple(
@@ -235,6 +237,22 @@ def _check_needs(cell: Cell) -> None:
         )
 
 
+def _check_whitening(cell: Cell) -> None:
+    """A teacher would have to be asked about whitened views, and knows normalised ones."""
+    epsilon, labeller = cell.protocol.zca, cell.recipe.labeller
+    if not math.isfinite(epsilon) or epsilon < 0:
+        raise DDBenchError(
+            f"evaluate.zca is {epsilon}", "expected: 0 for none, or above 0",
+            hint="--set evaluate.zca=0.1 is MTT's",
+        )  # fmt: skip
+    if epsilon and (labeller.asks == "views" or hasattr(labeller, "views")):
+        raise DDBenchError(
+            "students of whitened images cannot have labels of augmented views",
+            "the teacher that gives them knows images that were not whitened",
+            hint="--labels hard, or --set evaluate.zca=0",
+        )
+
+
 def _check_ranges(training: Training, what: str) -> None:
     operations(training.augmentation.one_of)
     if not 0 <= training.weight_ema < 1:
@@ -320,9 +338,10 @@ def _recover_spec(cell: Cell, info: DatasetInfo, counts: tuple[int, ...]) -> Rec
     return Recover(**told)
 
 
-def stream_seed(cell: Cell) -> int:
-    """Of the views that students are shown: the same for every method, so that rows are paired."""
-    return seed_of(cell.seed, "views")
+def stream_seed(seed: int) -> int:
+    """Of the views that students are shown, from the cell's seed: the same for every method, so
+    that rows are paired."""
+    return seed_of(seed, "views")
 
 
 def _relabel(
@@ -341,7 +360,7 @@ def _relabel(
         augmentation=training.augmentation if views else None,
         epochs=budget(training, steps).epochs if views else 1,
         batch_size=training.batch_size if views else 0,
-        seed=stream_seed(cell) if views else 0,
+        seed=stream_seed(cell.seed) if views else 0,
         precision=cell.precision,
     )
     return PlannedStage("relabel", spec, (*upstream, recover.key))
@@ -360,4 +379,5 @@ def _evaluate(cell: Cell, info: DatasetInfo, run: int) -> Evaluate:
         seed=cell.seed,
         run=run,
         precision=cell.precision,
+        zca=cell.protocol.zca,
     )

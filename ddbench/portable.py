@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ddbench.errors import DDBenchError
+from ddbench.stored_views import StoredViews, check_views
 
 Pixels: TypeAlias = Literal["bytes", "unit", "normalised", "whitened", "unknown"]
 """What images are: uint8 0..255; floats with black 0 and white 1; floats less a mean, over a
@@ -25,33 +26,6 @@ SAYS: Mapping[str, str] = {
     "whitened": "float32, ZCA-whitened, channels first",
     "unknown": "float32, channels first; nobody said whether normalised or whitened",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredViews:
-    """What a teacher said about every augmented, mixed view that it was shown (FKD).
-
-    The rows of an epoch are those of its batches, one after the other. Which image a row shows is
-    not stored: the released codes draw it again, with a `RandomSampler` seeded with 42.
-    """
-
-    logits: Shaped[Tensor, "e n k"]
-    """Half or single precision, as stored."""
-    crops: Float[Tensor, "e n 4"]
-    """Top, left, height and width, as parts of the image's height and width."""
-    flips: Bool[Tensor, "e n"]
-    batch_size: int
-    partners: Int[Tensor, "e n"] | None = None
-    """Row, within the batch, of the image that was mixed in; None where nothing was mixed."""
-    shares: Float[Tensor, "e s"] | None = None
-    """Part of each image that is its own, one number a batch."""
-    boxes: Int[Tensor, "e s 4"] | None = None
-    """CutMix: the corners of the box that the partner fills, one box a batch; None for mixup."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Those that there are, by name."""
-        names = ("logits", "crops", "flips", "partners", "shares", "boxes")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +47,8 @@ class PortableSet:
     rate: float | None = None
     """The learned step size: the rate at which students are meant to learn from the images."""
     views: StoredViews | None = None
+    """What a teacher said of augmented views; `labels` of the card names the labeller as which
+    students are told of it."""
     card: Mapping[str, Any] = field(default_factory=dict)
     """What the layout says besides: dataset, classes, method, student, teacher, labels, protocol,
     ipc. All of it may be missing."""
@@ -84,25 +60,18 @@ class PortableSet:
         return 1.0 / torch.bincount(self.labels)[self.labels].float()
 
     def by_class(self) -> PortableSet:
-        """The same set with its images in the order of their classes.
-
-        Raises:
-            DDBenchError: stored views belong to another order.
-        """
+        """The same set with its images in the order of their classes."""
         order = torch.argsort(self.labels, stable=True)
         if torch.equal(order, torch.arange(len(order))):
             return self
-        if self.views is not None:
-            raise DDBenchError(
-                "the images are not in the order of their classes, and the stored views of a "
-                "teacher belong to that order",
-                hint="leave the stored labels out",
-            )
+        views = self.views
+        if views is not None:
+            views = replace(views, rows=order.argsort()[views.rows])
         sorted_ = {
             name: None if (found := getattr(self, name)) is None else found[order]
             for name in ("images", "labels", "weights", "soft_labels")
         }
-        return replace(self, **sorted_)
+        return replace(self, **sorted_, views=views)
 
 
 def check(found: PortableSet, where: object) -> PortableSet:
@@ -146,7 +115,7 @@ def check(found: PortableSet, where: object) -> PortableSet:
             hint="leave it out",
         )  # fmt: skip
     if found.views is not None:
-        _check_views(found.views, count, where)
+        check_views(found.views, labels, images.shape[2:], where)
     return found
 
 
@@ -185,19 +154,6 @@ def _check_finite(found: PortableSet, where: object) -> None:
                 "expected: no NaN and no infinity",
                 hint="did the distillation diverge? take an earlier file",
             )
-
-
-def _check_views(views: StoredViews, count: int, where: object) -> None:
-    epochs, batches = len(views.logits), -(-count // max(views.batch_size, 1))
-    expected = {
-        "crops": (epochs, count, 4), "flips": (epochs, count), "partners": (epochs, count),
-        "shares": (epochs, batches), "boxes": (epochs, batches, 4),
-    }  # fmt: skip
-    if views.logits.dim() != 3 or views.logits.shape[1] != count or views.batch_size < 1:
-        raise _wrong(where, "stored labels", views.logits, f"epochs x {count} images x classes")
-    for name, tensor in views.tensors().items():
-        if name in expected and tensor.shape != expected[name]:
-            raise _wrong(where, f"{name} of the stored labels", tensor, f"{expected[name]}")
 
 
 def _wrong(where: object, name: str, tensor: Tensor, expected: str) -> DDBenchError:

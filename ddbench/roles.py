@@ -280,12 +280,14 @@ class Labeller(Part, Protocol):
     """What a student is told about the images it sees.
 
     It may have one method more, `combined(answers: Float[Tensor, "e b k"]) -> Float[Tensor,
-    "b k"]`: how the logits of an ensemble of teachers become one answer; their mean without it.
+    "b k"]`: how the logits of an ensemble of teachers become one answer; their mean without it. And
+    a property `views: StoredViews`: what students are shown, instead of what the protocol would
+    draw; `batch.answers` is then what was stored with them.
     """
 
     asks: ClassVar[Literal["nobody", "once", "views"]]
-    """"nobody": labels are the classes. "once": the teacher sees each plain image, once.
-    "views": the teacher sees every augmented, mixed batch of every epoch."""
+    """"nobody": labels are the classes, or came with the images. "once": the teacher sees each
+    plain image, once. "views": the teacher sees every augmented, mixed batch of every epoch."""
 
     @property
     def stored(self) -> bool:

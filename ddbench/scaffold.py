@@ -24,6 +24,7 @@ RUN_LINES: Mapping[str, str] = {
     "dataset": "ddbench run --dataset part_name",
     "architecture": "ddbench run --arch part_name",
     "recipe": "ddbench run --method part_name,wmdd",
+    "format": "ddbench export wmdd-digits folder --format part_name",
 }
 """For every kind that has a template, a first command that shows the part at work."""
 

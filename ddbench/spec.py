@@ -86,6 +86,9 @@ class Protocol:
     """Epochs between looks at the held-out part."""
     warmup: bool = field(default=False, metadata={"added": True})
     """Whether networks whose architecture asks for a warm-up get it."""
+    zca: float = field(default=0.0, metadata={"added": True})
+    """Students see ZCA-whitened images, those of the test data too, by the statistics of the
+    training images: what is added to every eigenvalue, 0.1 in MTT's code; 0 for no whitening."""
 
 
 Metered = Literal["top1", "iteration_seconds", "total_seconds", "peak_bytes"]

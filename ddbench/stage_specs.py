@@ -7,7 +7,7 @@ folder lies), it is not here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ddbench.context import Precision
 from ddbench.roles import (
@@ -134,3 +134,4 @@ class Evaluate:
     run: int
     """Which of the cell's students."""
     precision: Precision
+    zca: float = field(default=0.0, metadata={"added": True})

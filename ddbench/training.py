@@ -16,8 +16,9 @@ from ddbench.context import Context, seeded_on, wait_for
 from ddbench.errors import DivergedError
 from ddbench.seeds import seed_of
 from ddbench.spec import Training
-from ddbench.stream import Stream, pixels
+from ddbench.stream import Stream, inputs
 from ddbench.types import Batch, DatasetInfo
+from ddbench.whitening import Whitening
 
 Answers = Callable[[Batch], Float[Tensor, "_ k"] | None]
 """What a teacher says about a batch."""
@@ -275,6 +276,7 @@ def predict(
     images: Shaped[Tensor, "n c h w"],
     info: DatasetInfo,
     ctx: Context,
+    whitening: Whitening | None = None,
     batch_size: int = 250,
 ) -> Float[Tensor, "n k"]:
     """Logits of plain images, float32 on the CPU."""
@@ -282,5 +284,5 @@ def predict(
     found = []
     for chunk in images.split(batch_size):
         with ctx.autocast():
-            found.append(module(pixels(chunk.to(ctx.device), info)).float().cpu())
+            found.append(module(inputs(chunk.to(ctx.device), info, whitening)).float().cpu())
     return torch.cat(found)

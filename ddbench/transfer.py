@@ -20,6 +20,7 @@ from ddbench.portable import PortableSet, check
 from ddbench.registry import Registry
 from ddbench.roles import SetFormat
 from ddbench.types import DatasetInfo
+from ddbench.whitening import EPSILON
 
 FLOATING = ("normalised", "whitened", "unit")
 """What a user may say of floating images."""
@@ -165,6 +166,8 @@ def placed(
     card = {**found.card, "dataset": name, "shape": list(found.images.shape[1:])}
     card["method"] = answers.method or card.get("method") or "imported"
     card.setdefault("ipc", int(torch.bincount(found.labels).max()))
+    if found.pixels == "whitened":
+        card.setdefault("zca", EPSILON)
     check_classes(card, info)
     return replace(found, card=card)
 

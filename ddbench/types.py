@@ -152,6 +152,8 @@ class Batch:
     partner_indices: Int[Tensor, " b"]
     share: float
     """Part of each image that is its own; 1 without mixing."""
+    answers: Float[Tensor, "b k"] | None = None
+    """Logits that a teacher gave to these very views, where the set brought them along (FKD)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch import nn
 
 from ddbench.cache import Artifact, Cache
 from ddbench.context import Context
-from ddbench.data import RealData, open_data
+from ddbench.data import RealData, open_data, whitening_of
 from ddbench.errors import DDBenchWarning
 from ddbench.keys import Key, spell
 from ddbench.meter import Cost, Meter, measure
@@ -31,6 +31,7 @@ from ddbench.stages.statistics import statistics
 from ddbench.stages.targets import targets
 from ddbench.stream import Stream
 from ddbench.types import DistilledSet, Network, Tensors
+from ddbench.whitening import Whitening
 
 StageDone = Callable[[str, str, float, int | None, bool], None]
 Made = tuple[Tensors, Mapping[str, float]]
@@ -140,7 +141,8 @@ class Workshop:
             tensors = statistics(
                 [s.spec.statistic for s in missing], data, network, self.ctx, meter
             )
-        shared = _share(meter.cost, 1 / len(missing))
+        assert meter.cost is not None
+        shared = meter.cost.part(1 / len(missing))
         for stage, found_tensors in zip(missing, tensors, strict=True):
             self._store(stage, found_tensors, {}, shared, (upstream,))
         result = self._load(by_part[wanted])
@@ -217,9 +219,10 @@ class Workshop:
             labels = self.relabelled(plan)
             sources = [labels] if labels else self._asked(plan) if _asks_views(plan) else []
             above = (self.recovered(plan), *sources)
+            assert cost is not None
             for each, student in zip(stages, students, strict=True):
                 if student.made is not None:
-                    self._store(each, *student.made, _share(cost, student.share), above)
+                    self._store(each, *student.made, cost.part(student.share), above)
             return students[0]
 
         with self.cache.lock(stage.key):
@@ -290,6 +293,12 @@ class Workshop:
             images = self.data(plan.cell.dataset).train_images[tensors["indices"]]
         return Distilled(images, tensors["labels"], tensors["weights"])
 
+    def whitening(self, plan: Plan) -> Whitening | None:
+        """What the protocol puts in the place of normalisation."""
+        epsilon = plan.cell.protocol.zca
+        data = self.data(plan.cell.dataset)
+        return whitening_of(data, epsilon, self.cache, self.ctx) if epsilon else None
+
     def stream(self, plan: Plan) -> Stream:
         made = self.distilled(plan)
         training = plan.cell.protocol.training
@@ -300,8 +309,10 @@ class Workshop:
             info=plan.info,
             augmentation=training.augmentation,
             batch_size=training.batch_size,
-            seed=stream_seed(plan.cell),
+            seed=stream_seed(plan.cell.seed),
             device=self.ctx.device,
+            stored=getattr(plan.cell.recipe.labeller, "views", None),
+            whitening=self.whitening(plan),
         )
 
     # -- the cache -------------------------------------------------------------------------------
@@ -387,10 +398,3 @@ def _warn_unless_same(judged: torch.Tensor, again: torch.Tensor) -> None:
             DDBenchWarning,
             stacklevel=2,
         )
-
-
-def _share(cost: Cost | None, part: float) -> Cost:
-    """One pass made several artifacts: each bears its part, so that sums stay true."""
-    assert cost is not None
-    cpu = None if cost.cpu_seconds is None else cost.cpu_seconds * part
-    return Cost(cost.seconds * part, cost.peak_bytes, cost.device, None, None, 0, cpu)

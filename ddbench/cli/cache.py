@@ -66,7 +66,7 @@ def gc(
     store = Cache(default_cache(cache))
     keep = {key for r in Records(store.root / "records").all() for keys in r.keys.values()
             for key in keys}  # fmt: skip
-    keep |= {key for stage, key, _ in store.entries() if stage == "data"}
+    keep |= {key for stage, key, _ in store.entries() if stage in ("data", "whitening")}
     count, freed = store.collect(keep, dry_run)
     verb = "would free" if dry_run else "freed"
     typer.echo(f"{verb} {freed / 2**20:.1f} MiB: {count} folders")

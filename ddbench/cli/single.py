@@ -25,13 +25,14 @@ from ddbench.cli.options import (
 from ddbench.errors import DDBenchError
 
 if TYPE_CHECKING:
-    from ddbench.distilled import Stored, StoredSet
+    from ddbench.distilled import StoredSet
     from ddbench.plan import Plan
     from ddbench.portable import PortableSet
+    from ddbench.roles import Labeller
     from ddbench.session import Session
 
 STORED = "stored"
-"""As `--labels`: the learned labels that came with the set."""
+"""As `--labels`: those that came with the set, learned or stored for its views."""
 
 
 def eval_(
@@ -45,7 +46,8 @@ def eval_(
     labels: Annotated[
         str | None,
         typer.Option(
-            "--labels", "-l", help="A labeller instead of the card's; 'stored': learned labels."
+            "--labels", "-l",
+            help="A labeller; 'stored': labels that came with the set, learned or of views (FKD).",
         ),
     ] = None,
     teacher: Annotated[
@@ -84,6 +86,7 @@ def eval_(
     """
     from ddbench.cli.inspect import print_tables
     from ddbench.cli.run import shown_progress
+    from ddbench.distilled import Replayed
     from ddbench.execute import execute
     from ddbench.session import open_session
     from ddbench.transfer import Answers, placed, read_set
@@ -100,7 +103,14 @@ def eval_(
         flags |= {"seeds": seeds, "reference": reference}
         if learned_rate:
             flags["set"]["evaluate.lr"] = _rate(found, path)
+        if found.pixels == "whitened":  # test images have to be whitened alike
+            flags["set"]["evaluate.zca"] = repr(found.card["zca"])
         plans = _plans(session, found, flags, evaluators)
+        if plans and isinstance(plans[0].cell.recipe.labeller, Replayed):
+            typer.echo(
+                f"students see {len(found.views.logits)} stored epochs of views, in batches of "
+                f"{found.views.batches[0]}, instead of the protocol's augmentation", err=True,
+            )  # fmt: skip
         command = shlex.join(["ddbench", *sys.argv[1:]])
         outcome = execute(
             plans, evaluators, session.registry, session.cache(), session.ctx, command
@@ -119,19 +129,22 @@ def _flags(found: PortableSet, given: Mapping[str, str | None], path: Path) -> d
         DDBenchError: neither says it.
     """
     card = found.card
-    stored = STORED if found.soft_labels is not None else None
+    learned = STORED if found.soft_labels is not None else None
+    replays = STORED if found.views is not None else None
     students = split(given["student"] or card.get("student"))
-    labels = given["labels"] or card.get("labels") or stored
+    labels = given["labels"] or replays or card.get("labels") or learned
     if not students:
         raise _unsaid(path, "which network its students are", "--arch resnet18, say")
     if not labels:
         raise _unsaid(path, "how its images are labelled", "--labels hard, or fkd with --teacher")
-    if labels == STORED and stored is None:
+    if labels == STORED and not (learned or replays):
         raise DDBenchError(
-            f"{path} holds no learned labels", hint="--labels hard, or fkd with --teacher"
+            f"{path} holds no labels: no learned ones, and none that a teacher gave to its views",
+            hint="--labels hard, or fkd with --teacher",
         )
+    other = given["labels"] if labels != STORED or learned else None
     instead = {"student": given["student"], "evaluate": given["protocol"],
-               "relabel": given["labels"], "teacher": given["teacher"]}  # fmt: skip
+               "relabel": other, "teacher": given["teacher"]}  # fmt: skip
     return {
         "dataset": card["dataset"],
         "arch": students,
@@ -167,38 +180,64 @@ def _plans(
     session: Session, found: PortableSet, flags: dict[str, Any], evaluators: Any
 ) -> list[Plan]:
     """The method's own cells with the stored images in the place of distillation."""
-    from ddbench.data import describe
-    from ddbench.distilled import opened
+    from ddbench.data import describe, open_data, whitening_of
+    from ddbench.distilled import opened, replayed
     from ddbench.execute import wanted_statistics
     from ddbench.grid import named_dataset
     from ddbench.plan import plan
     from ddbench.suites import read_suite
 
-    stored, labels = opened(found)
-    info = describe(named_dataset(flags["dataset"], session.registry), session.ctx.data_root)
+    named = named_dataset(flags["dataset"], session.registry)
+    info = describe(named, session.ctx.data_root)
+    whitening = None
+    if found.pixels == "whitened":
+        data, epsilon = open_data(named, session.ctx, session.cache()), found.card["zca"]
+        whitening = whitening_of(data, epsilon, session.cache(), session.ctx).on("cpu")
+    stored, learned = opened(found, whitening)
     method = found.card["method"]
     known = method if method in session.registry.names("recipe") else "random"
-    learned = labels if flags["labels"] == [STORED] else None
-    named = {"labels": ["hard"]} if learned else {}
+    came = flags["labels"] == [STORED]
+    beside = ["hard" if learned else _told(found)] if came else flags["labels"]
     table = read_suite(
-        None, "", {**flags, **named, "method": [known], "ipc": [max(stored.per_class)]}
+        None, "", {**flags, "labels": beside, "method": [known], "ipc": [max(stored.per_class)]}
     )
     plans = []
     for made in session.plans(table, evaluators):
         if made.cell.method == known:
-            cell = _exchanged(made.cell, stored, learned, found.card)
+            labels: Labeller | None = learned if came else None
+            if came and labels is None:
+                labels = replayed(found, made.cell.recipe.labeller)
+            cell = _exchanged(made.cell, stored, labels, found.card)
             plans.append(plan(cell, info, wanted_statistics(evaluators)))
         if made.cell.method != known or (flags["reference"] and method != known):
             plans.append(made)  # a reference row; also the one whose place a stranger's set took
     return plans
 
 
-def _exchanged(cell: Any, stored: StoredSet, labels: Stored | None, card: Mapping[str, Any]) -> Any:
-    method, held = card["method"], cell.protocol.holdout and cell.student.part != cell.teacher.part
-    if labels is not None and held:
+def _told(found: PortableSet) -> str:
+    """The labeller as which students are told of the labels of stored views.
+
+    Raises:
+        DDBenchError: the set does not say it.
+    """
+    name = found.card.get("labels")
+    if not name or name == STORED:
+        raise DDBenchError(
+            "the set does not say how students are told of the labels that were stored for views",
+            "its card or layout has no word of it",
+            hint="`labels` of its card names a labeller, such as fkd",
+        )
+    return name
+
+
+def _exchanged(
+    cell: Any, stored: StoredSet, labels: Labeller | None, card: Mapping[str, Any]
+) -> Any:
+    method, crossed = card["method"], cell.student.part != cell.teacher.part
+    if labels is not None and cell.protocol.holdout and crossed:
         raise DDBenchError(
             f"protocol '{cell.protocol.name}' holds images out to choose the epoch",
-            "learned labels belong to the whole set",
+            "labels that came with the set belong to the whole of it",
             hint="--protocol ddbench-v1, or --labels hard",
         )
     known = cell.recipe.name == method

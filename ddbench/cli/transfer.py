@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +92,10 @@ def export(
         bool,
         typer.Option("--images/--no-images", help="PNG files as well, in the format ddbench."),
     ] = True,
+    views: Annotated[
+        bool,
+        typer.Option("--views/--no-views", help="Labels that were stored for views, if any."),
+    ] = True,
     data_root: DataRootOption = None,
     cache: CacheOption = None,
 ) -> None:  # fmt: skip
@@ -108,8 +113,9 @@ def export(
     path = Path(run)
     if path.exists() and path.suffix != ".json":
         found = read_set(path, layout, registry, "--layout")
+        found = found if views else replace(found, views=None)
     else:
-        found = _recorded(run, data_root, cache, registry)
+        found = _recorded(run, data_root, cache, registry, views)
 
     def pictures(draft: Path) -> None:
         from ddbench.pictures import as_bytes, write_class_folders, write_grid
@@ -135,18 +141,19 @@ def _told(found: PortableSet) -> str:
 
 
 def _recorded(
-    run: str, data_root: Path | None, cache: Path | None, registry: Registry
+    run: str, data_root: Path | None, cache: Path | None, registry: Registry, views: bool
 ) -> PortableSet:
-    """The distilled set of a record, from the cache."""
+    """The distilled set of a record, from the cache, with its stored views if they are wanted."""
     import torch
 
     from ddbench.cache import Cache, default_cache
     from ddbench.cli.inspect import find_record
     from ddbench.portable import PortableSet
+    from ddbench.reproduce.views import stored_views
     from ddbench.stored_images import stored_images
 
-    record = find_record(run, cache)
-    tensors = stored_images(record, Cache(default_cache(cache)), data_root)
+    record, store = find_record(run, cache), Cache(default_cache(cache))
+    tensors = stored_images(record, store, data_root)
     if tensors is None:
         raise DDBenchError(
             f"the images of {record.file_name} are no longer in the cache",
@@ -161,6 +168,7 @@ def _recorded(
         pixels="bytes" if tensors["images"].dtype == torch.uint8 else "unit",
         mean=mean,
         std=std,
+        views=stored_views(record, tensors, store, registry) if views else None,
         card=_card(record, record.keys["recover"][0]),
     )
 

@@ -21,6 +21,7 @@ from ddbench.stages.relabel import ask
 from ddbench.stream import Stream
 from ddbench.training import Answers, Trainee, budget, predict, train
 from ddbench.types import Batch, DatasetInfo, Network, Tensors
+from ddbench.whitening import Whitening
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,11 @@ def evaluate(
     """
     spec, held = specs[0], None
     if spec.holdout:
+        if stream.stored is not None or (stored is not None and "views" in stored):
+            raise _whole_only()
         held = _held_out(stream.labels, spec.holdout, spec.seed)
         if stored is not None:
-            stored = _kept(stored, held)
+            stored = {"logits": stored["logits"][~held]}
     kept = stream if held is None else _only(stream, ~held)
     title = "evaluate: train " + ("a student" if len(specs) == 1 else f"{len(specs)} students")
     training = [_begin(own, stream, kept, held, data.info, ctx) for own in specs]
@@ -71,7 +74,7 @@ def evaluate(
     answers = _answers(spec, kept, teachers, stored, ctx)
     train(trainees, kept, spec.training, spec.labeller.loss, ctx, title, answers)
     whole = sum(trainee.seconds for trainee in trainees if trainee.fault is None)
-    return [each.end(data, ctx, whole) for each in training]
+    return [each.end(data, ctx, whole, stream.whitening) for each in training]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,9 @@ class _Training:
     chooser: _Chooser | None = None
     fault: Exception | None = None
 
-    def end(self, data: RealData, ctx: Context, whole: float) -> Student:
+    def end(
+        self, data: RealData, ctx: Context, whole: float, whitening: Whitening | None
+    ) -> Student:
         """What is kept of it, `whole` being the seconds of all students."""
         trainee = self.trainee
         if trainee is None or trainee.fault is not None:
@@ -90,7 +95,7 @@ class _Training:
         report = {}
         if self.chooser is not None:
             report["evaluate.chosen_epoch"] = float(self.chooser.restore())
-        logits = predict(trainee.module, data.test_images, data.info, ctx)
+        logits = predict(trainee.module, data.test_images, data.info, ctx, whitening)
         made = {
             "logits": logits,
             "labels": data.test_labels.clone(),
@@ -116,7 +121,14 @@ def _begin(
     if held is None:
         return _Training(Trainee(module, seed))
     chooser = _Chooser(
-        module, stream.images[held], stream.labels[held], kept.steps, info, spec, ctx
+        module,
+        stream.images[held],
+        stream.labels[held],
+        kept.steps,
+        info,
+        spec,
+        ctx,
+        stream.whitening,
     )
     return _Training(Trainee(module, seed, chooser), chooser, None)
 
@@ -130,14 +142,12 @@ def _only(stream: Stream, rows: Bool[Tensor, " n"]) -> Stream:
     )
 
 
-def _kept(stored: Tensors, held: Bool[Tensor, " n"]) -> Tensors:
-    if "views" in stored:
-        raise DDBenchError(
-            "a protocol with a held-out part cannot use labels stored per view",
-            "stored views cover the whole distilled set, epoch by epoch",
-            hint="let the teacher label as training goes (--set relabel.store=false)",
-        )
-    return {"logits": stored["logits"][~held]}
+def _whole_only() -> DDBenchError:
+    return DDBenchError(
+        "a protocol with a held-out part cannot use labels stored per view",
+        "stored views cover the whole distilled set, epoch by epoch",
+        hint="let the teacher label as training goes (--set relabel.store=false)",
+    )
 
 
 def _answers(
@@ -212,9 +222,11 @@ class _Chooser:
         info: DatasetInfo,
         spec: Evaluate,
         ctx: Context,
+        whitening: Whitening | None,
     ) -> None:
         self._module, self._images, self._labels = module, images, labels
         self._info, self._every, self._ctx = info, spec.holdout_every, ctx
+        self._whitening = whitening
         self._last = budget(spec.training, steps).epochs - 1
         self._best: tuple[float, float] = (-1.0, 0.0)
         self._state: dict[str, Tensor] = {}
@@ -223,7 +235,7 @@ class _Chooser:
     def __call__(self, epoch: int) -> None:
         if (epoch + 1) % self._every and epoch != self._last:
             return
-        logits = predict(self._module, self._images, self._info, self._ctx)
+        logits = predict(self._module, self._images, self._info, self._ctx, self._whitening)
         right = (logits.argmax(1) == self._labels).float().mean().item()
         score = (right, -F.cross_entropy(logits, self._labels).item())
         if score >= self._best:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import DDBenchError
-from ddbench.portable import PortableSet, StoredViews, check
+from ddbench.portable import PortableSet, check
+from ddbench.stored_views import StoredViews
 from ddbench.testing.fakes import tiny_info
 from ddbench.testing.structure import same
 
@@ -33,14 +34,17 @@ def tiny_sets() -> Mapping[str, PortableSet]:
         card={"classes": list(info.classes), "dataset": "tiny", "method": "none"},
     )
     floating = torch.randn(count, *info.shape, generator=rng)
+    place = torch.rand(2, count, 2, generator=rng) / 2
+    corner = torch.randint(5, (2, 2, 2), generator=rng)
     views = StoredViews(
         logits=torch.randn(2, count, info.num_classes, generator=rng).half(),
-        crops=torch.rand(2, count, 4, generator=rng),
+        crops=torch.cat([place, 1 - place], 2),
         flips=torch.rand(2, count, generator=rng) > 0.5,
+        rows=torch.stack([torch.randperm(count, generator=rng) for _ in range(2)]),
         partners=torch.stack([torch.tensor([1, 0, 3, 2, 1, 0])[:count] for _ in range(2)]),
-        shares=torch.rand(2, -(-count // 4), generator=rng).double(),
-        boxes=torch.randint(8, (2, -(-count // 4), 4), generator=rng),
-        batch_size=4,
+        shares=torch.rand(2, 2, generator=rng).double(),
+        boxes=torch.cat([corner, corner + 4], 2),
+        batches=(4, count - 4),
     )
     return {
         "bytes": plain,
@@ -84,7 +88,7 @@ def differences(first: PortableSet, second: PortableSet) -> Iterator[str]:
             if lost:
                 yield f"the card comes back without its {', '.join(lost)}"
         elif isinstance(one, StoredViews) and isinstance(other, StoredViews):
-            if not same(one.tensors(), other.tensors()) or one.batch_size != other.batch_size:
+            if not same(one.tensors(), other.tensors()) or one.batches != other.batches:
                 yield "views come back changed"
         elif isinstance(one, Tensor) and isinstance(other, Tensor):
             if one.dtype != other.dtype or not same(one, other):

@@ -137,17 +137,25 @@ def test_stored_views_as_sre2l_saves_them(tmp_path):
         for number, rows in enumerate((4, 2)):
             box = [np.int64(1), np.int64(0), np.int64(5), np.int64(6)]
             logits = torch.full((rows, 3), 10.0 * epoch + number).half()
-            views = [torch.rand(rows, 4), torch.rand(rows) > 0.5, torch.randperm(rows)]
+            views = [torch.rand(rows, 4) / 2, torch.rand(rows) > 0.5, torch.randperm(rows)]
             torch.save([*views, np.float64(0.25), box, logits], folder / f"batch_{number}.tar")
     found = check(SRe2LFolders().read(tmp_path), tmp_path)
     views = found.views
     assert views.logits[:, :, 0].tolist() == [[0, 0, 0, 0, 1, 1], [10, 10, 10, 10, 11, 11]]
-    assert views.batch_size == 4
+    assert views.batches == (4, 2)
     assert views.shares.tolist() == [[0.25, 0.25]] * 2
     assert views.boxes[0, 1].tolist() == [1, 0, 5, 6]
     SRe2LFolders().write(found, tmp_path / "again")
     assert list(differences(found, SRe2LFolders().read(tmp_path / "again"))) == []
-    (tmp_path / "FKD" / "epoch_1" / "batch_1.tar").unlink()
+    batch = tmp_path / "FKD" / "epoch_1" / "batch_1.tar"
+    held = torch.load(batch, weights_only=False)
+    torch.save([*held, torch.arange(2), torch.ones(2, 2, 2).int()], batch)
+    with pytest.raises(DDBenchError, match="the patches of its images were shuffled"):
+        SRe2LFolders().read(tmp_path)
+    torch.save([*held, torch.arange(3)], batch)
+    with pytest.raises(DDBenchError, match=r"a seventh thing of shape \(3,\)"):
+        SRe2LFolders().read(tmp_path)
+    batch.unlink()
     with pytest.raises(DDBenchError, match="epoch 1 labels 4 images in 1 batches"):
         SRe2LFolders().read(tmp_path)
 

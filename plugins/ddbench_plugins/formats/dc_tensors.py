@@ -57,7 +57,7 @@ class DCTensors:
         if distilled.soft_labels is not None or distilled.views is not None:
             raise DDBenchError(
                 "files of DC's family hold hard labels only, and this set has others",
-                hint="--format mtt holds learned labels, --format sre2l stored views",
+                hint="--format mtt holds learned labels, sre2l stored views (--no-views: without)",
             )
         images = normalised(distilled, "a file of DC's family")
         whole = {

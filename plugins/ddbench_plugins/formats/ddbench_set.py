@@ -21,15 +21,16 @@ from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
-from ddbench.portable import SAYS, PortableSet, StoredViews
+from ddbench.portable import SAYS, PortableSet
 from ddbench.roles import SetFormat
+from ddbench.stored_views import StoredViews
 
 FORMAT = 1
 CARD, TENSORS = "card.json", "tensors.safetensors"
 _NEEDED = frozenset({"classes", "dataset", "method"})
 """Fields without which images mean nothing."""
 _VIEWS = "views."
-_OWN = ("format", "pixels", "pixel_space", "mean", "std", "rate", "batch_size_of_views",
+_OWN = ("format", "pixels", "pixel_space", "mean", "std", "rate", "batches_of_views",
         "image_bytes", "label_bytes", "sha256", "created")  # fmt: skip
 """Fields of the card that are the format's, not the set's."""
 
@@ -110,7 +111,7 @@ class DDBenchSet:
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         if views is not None:
-            card["batch_size_of_views"] = views.batch_size
+            card["batches_of_views"] = list(views.batches)
         (path / CARD).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
 
 
@@ -142,7 +143,7 @@ def _views(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> StoredView
         for name, value in tensors.items()
         if name.startswith(_VIEWS)
     }
-    return StoredViews(**found, batch_size=card["batch_size_of_views"]) if found else None
+    return StoredViews(**found, batches=tuple(card["batches_of_views"])) if found else None
 
 
 def _bytes(tensor: Tensor) -> int:

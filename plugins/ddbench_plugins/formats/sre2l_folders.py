@@ -37,6 +37,10 @@ class SRe2LFolders:
     """Where the stored labels lie, if elsewhere: the folder of `epoch_0`."""
     suffix: Literal["png", "jpg"] = "png"
     """Of the files that are written; the releases write `jpg`, which loses."""
+    labels: str = "fkd"
+    """The labeller as which students are told of stored labels; G-VBSM's and EDC's is `mse_gt`."""
+    seed: int = 42
+    """`--fkd-seed`: of the order of images in stored labels that do not say it."""
 
     def detect(self, path: Path) -> bool:
         labelled = has_labels(path / LABELS) and has_class_folders(path / IMAGES)
@@ -55,7 +59,9 @@ class SRe2LFolders:
             )  # fmt: skip
         if has_labels(labels):
             _check_order(images)
-            found = replace(found, views=read_labels(labels, len(found.images)))
+            views, weights = read_labels(labels, len(found.images), self.seed)
+            card = {**found.card, "labels": self.labels}
+            found = replace(found, views=views, weights=weights, card=card)
         beside = path / SIDECAR
         return with_sidecar(found, beside.read_text(), beside) if beside.is_file() else found
 
@@ -76,7 +82,7 @@ class SRe2LFolders:
         path.mkdir(parents=True)
         write_class_folders(images, ordered.images, ordered.labels, self.suffix)
         if ordered.views is not None:
-            write_labels(path / LABELS, ordered.views)
+            write_labels(path / LABELS, ordered.views, self.seed)
         if self.suffix == "png":
             (path / SIDECAR).write_text(sidecar(ordered, ordered.images))
 

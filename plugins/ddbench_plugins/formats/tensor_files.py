@@ -116,7 +116,7 @@ def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, 
     if distilled.views is not None:
         raise DDBenchError(
             "this layout has no place for the stored labels of a teacher's views",
-            hint="--format sre2l holds them",
+            hint="--format sre2l holds them; --no-views leaves them out",
         )
     written = normalised(distilled, "this layout")
     torch.save(written, images)
