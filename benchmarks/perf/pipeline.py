@@ -73,7 +73,7 @@ class Sizes:
     @classmethod
     def of(cls, settings: Settings) -> Sizes:
         if settings.quick:
-            return cls(ipc=2, iterations=2, epochs=2, teacher_epochs=6)
+            return cls(ipc=2, iterations=2, epochs=2, teacher_epochs=20)
         return cls(ipc=10, iterations=200, epochs=50, teacher_epochs=8)
 
 
