@@ -19,7 +19,15 @@ from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
 from ddbench.plan import Plan
 from ddbench.probe import Probe
-from ddbench.records import LearningCurve, PublishedFigure, Record, Records, StageCost, Status
+from ddbench.records import (
+    LearningCurve,
+    PublishedFigure,
+    Record,
+    Records,
+    StageCost,
+    Status,
+    joined,
+)
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
 from ddbench.spec import Claim
@@ -53,7 +61,7 @@ def execute(
     """Every plan's record, from the record folder where it is finished, else by running it.
 
     Failed cells are tried again. A cell whose record lacks an evaluator gets it from the stored
-    trial: nothing is trained.
+    trial: nothing is trained, and what other evaluators found before stays.
     """
     records = Records(cache.root / "records")
     outcome = Outcome()
@@ -68,6 +76,8 @@ def execute(
             if workshop is None:
                 workshop = Workshop(cache, ctx, _observer(registry), plans)
             record = run_cell(plan, evaluators, workshop, command)
+            if found is not None:
+                record = joined(record, found)
             records.put(record)
             registry.manager.hook.ddbench_cell_done(record=record)
             outcome.records.append(record)

@@ -202,6 +202,34 @@ class Records:
             yield path, read_record(path)
 
 
+def joined(record: Record, earlier: Record) -> Record:
+    """The record with what evaluators that were not asked this time had found in the same trials.
+
+    Not where a student was trained anew, nor where an evaluator has changed: which of the earlier
+    numbers are still true is not known then.
+    """
+    if record.status != "ok" or earlier.status != "ok":
+        return record
+    anew = any(not cost.cached for cost in record.costs if cost.stage == "evaluate")
+    changed = any(
+        earlier.evaluators[name] != record.evaluators[name]
+        for name in earlier.evaluators.keys() & record.evaluators.keys()
+    )
+    if anew or changed or len(earlier.metrics) != len(record.metrics):
+        return record
+    return record.model_copy(
+        update={
+            "keys": {**earlier.keys, **record.keys},
+            "metrics": [
+                {**old, **new} for old, new in zip(earlier.metrics, record.metrics, strict=True)
+            ],
+            "evaluators": {**earlier.evaluators, **record.evaluators},
+            "directions": {**earlier.directions, **record.directions},
+            "units": {**earlier.units, **record.units},
+        }
+    )
+
+
 def checksum_of(record: Record) -> str:
     """SHA-256 of everything that the record says besides its checksum.
 

@@ -118,6 +118,11 @@ def test_a_new_evaluator_trains_nothing(
     again = ddbench("run", *tiny, *SHORT)  # fewer evaluators: nothing to do, nothing lost
     assert "0 cells computed" in again.err
     assert records(cache) == after
+    assert ddbench("run", *tiny, *SHORT, "-e", "calibration_error").code == 0
+    for name, record in records(cache).items():  # another one: what was found before stays
+        assert record.metrics[0].items() > after[name].metrics[0].items()
+        assert {"discrepancy", "calibration_error"} < set(record.evaluators)
+        assert set(record.metrics[0]) == set(record.units)
 
 
 def test_another_student_does_not_distil_again(
