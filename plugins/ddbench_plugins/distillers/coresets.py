@@ -14,12 +14,12 @@ from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.features import Features
 from ddbench.roles import Distiller, Problem, Statistic
-from ddbench.types import DatasetInfo
+from ddbench_plugins.class_by_class import ClassByClass
 from ddbench_plugins.distances import squared_distances
 from ddbench_plugins.matchers.atoms import cluster, seed_from
 
 
-class FeatureSelection:
+class FeatureSelection(ClassByClass):
     """What selections in feature space share, for a dataclass with `layer` and `choose`."""
 
     __slots__ = ()
@@ -30,16 +30,6 @@ class FeatureSelection:
     @property
     def statistics(self) -> tuple[Statistic, ...]:
         return (Features(layer=self.layer),)
-
-    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return (ipc or 1,) * info.num_classes
-
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
-        """One group a class."""
-        return [(labels == cls).nonzero().flatten() for cls in labels.unique()]
-
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
-        return 1
 
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
         """Rows of the training set, different ones, in the order in which they were chosen.

@@ -15,12 +15,12 @@ from ddbench import hookimpl
 from ddbench.augment import draw_boxes
 from ddbench.errors import DDBenchError
 from ddbench.roles import Distiller, Problem
-from ddbench.types import DatasetInfo
+from ddbench_plugins.class_by_class import ClassByClass
 from ddbench_plugins.factorisation import check_divisible, tiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RDED:
+class RDED(ClassByClass):
     """For each class: crops of real images, ranked by the teacher, the best tiled into images.
 
     Differences:
@@ -61,16 +61,6 @@ class RDED:
         ):
             if not allowed:
                 raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
-
-    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return (ipc or 1,) * info.num_classes
-
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
-        """One group a class."""
-        return [(labels == cls).nonzero().flatten() for cls in labels.unique()]
-
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
-        return 1
 
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
         """Mosaics of the best patches: tile k of all images holds the k-th best of their ranks.

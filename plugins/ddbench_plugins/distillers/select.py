@@ -13,28 +13,16 @@ from torch import Tensor
 from ddbench import hookimpl
 from ddbench.roles import Distiller, Problem
 from ddbench.types import DatasetInfo
-
-
-def _by_class(labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
-    return [(labels == cls).nonzero().flatten() for cls in labels.unique()]
+from ddbench_plugins.class_by_class import ClassByClass
 
 
 @dataclass(frozen=True, slots=True)
-class RandomSelection:
+class RandomSelection(ClassByClass):
     """Training images drawn per class, uniformly and without replacement."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset()
     makes: ClassVar[Literal["pixels", "indices"]] = "indices"
-
-    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return (ipc or 1,) * info.num_classes
-
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
-        return _by_class(labels)
-
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
-        return 1
 
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
         cls = int(problem.labels[int(indices[0])])
@@ -45,7 +33,7 @@ class RandomSelection:
 
 
 @dataclass(frozen=True, slots=True)
-class WholeSet:
+class WholeSet(ClassByClass):
     """Every training image: the row that all distilled sets are measured against."""
 
     version: ClassVar[int] = 1
@@ -54,12 +42,6 @@ class WholeSet:
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return info.train_counts
-
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
-        return _by_class(labels)
-
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
-        return 1
 
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
         problem.tick()
