@@ -60,11 +60,10 @@ class KMeansTarget:
             Probability Measures with Respect to Optimal Transport Metrics, NeurIPS 2012.
         """
         real = checked(features, count)
-        seed = seed_from(rng)
-        found = cluster(real, count, seed, restarts=self.restarts)
+        found = cluster(real, count, seed_from(rng), restarts=self.restarts)
         weights = to_simplex(found.shares, self.weight_floor / count)
         centres = torch.from_numpy(found.centres)
-        return as_atoms(centres, torch.from_numpy(weights), real, seed, like=features)
+        return as_atoms(centres, torch.from_numpy(weights), real, like=features)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from ddbench_plugins.matchers.atoms import (
     as_atoms,
     checked,
     real_start,
-    seed_from,
 )
 
 _RIDGE = 1e-9
@@ -82,7 +81,7 @@ class SlicedBarycenterTarget:
         points = sliced_barycenter(real, start, directions, self.iterations, self.step)
         sliced = sliced_wasserstein_squared(points, real, directions).item()
         weights = torch.full((count,), 1 / count, dtype=torch.float64)
-        return as_atoms(points, weights, real, seed_from(rng), features, sliced_objective=sliced)
+        return as_atoms(points, weights, real, features, sliced_objective=sliced)
 
 
 def sliced_barycenter(

@@ -23,7 +23,6 @@ from ddbench_plugins.matchers.atoms import (
     as_atoms,
     checked,
     real_start,
-    seed_from,
     to_simplex,
 )
 
@@ -105,7 +104,7 @@ class BarycenterTarget:
             theta=self.theta,
             smallest=self.weight_floor / count,
         )
-        return as_atoms(positions, weights, real, seed_from(rng), like=features)
+        return as_atoms(positions, weights, real, like=features)
 
 
 def barycenter(
