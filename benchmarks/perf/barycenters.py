@@ -79,7 +79,7 @@ def measure(settings: Settings) -> Part:
     classes, each, width = (
         settings.size(full, quick) for full, quick in ((24, 2), (1300, 60), (512, 16))
     )
-    known = features(classes, each, width)
+    known, many = features(classes, each, width), settings.size(1000, 4)
     rows, limits = [], []
     for ipc, most in PROMISED.items():
         ours = harness(known, ipc, classes, settings)
@@ -87,10 +87,18 @@ def measure(settings: Settings) -> Part:
         works = {"harness": Work(ours, classes), "POT, equal weights": theirs}
         repeats = settings.size(max(2, settings.repeats // 2), 1)
         times = interleaved(works, repeats, "cpu", warm=not settings.quick)
-        rows += [Row(f"{name}, IPC {ipc}", "s / class", timing) for name, timing in times.items()]
+        # Once: it takes minutes, and what begins with it (processes) is paid once.
+        whole = harness(features(many, each, width), ipc, many, settings)
+        times[f"harness, {many:,} classes"] = interleaved({"": Work(whole)}, 1, "cpu", warm=False)[
+            ""
+        ]
+        rows += [
+            Row(f"{name}, IPC {ipc}", "s" if "classes" in name else "s / class", timing)
+            for name, timing in times.items()
+        ]
         objective = ours()[1]["targets.objective"] / objectives(known, pot(known, ipc, classes))
         limits += [
-            Limit(f"1,000 classes, IPC {ipc}, s", 1000 * times["harness"].seconds, most=most),
+            Limit(f"{many:,} classes, IPC {ipc}, s", rows[-1].timing.seconds, most=most),
             Limit(f"objective, harness / POT, IPC {ipc}", objective, most=1.001),
         ]
     return Part(
@@ -98,7 +106,9 @@ def measure(settings: Settings) -> Part:
         rows,
         limits,
         (
-            f"Measured on {classes} classes and multiplied, all {os.cpu_count()} cores; the "
-            "harness learns weights and computes a k-means bound besides, POT does neither.",
+            f"Side by side with POT on {classes} classes, then {many:,} of them once, on all "
+            f"{os.cpu_count()} cores. The harness learns weights and computes a k-means bound "
+            "besides, POT does neither. CPU seconds are of this process: other processes work for "
+            "it.",
         ),
     )
