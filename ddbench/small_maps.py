@@ -42,8 +42,7 @@ class _Matrix(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, kernel: Tensor, joined: Places) -> Tensor:
-        ctx.joined, ctx.shape = joined, kernel.shape
+    def forward(kernel: Tensor, joined: Places) -> Tensor:
         out, into = kernel.shape[:2]
         matrix = kernel.new_empty(len(joined) * out, len(joined[0]) * into)
         for block, tap in _blocks(matrix, joined, out, into):
@@ -52,6 +51,11 @@ class _Matrix(torch.autograd.Function):
             else:
                 block.copy_(kernel[:, :, tap[0], tap[1]])
         return matrix
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Places], output: Tensor) -> None:
+        kernel, ctx.joined = inputs
+        ctx.shape = kernel.shape
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:

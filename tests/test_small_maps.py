@@ -68,6 +68,9 @@ def test_gradients_can_be_differentiated_again(side):
     inputs = (images(side, 2).requires_grad_(True), layer.weight.detach().requires_grad_(True))
     assert torch.autograd.gradcheck(out, inputs)
     assert torch.autograd.gradgradcheck(out, inputs)
+    slope = torch.func.grad(lambda weight: out(inputs[0], weight).square().sum())(inputs[1])
+    (wanted,) = torch.autograd.grad(out(*inputs).square().sum(), inputs[1:])
+    torch.testing.assert_close(slope, wanted)
 
 
 def test_a_frozen_kernel_that_changes_is_seen():
