@@ -12,7 +12,7 @@ import typer
 from ddbench.cli import show_error
 from ddbench.errors import DDBenchError
 
-FIGURES = ("figure1", "figure4", "figure5")
+FIGURES = ("figure1", "figure4", "figure5", "images")
 
 
 def main(
@@ -24,7 +24,9 @@ def main(
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option("--cache", help="Where the artifacts of figure4's records are, as of `run`."),
+        typer.Option(
+            "--cache", help="Where the artifacts behind the records are, for figure4 and images."
+        ),
     ] = None,
 ) -> None:
     """Draws a figure of the WMDD paper; all but figure1 from the records of their suites."""
@@ -55,6 +57,11 @@ def _drawn(name: str, folder: Path, records: Path | None, cache: Path | None) ->
         from ddbench.cache import default_cache
 
         return embedding.draw(found, folder, default_cache(cache))
+    if name == "images":
+        from benchmarks.figures import image_grids
+        from ddbench.cache import default_cache
+
+        return image_grids.draw(found, folder, default_cache(cache))
     from benchmarks.figures import strength
 
     return strength.draw(found, folder)

@@ -1,0 +1,121 @@
+"""Figures 6 to 10, and the images of figure 5: the distilled images of every row, side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from benchmarks.figures.files import figure_files
+from ddbench.cache import Cache
+from ddbench.errors import DDBenchError
+from ddbench.pictures import as_bytes, grid
+from ddbench.records import Record
+from ddbench.stored_images import stored_images
+from ddbench.tables.aggregate import Entry, Setting, gather
+from ddbench.tables.row_names import labelled
+
+MOST_CLASSES, MOST_IMAGES = 10, 10
+"""Rows and columns of a panel."""
+GAP = 2
+"""Pixels between two images, as in `ddbench.pictures.grid`."""
+
+
+def settings_of(records: Sequence[Record]) -> dict[Setting, list[Entry]]:
+    """Finished rows that were distilled or selected, by data set, IPC and training.
+
+    Raises:
+        DDBenchError: there are none.
+    """
+    found: dict[Setting, list[Entry]] = {}
+    for entry in labelled(gather(records)):
+        if entry.finished and entry.setting.ipc is not None:
+            found.setdefault(entry.setting, []).append(entry)
+    if not found:
+        raise DDBenchError(
+            "no finished records of distilled sets in this folder",
+            hint="run a suite first: ddbench run benchmarks/figure5.toml --profile cpu",
+        )
+    return {setting: found[setting] for setting in sorted(found, key=lambda s: s.order)}
+
+
+def draw(
+    records: Sequence[Record], folder: Path, cache: Path, data_root: Path | None = None
+) -> list[Path]:
+    """Writes a figure for every setting, a panel for every row: the images of its first seed that
+    has them. Returns the paths.
+
+    Raises:
+        DDBenchError: the cache has the images of no row.
+    """
+    from matplotlib import pyplot
+
+    store, paths = Cache(cache), []
+    for setting, entries in settings_of(records).items():
+        panels = [(entry, made) for entry in entries if (made := _images(entry, store, data_root))]
+        if not panels:
+            continue
+        height = 0.6 + max(3.2 * _shape(made[1]) for _, made in panels)
+        size = (3.2 * len(panels), height)
+        figure, axes = pyplot.subplots(
+            1, len(panels), figsize=size, squeeze=False, layout="constrained"
+        )
+        for number, (axis, (entry, made)) in enumerate(zip(axes[0], panels, strict=True)):
+            classes = entry.first.configuration.get("classes", []) if number == 0 else []
+            panel(axis, *made, classes)
+            axis.set_title(entry.label, fontsize=9)
+        figure.supxlabel(f"{setting.dataset}, IPC {setting.ipc}", fontsize=9)
+        paths += figure_files(figure, folder, _file_name(setting, paths))
+    if not paths:
+        raise DDBenchError(
+            "the cache has the images of none of these records", f"looked in {store.root}",
+            hint="--cache names another folder; or run the suite again",
+        )  # fmt: skip
+    return paths
+
+
+def _images(
+    entry: Entry, store: Cache, data_root: Path | None
+) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"]] | None:
+    for record in entry.finished:
+        tensors = stored_images(record, store, data_root)
+        if tensors is not None:
+            return as_bytes(tensors["images"]), tensors["labels"]
+    return None
+
+
+def _shape(labels: Int[Tensor, " n"]) -> float:
+    """Height to width of a panel; one image a class makes a single line."""
+    counts = labels[labels < MOST_CLASSES].bincount()
+    columns = min(int(counts.max()), MOST_IMAGES)
+    return int((counts > 0).sum()) / columns if columns > 1 else 1 / MOST_IMAGES
+
+
+def panel(
+    axis: Any,
+    images: UInt8[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    classes: Sequence[str] = (),
+) -> None:
+    """A line of images for each of the first classes, its name at the left."""
+    shown = labels < MOST_CLASSES
+    pixels = grid(images[shown], labels[shown], MOST_IMAGES, smallest=1)
+    axis.imshow(pixels.permute(1, 2, 0).numpy(), interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    present = labels[shown].unique().tolist()
+    if classes and int(labels[shown].bincount().max()) > 1:
+        step = images.shape[2] + GAP
+        names = [str(classes[cls]).split(",")[0] for cls in present]
+        middles = [GAP + step * row + images.shape[2] / 2 for row in range(len(present))]
+        axis.set_yticks(middles, names, fontsize=7)
+        axis.tick_params(length=0)
+
+
+def _file_name(setting: Setting, before: Sequence[Path]) -> str:
+    name = re.sub(r"[^A-Za-z0-9_.@-]+", "_", f"images-{setting.dataset}-ipc{setting.ipc}")
+    taken = {path.stem for path in before}
+    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 999))) if n not in taken)
