@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -30,13 +31,13 @@ def spell(value: Any) -> Any:
     if isinstance(value, (int, float)):
         return int(value) if float(value).is_integer() and abs(value) < 2**53 else float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
+        kind, fields = _form(type(value))
         options = {
-            f.name: spell(getattr(value, f.name))
-            for f in dataclasses.fields(value)
-            if not (f.metadata.get("added") and getattr(value, f.name) == f.default)
+            name: spell(getattr(value, name))
+            for name, added, default in fields
+            if not (added and getattr(value, name) == default)
         }
-        return [f"{kind.__module__}:{kind.__qualname__}/{getattr(kind, 'version', 1)}", options]
+        return [kind, options]
     if isinstance(value, Mapping):
         return {str(name): spell(item) for name, item in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -49,6 +50,18 @@ def spell(value: Any) -> Any:
         f"option value {value!r} of type {type(value).__name__} cannot be part of a cache key",
         "expected: numbers, strings, tuples, mappings, or frozen dataclasses of these",
     )
+
+
+@functools.cache
+def _form(kind: type) -> tuple[str, tuple[tuple[str, bool, Any], ...]]:
+    """How a dataclass is spelt: its name and version, and name, `added` and default of its fields.
+
+    Looked up once a class: a large grid spells the same few classes thousands of times.
+    """
+    fields = tuple(
+        (f.name, bool(f.metadata.get("added")), f.default) for f in dataclasses.fields(kind)
+    )
+    return f"{kind.__module__}:{kind.__qualname__}/{getattr(kind, 'version', 1)}", fields
 
 
 def canonical(value: Any) -> str:

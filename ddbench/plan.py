@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ddbench.errors import DDBenchError
@@ -33,10 +33,11 @@ class PlannedStage:
     stage: str
     spec: Any
     inputs: tuple[Key, ...]
+    key: Key = field(init=False, compare=False)
+    """Worked out once: a large grid asks for it many times."""
 
-    @property
-    def key(self) -> Key:
-        return key_of(self.stage, self.spec, self.inputs)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", key_of(self.stage, self.spec, self.inputs))
 
 
 def same_batches(one: PlannedStage, other: PlannedStage) -> bool:

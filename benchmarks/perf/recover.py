@@ -89,8 +89,8 @@ def harness(world: Scene) -> Callable[[], object]:
 
 
 def plain(world: Scene) -> Callable[[], object]:
-    loop = plain_loop(world)
-    return lambda: loop.run(world.iterations, 0.25, 4)
+    loop, iterations = plain_loop(world), world.iterations  # and not the teacher it is a copy of
+    return lambda: loop.run(iterations, 0.25, 4)
 
 
 def plain_loop(world: Scene) -> PlainRecover:
@@ -110,8 +110,10 @@ def floor(world: Scene) -> Callable[[], object]:
         for some in shown[:count].split(world.settings.batch)
     ]
 
+    iterations = world.iterations  # alone: what is not used is not held
+
     def run() -> None:
-        for _ in range(world.iterations):
+        for _ in range(iterations):
             for images in batches:
                 with ctx.autocast():
                     logits = module(images)

@@ -107,8 +107,7 @@ def stock(architecture: ResNet | ConvNetD, info: DatasetInfo, seed: int, device:
 def bare_copy(network: Network, data: RealData, settings: Settings) -> nn.Module:
     """The teacher of torch's own layers, in the harness's layout: what the floor is made of."""
     module = stock(settings.architecture, data.info, 0, settings.device)
-    module.load_state_dict(network.module.state_dict())
-    module = module.to(memory_format=torch.channels_last)
+    module.load_state_dict(network.module.state_dict(), assign=True)  # channels are last there
     return module.eval().requires_grad_(False)
 
 
