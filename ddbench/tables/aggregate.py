@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ddbench.records import Record
 
@@ -220,8 +220,19 @@ def _learnt_from(record: Record) -> tuple[str, ...]:
 def _terms(record: Record) -> str:
     configuration = record.configuration
     recipe = configuration.get("recipe", {})
-    parts = [configuration.get(name) for name in ("protocol", "student", "fingerprint")]
-    return json.dumps([recipe.get("labeller"), *parts], sort_keys=True)
+    parts = [configuration.get(name) for name in ("student", "fingerprint")]
+    return json.dumps(
+        [recipe.get("labeller"), _training(configuration.get("protocol")), *parts], sort_keys=True
+    )
+
+
+def _training(protocol: Any) -> Any:
+    """A protocol but for `warmup`, which gives one to architectures that ask for it alone: records
+    of before there were any are of students that ask for none."""
+    if not isinstance(protocol, list):
+        return protocol
+    kind, options = protocol
+    return [kind, {name: value for name, value in options.items() if name != "warmup"}]
 
 
 def _quantile(freedom: int) -> float:

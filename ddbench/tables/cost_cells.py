@@ -95,7 +95,8 @@ def devices(entries: Iterable[Entry]) -> list[str]:
 
 
 def _devices(record: Record) -> set[str]:
-    return {cost.device for cost in record.costs if cost.device}
+    # Older records have "1 threads".
+    return {cost.device.replace(" 1 threads", " 1 thread") for cost in record.costs if cost.device}
 
 
 def is_resident(device_name: str) -> bool:
