@@ -5,11 +5,12 @@ A broken plug-in is a line in a list and harms nobody else; two parts of one nam
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
@@ -140,7 +141,13 @@ def _allowed(points: Iterable[EntryPoint] | None) -> list[EntryPoint]:
 
 
 def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "unknown"
+    return _name_of(point.dist) if point.dist is not None else "unknown"
+
+
+@functools.cache
+def _name_of(distribution: Distribution) -> str:
+    """Parses the package's metadata, which all its entry points share."""
+    return distribution.name
 
 
 def _load_one(
