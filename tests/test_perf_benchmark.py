@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.perf import __main__ as command
 from benchmarks.perf import growth, plot
 from benchmarks.perf import recover as part
 from benchmarks.perf.alone import Peak
@@ -79,10 +80,13 @@ def test_growth_is_measured_along_every_axis_and_drawn(tmp_path, monkeypatch) ->
     assert {path.suffix for path in plot.draw(found.curves, tmp_path)} == {".svg", ".pdf", ".png"}
 
 
+def test_a_report_does_not_say_where_it_was_written() -> None:
+    words = ["--only", "recover", "-o", "/some/where", "--quick", "--output", "x", "--output=y"]
+    assert command.asked(words) == "python -m benchmarks.perf --only recover --quick"
+
+
 def test_unknown_parts_are_refused() -> None:
     from typer.testing import CliRunner
-
-    import benchmarks.perf.__main__ as command
 
     app = command.typer.Typer()
     app.command()(command.main)

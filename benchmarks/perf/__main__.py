@@ -12,6 +12,7 @@ import importlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -70,12 +71,22 @@ def main(
         console.print(f"  ({name}: {time.perf_counter() - started:.0f} s)\n")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        card, command = environment_card(), " ".join(["python -m benchmarks.perf", *sys.argv[1:]])
+        card, command = environment_card(), asked(sys.argv[1:])
         (output / "results.md").write_text(report.to_markdown(parts, card, command) + "\n")
         text = json.dumps(report.to_json(parts, card, command), indent=1)
         (output / "results.json").write_text(text + "\n")
         for curves in (part.curves for part in parts if part.curves):
             plot.draw(curves, output)
+
+
+def asked(words: Sequence[str]) -> str:
+    """The command less where it wrote to: folders of a machine say nothing to others."""
+    kept = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if not {before, word} & {"-o", "--output"} and not word.startswith("--output=")
+    ]
+    return " ".join(["python -m benchmarks.perf", *kept])
 
 
 if __name__ == "__main__":
