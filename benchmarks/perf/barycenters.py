@@ -87,7 +87,7 @@ def measure(settings: Settings) -> Part:
         works = {"harness": Work(ours, classes), "POT, equal weights": theirs}
         repeats = settings.size(max(2, settings.repeats // 2), 1)
         times = interleaved(works, repeats, "cpu", warm=not settings.quick)
-        # Once: it takes minutes, and what begins with it (processes) is paid once.
+        # Once: it takes minutes.
         whole = harness(features(many, each, width), ipc, many, settings)
         times[f"harness, {many:,} classes"] = interleaved({"": Work(whole)}, 1, "cpu", warm=False)[
             ""
@@ -108,7 +108,6 @@ def measure(settings: Settings) -> Part:
         (
             f"Side by side with POT on {classes} classes, then {many:,} of them once, on all "
             f"{os.cpu_count()} cores. The harness learns weights and computes a k-means bound "
-            "besides, POT does neither. CPU seconds are of this process: other processes work for "
-            "it.",
+            "besides, POT does neither.",
         ),
     )

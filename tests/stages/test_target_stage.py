@@ -1,4 +1,4 @@
-"""targets: classes side by side, in threads or processes, with the same numbers."""
+"""targets: classes side by side, with the same numbers whatever the number of threads."""
 
 from __future__ import annotations
 
@@ -26,39 +26,25 @@ def features() -> dict[str, Tensor]:
     return {"features": torch.rand(60, 4, generator=rng), "labels": labels}
 
 
-@pytest.fixture
-def two_threads(monkeypatch):
-    """As torch reports them: this process computes on one."""
-    monkeypatch.setattr(stage.torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(stage.torch, "set_num_threads", lambda count: None)
-
-
 def found(target: Any, features: dict[str, Tensor], counts: Any = (2, 0, 3, 2, 1)) -> Any:
-    return stage.targets(Targets(target=target, counts=counts, seed=3), features, Context(), METER)
+    spec = Targets(target=target, counts=counts, seed=3)
+    return stage.targets(spec, features, Context(), Meter("cpu"))
 
 
-METER = Meter("cpu")
-
-
-def test_processes_give_the_numbers_of_threads(features, two_threads, monkeypatch):
+def test_numbers_do_not_depend_on_the_threads(features, monkeypatch):
     atoms, report = found(BarycenterTarget(), features)
     assert atoms["points"].shape == (8, 4)
     assert atoms["weights"].sum().item() == pytest.approx(4)
-    asked = []
-    divided = stage._in_processes
-    monkeypatch.setattr(stage, "_in_processes", lambda *a: asked.append(a) or divided(*a))
-    monkeypatch.setattr(stage, "WORTH_PROCESSES", 0.0)
+    monkeypatch.setattr(stage.torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(stage.torch, "set_num_threads", lambda count: None)
     apart, other = found(BarycenterTarget(), features)
-    assert len(asked) == 1
     assert other == report
     assert all(torch.equal(atoms[name], apart[name]) for name in atoms)
 
 
-def test_a_mistake_in_another_process_is_told_as_in_this_one(features, two_threads, monkeypatch):
-    monkeypatch.setattr(stage, "WORTH_PROCESSES", 0.0)
-    with pytest.raises(DDBenchError, match="13 images of a class that has 12") as caught:
+def test_a_mistake_in_a_class_is_told(features):
+    with pytest.raises(DDBenchError, match="13 images of a class that has 12"):
         found(BarycenterTarget(), features, (2, 2, 13, 2, 2))
-    assert caught.value.hint == "--ipc 12 or less"
 
 
 @dataclass(frozen=True, slots=True)
