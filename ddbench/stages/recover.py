@@ -155,16 +155,20 @@ def _fitted(
     if not hasattr(spec.distiller, "fitted"):
         return spec, partial, {}
     fitted = spec.distiller.fitted(problem, labels)
-    if fitted == spec.distiller:
-        return spec, partial, {}
+    names = [field.name for field in dataclasses.fields(fitted)]
     decided = {
-        field.name: getattr(fitted, field.name)
-        for field in dataclasses.fields(fitted)
-        if getattr(fitted, field.name) != getattr(spec.distiller, field.name)
+        name: getattr(fitted, name)
+        for name in names
+        if getattr(fitted, name) != getattr(spec.distiller, name)
     }
+    if not decided:
+        return spec, partial, {}
     name = "-".join(f"{option}={value}" for option, value in decided.items())
-    numbers = {o: float(v) for o, v in decided.items() if not isinstance(v, bool)}
-    report = {f"recover.{option}": value for option, value in numbers.items()}
+    report = {
+        f"recover.{option}": float(value)
+        for option, value in decided.items()
+        if not isinstance(value, bool)
+    }
     return dataclasses.replace(spec, distiller=fitted), partial.divided(name), report
 
 

@@ -149,8 +149,8 @@ class Optimize:
             )
         largest = int(torch.bincount(labels).max())
         part = replace(self, batch_size=largest, same_views=True)
-        (group, *_) = sorted(part.batches(labels), key=len, reverse=True)
-        times = problem.room_for(lambda: part.step(problem, group))
+        group = max(part.batches(labels), key=len)
+        times = problem.room_for(lambda: replace(part, iterations=1).recover(problem, group))
         most = 100 if problem.device == "cpu" else len(labels)
         count = min(int(SHARE * times * len(group)), max(most, largest))
         if count < largest:
@@ -160,12 +160,6 @@ class Optimize:
                 hint="fewer images a class, or a smaller teacher",
             )
         return replace(part, batch_size=count)
-
-    def step(self, problem: Problem, indices: Int[Tensor, " b"]) -> None:
-        """What one iteration does to the memory."""
-        images = self._start(problem, indices, problem.rng("trial")).requires_grad_(True)
-        view = self.view(images, problem.info, problem.rng("trial"))
-        torch.autograd.grad(problem.objective(view, indices, 0.0), [images])
 
     def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
         """Groups of at most `batch_size` images.

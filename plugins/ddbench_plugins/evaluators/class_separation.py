@@ -15,6 +15,7 @@ from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Evaluator
 from ddbench.types import Metric, Trial
+from ddbench_plugins.feature_samples import LEAVE_OUT, sample_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,7 @@ class ClassSeparation:
         Raises:
             DDBenchError: there are no features, or a class has no distilled image.
         """
-        if trial.features is None:
-            raise DDBenchError(
-                "class_separation looks at the teacher's features, and this trial has none",
-                hint="leave the evaluator out: --evaluator accuracy",
-            )
-        sample = trial.features()
+        sample = sample_of(trial, "class_separation")
         classes = []
         for cls, name in enumerate(trial.info.classes):
             made = sample.distilled[sample.distilled_labels == cls].cpu().double()
@@ -59,7 +55,7 @@ class ClassSeparation:
                 raise DDBenchError(
                     f"class '{name}' has no distilled image",
                     "class_separation needs one of every class",
-                    hint="leave the evaluator out: --evaluator accuracy",
+                    hint=LEAVE_OUT,
                 )
             classes.append(made)
         found = {

@@ -14,6 +14,7 @@ from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Evaluator
 from ddbench.types import Metric, Trial
+from ddbench_plugins.feature_samples import sample_of
 
 SURFACE = 1e-4
 """Relative width of a ball's surface, which is outside: a chosen real image lies on the surface of
@@ -48,12 +49,7 @@ class Coverage:
             DDBenchError: there are no features, or a class has no distilled image or no more than k
                 real ones.
         """
-        if trial.features is None:
-            raise DDBenchError(
-                "coverage looks at the teacher's features, and this trial has none",
-                hint="leave the evaluator out: --evaluator accuracy",
-            )
-        sample = trial.features()
+        sample = sample_of(trial, "coverage")
         found = []
         for cls, name in enumerate(trial.info.classes):
             real = sample.real[sample.real_labels == cls].cpu().double()

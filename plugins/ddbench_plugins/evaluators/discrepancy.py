@@ -21,6 +21,7 @@ from ddbench_plugins.distances import (
     sliced_wasserstein_squared,
     wasserstein_squared,
 )
+from ddbench_plugins.feature_samples import LEAVE_OUT, sample_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,7 @@ class Discrepancy:
         Raises:
             DDBenchError: there are no features, or a class has no distilled or no real image.
         """
-        if trial.features is None:
-            raise DDBenchError(
-                "discrepancy compares the teacher's features, and this trial has none",
-                hint="leave the evaluator out: --evaluator accuracy",
-            )
-        sample, rng = trial.features(), torch.Generator().manual_seed(self.seed)
+        sample, rng = sample_of(trial, "discrepancy"), torch.Generator().manual_seed(self.seed)
         directions = random_directions(sample.real.shape[1], self.projections, rng)
         classes = [
             self._of_class(sample, cls, name, directions, rng)
@@ -89,7 +85,7 @@ class Discrepancy:
             raise DDBenchError(
                 f"class {cls}, '{name}', has {len(real)} real and {len(made)} distilled images",
                 "discrepancy needs at least one of each",
-                hint="leave the evaluator out: --evaluator accuracy",
+                hint=LEAVE_OUT,
             )
         return discrepancies(made, weights, real, directions)
 
