@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import platform
 import subprocess
@@ -30,7 +31,7 @@ def environment_card() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
-        **_source_state(),
+        **source_state(Path(__file__).resolve().parent),
     }
 
 
@@ -50,21 +51,28 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _source_state() -> dict[str, Any]:
-    """Commit and dirty flag of the source tree that runs; None for an installed wheel."""
-    here = Path(__file__).resolve().parent
+def source_state(package: Path) -> dict[str, Any]:
+    """Commit and dirty flag of the source tree that runs, or that the wheel was built from."""
 
     def git(*words: str) -> str | None:
         try:
             done = subprocess.run(
-                ["git", "-C", str(here), *words], capture_output=True, text=True, timeout=10
+                ["git", "-C", str(package), *words], capture_output=True, text=True, timeout=10
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
     top = git("rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != here.parent:
-        return {"commit": None, "dirty": None}
+    if top is None or Path(top).resolve() != package.resolve().parent:
+        return _built_from(package)
     status = git("status", "--porcelain", "--untracked-files=no")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def _built_from(package: Path) -> dict[str, Any]:
+    """What the build wrote down (`build_commit.py`), if it was from a checkout."""
+    try:
+        return json.loads((package / "built_from.json").read_text())
+    except (OSError, ValueError):
+        return {"commit": None, "dirty": None}

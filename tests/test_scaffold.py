@@ -6,8 +6,6 @@ import importlib
 import subprocess
 import sys
 import tomllib
-import zipfile
-from pathlib import Path
 
 import pytest
 
@@ -142,20 +140,6 @@ def test_a_folder_that_cannot_be_made_is_an_error_without_traceback(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(DDBenchError, match="cannot write"):
         write_package("evaluator", "mine", tmp_path / "file" / "below")
-
-
-def test_the_wheel_holds_the_templates(tmp_path):
-    root = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
-    done = subprocess.run(
-        [*command, "--directory", str(tmp_path)], cwd=root, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
-    kept = set(zipfile.ZipFile(wheel).namelist())
-    templates = root / "ddbench" / "scaffold_templates"
-    assert {str(path.relative_to(root)) for path in templates.iterdir()} <= kept
-    assert {f"ddbench/scaffold_templates/{kind}.py.tmpl" for kind in RUN_LINES} <= kept
 
 
 def test_importing_the_scaffold_is_light():
