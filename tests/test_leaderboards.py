@@ -132,3 +132,35 @@ def test_a_record_is_added_with_its_checksum_and_its_table(ddbench, board, tmp_p
     path.write_text(json.dumps(raw))
     done = ddbench("leaderboard", "add", tmp_path / "new", path)
     assert (done.code, "was altered" in done.err) == (2, True)
+
+
+SUITE = """
+dataset = ["digits"]
+ipc = [1]
+teacher = ["convnet3_bn"]
+arch = ["convnet3_bn"]
+protocol = "{folder}/tiny.toml"
+seeds = 1
+reference = false
+set = {{ teacher = {{ width = 16 }}, student = {{ width = 16 }}, squeeze = {{ epochs = 1 }} }}
+variant = [{{ name = "drawn", method = "random" }}, {{ name = "far apart", method = "k_center" }}]
+"""
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_suites_finished_cells_are_added_under_its_names(ddbench, tmp_path):
+    suite = tmp_path / "suite.toml"
+    suite.write_text(SUITE.format(folder=tmp_path))
+    words = "leaderboard", "add", tmp_path / "board", "--suite", suite
+    done = ddbench(*words)
+    assert (done.code, "is finished" in done.err) == (2, True)
+    assert ddbench("run", suite, "--device", "cpu", "--precision", "fp32").code == 0
+    assert ddbench(*words).code == 0
+    added = list(Records(tmp_path / "board" / "records").all())
+    assert sorted(record.variant for record in added) == ["drawn", "far apart"]
+    assert all(record.checksum for record in added)
+
+
+def test_nothing_to_add_says_what_to_name(ddbench, tmp_path):
+    done = ddbench("leaderboard", "add", tmp_path / "board")
+    assert (done.code, "--suite" in done.err) == (2, True)

@@ -223,7 +223,7 @@ def table(
     found = list(Records(folder).all()) if folder.is_dir() else []
     title = ""
     if suite is not None:
-        found, title = _of_suite(found, suite, profile, set_ or [], data_root, cache)
+        found, title = of_suite(found, suite, profile, set_ or [], data_root, cache)
     wanted = {
         "method": split(method), "dataset": split(dataset), "student": split(arch),
         "labels": split(labels), "protocol": split(protocol),
@@ -258,10 +258,11 @@ def _draw_ranks(records: Sequence[Record], path: Path) -> None:
     write_diagram(ranking, path)
 
 
-def _of_suite(
+def of_suite(
     found: list[Record], suite: Path, profile: str, set_: list[str], data_root: Path | None,
     cache: Path | None,
 ) -> tuple[list[Record], str]:  # fmt: skip
+    """The records of a suite's cells under the names that it gives them, and its title."""
     from ddbench.execute import relabelled
     from ddbench.overrides import parse_assignment
     from ddbench.session import open_session

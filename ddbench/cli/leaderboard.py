@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ddbench.cli.options import CacheOption, DataRootOption
+from ddbench.errors import DDBenchError
+
+if TYPE_CHECKING:
+    from ddbench.records import Record
 
 app = typer.Typer(help="Committed leaderboards: check, add, render.", no_args_is_help=True)
 FolderArgument = Annotated[
@@ -38,8 +42,13 @@ def check(folder: FolderArgument = Path("leaderboards"), data_root: DataRootOpti
 def add(
     board: Annotated[Path, typer.Argument(help="The leaderboard's folder, made if need be.")],
     records: Annotated[
-        list[str], typer.Argument(help="Records: files, keys, or the starts of keys.")
-    ],
+        list[str] | None, typer.Argument(help="Records: files, keys, or the starts of keys.")
+    ] = None,
+    suite: Annotated[
+        Path | None, typer.Option("--suite", help="All finished cells of a suite file.")
+    ] = None,
+    profile: Annotated[str, typer.Option("--profile", help="A profile of the suite.")] = "",
+    data_root: DataRootOption = None,
     cache: CacheOption = None,
 ) -> None:
     """Copy finished records into a leaderboard, with checksums, and render its table."""
@@ -49,14 +58,43 @@ def add(
     from ddbench.records import Records
     from ddbench.reproduce import refuse_altered
 
-    found = [find_record(name, cache) for name in records]
+    found = [find_record(name, cache) for name in records or ()]
     for record in found:
         refuse_altered(record)
+    if suite is not None:
+        found += _finished(suite, profile, data_root, cache)
+    if not found:
+        raise DDBenchError(
+            "no records to add", "expected: records, or --suite FILE",
+            hint=f"ddbench leaderboard add {board} --suite benchmarks/table4.toml --profile cpu",
+        )  # fmt: skip
     for record in found:
         boards.add(board, record)
     whole = list(Records(board / boards.RECORDS).all())
     write_whole(board / boards.TABLE, boards.table_text(whole))
     typer.echo(f"{board} has {len(whole)} records; now `ddbench leaderboard check {board}`")
+
+
+def _finished(
+    suite: Path, profile: str, data_root: Path | None, cache: Path | None
+) -> list[Record]:
+    """Of a suite's cells those with a number, under the suite's names."""
+    from ddbench.cache import default_cache
+    from ddbench.cli.inspect import of_suite
+    from ddbench.records import Records
+    from ddbench.reproduce import refuse_altered
+
+    folder = default_cache(cache) / "records"
+    found = [r for r in Records(folder).all() if r.status == "ok"] if folder.is_dir() else []
+    for record in found:
+        refuse_altered(record)
+    chosen, _ = of_suite(found, suite, profile, [], data_root, cache)
+    if not chosen:
+        raise DDBenchError(
+            f"no cell of {suite} is finished", f"looked in {folder}",
+            hint=f"ddbench run {suite}" + (f" --profile {profile}" if profile else ""),
+        )  # fmt: skip
+    return chosen
 
 
 @app.command()
