@@ -68,7 +68,7 @@ def draw(
             classes = entry.first.configuration.get("classes", []) if number == 0 else []
             panel(axis, *made, classes)
             axis.set_title(entry.label, fontsize=9)
-        figure.supxlabel(f"{setting.dataset}, IPC {setting.ipc}", fontsize=9)
+        figure.suptitle(f"{setting.dataset}, IPC {setting.ipc}", fontsize=9)
         paths += figure_files(figure, folder, _file_name(setting, paths))
     if not paths:
         raise DDBenchError(
