@@ -269,6 +269,12 @@ def test_one_configuration_is_one_row_under_whatever_names_it_was_run():
     assert cell(view, "WMDD", "top-1").text == "51.0 ± 1.4 (2)"
 
 
+def test_a_record_of_two_leaderboards_is_one_row_under_the_methods_title():
+    twice = [record("wmdd", 50, 0, title="WMDD"), record("wmdd", 50, 0, variant="layer 18")]
+    for found in (twice, twice[::-1]):
+        assert list(rows(choose_views(found)[0])) == ["WMDD"]
+
+
 def test_all_images_stand_beside_every_ipc():
     view = choose_views([record("wmdd", 50, ipc=1), record("wmdd", 60, ipc=10),
                          record("full", 99, ipc=None)])[0]  # fmt: skip
@@ -366,6 +372,19 @@ def test_variants_make_a_matrix_with_tests_of_each_factor():
         assert one["p"] == pytest.approx(want.pvalue, rel=1e-9)
         assert one["low"] == pytest.approx(want.confidence_interval().low, rel=1e-9)
         assert one["n"] == 3
+
+
+def test_a_method_that_is_one_of_the_variants_stands_in_the_matrix_under_their_names():
+    made = [
+        r.model_copy(update={"variant": "", "title": "WMDD"})
+        if r.variant == "wasserstein + class_batch_norm" else r
+        for r in _ablation()
+    ]  # fmt: skip
+    views = {v.title.partition(":")[0]: v for v in choose_views(made)}
+    assert "WMDD" in rows(views["Leaderboard"])
+    assert rows(views["Matcher × regularizer"]).keys() == {"wasserstein", "mmd"}
+    named = [r for r in made if not r.variant]
+    assert "Matcher × regularizer" not in {v.title.partition(":")[0] for v in choose_views(named)}
 
 
 def test_variants_that_differ_elsewhere_stay_out_of_the_matrix():

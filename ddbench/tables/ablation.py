@@ -43,10 +43,12 @@ def matrices(entries: Sequence[Entry]) -> list[Matrix]:
     """One per setting and per what else a recipe says; none where fewer than two variants agree."""
     groups: dict[tuple[Setting, str], list[Entry]] = {}
     for entry in entries:
-        if any(r.variant for r in entry.records) and not entry.baseline and _recipe(entry):
+        if not entry.baseline and _recipe(entry):
             groups.setdefault((entry.setting, _rest(entry)), []).append(entry)
     found = []
     for (setting, _), members in sorted(groups.items(), key=lambda i: (i[0][0].order, i[0][1])):
+        if not any(record.variant for entry in members for record in entry.records):
+            continue  # a leaderboard, of methods that happen to differ in little
         matchers, regularizers = (
             _level_names(members, "matcher"),
             _level_names(members, "regularizer"),

@@ -156,7 +156,8 @@ def gather(records: Iterable[Record]) -> list[Entry]:
     """One entry per setting and configuration, whatever the order of the records.
 
     Records of one configuration belong together under whatever name they were run: `WMDD` and an
-    ablation's `wasserstein + class_batch_norm` can be the same cell.
+    ablation's `wasserstein + class_batch_norm` can be the same cell, and the same record of two
+    leaderboards.
     """
     groups: dict[tuple[Setting, tuple[object, ...]], list[Record]] = {}
     for record in records:
@@ -188,7 +189,7 @@ def _entry(setting: Setting, records: Sequence[Record]) -> Entry:
     chosen = tuple(newest[seed] for seed in sorted(newest))
     return Entry(
         setting=setting,
-        name=_name(chosen),
+        name=_name(records),
         records=chosen,
         older=len(records) - len(chosen),
     )
