@@ -264,7 +264,10 @@ def check_classes(card: Mapping[str, Any], info: DatasetInfo) -> None:
         )  # fmt: skip
     shape = card.get("shape")
     if shape is not None and tuple(shape) != info.shape:
+        colours = "distilled images need the data's channels, channels first: convert them"
         raise DDBenchError(
             f"the distilled images are {tuple(shape)}, those of {info.name} {info.shape}",
-            hint="name the resolution: --dataset NAME@PIXELS",
+            hint="name the resolution: --dataset NAME@PIXELS"
+            if shape[0] == info.shape[0]
+            else colours,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -132,6 +132,7 @@ def _cells(
     protocols = [protocol_for(name, registry, info) for name in selection.protocols]
     rows = list(_recipes(selection, registry, info, ipc))
     selection.profile.check([recipe for _, recipe, _ in rows])
+    _check_terms(selection.assignments, [recipe for _, recipe, _ in rows])
     compared = not all(recipe.baseline for _, recipe, _ in rows)
     for label, plain, changes in rows:
         recipe = replace(plain, claims=(*selection.claims.get(label, ()), *plain.claims))
@@ -168,6 +169,22 @@ def _cells(
                 sized = recipe.profiles.get(selection.profile.name, {})
                 own = selection.assignments_for.get(recipe.name, {})
                 yield apply(cell, {**sized, **wanted, **own, **changes})
+
+
+def _check_terms(assignments: Mapping[str, str], recipes: Sequence[Recipe]) -> None:
+    """An option of matchers or regularizers bears on at least one row.
+
+    Raises:
+        DDBenchError: no row has any.
+    """
+    for path in assignments:
+        root = path.partition(".")[0]
+        if root in ("matcher", "regularizer") and not any(getattr(r, f"{root}s") for r in recipes):
+            raise DDBenchError(
+                f"--set {path} changes nothing: no row has a {root}",
+                f"methods: {', '.join(dict.fromkeys(recipe.name for recipe in recipes))}",
+                hint="leave it out",
+            )
 
 
 def _own_names(selection: Selection, registry: Registry) -> Selection:
@@ -254,6 +271,12 @@ def _composed(
         recipe = with_regularizer(recipe, regularizer, registry)
     if not (matcher or regularizer):
         return recipe
+    if "objective" not in recipe.distiller.needs:
+        raise DDBenchError(
+            f"method '{recipe.name}' has no losses that could be exchanged",
+            "its images are not optimised by matchers and regularizers",
+            hint="leave --matcher and --regularizer out, or name a method such as wmdd",
+        )
     return replace(recipe, title="", claims=_published(recipe, registry, info))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
+from ddbench.ranges import check_protocol, check_training
 from ddbench.roles import Architecture, Distiller, Statistic, shown_of, statistics_of
 from ddbench.seeds import seed_of
-from ddbench.siamese import operations
 from ddbench.spec import Cell, NamedArchitecture, Training
 from ddbench.stage_specs import (
     Evaluate,
@@ -136,10 +136,10 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     recipe = cell.recipe
     _check_needs(cell)
     counts = _counts(cell, info)
-    _check_ranges(recipe.squeeze, "squeeze")
+    check_training(recipe.squeeze, "squeeze")
     if recipe.label_squeeze is not None:
-        _check_ranges(recipe.label_squeeze, "label_squeeze")
-    _check_ranges(cell.protocol.training, "evaluate")
+        check_training(recipe.label_squeeze, "label_squeeze")
+    check_protocol(cell.protocol)
     _check_whitening(cell)
     making = _recover_spec(cell, info, counts)
     through = _through(cell, making, bool(extra))
@@ -251,28 +251,6 @@ def _check_whitening(cell: Cell) -> None:
             "students of whitened images cannot have labels of augmented views",
             "the teacher that gives them knows images that were not whitened",
             hint="--labels hard, or --set evaluate.zca=0",
-        )
-
-
-def _check_ranges(training: Training, what: str) -> None:
-    operations(training.augmentation.one_of)
-    if not 0 <= training.weight_ema < 1:
-        raise DDBenchError(
-            f"{what}.weight_ema is {training.weight_ema}", "expected: 0 to below 1",
-            hint=f"--set {what}.weight_ema=0.99",
-        )  # fmt: skip
-    for name, least in (("epochs", 1), ("batch_size", 1), ("max_updates", 0)):
-        value = getattr(training, name)
-        if value < least:
-            raise DDBenchError(
-                f"{what}.{name} is {value}", f"expected: {least} or more",
-                hint=f"--set {what}.{name}=...",
-            )  # fmt: skip
-    if not 0 <= training.warmup < 1:
-        raise DDBenchError(
-            f"{what}.warmup is {training.warmup}",
-            "expected: a part of the updates, from 0 to below 1",
-            hint=f"--set {what}.warmup=0.1",
         )
 
 

@@ -58,7 +58,7 @@ class Training:
     """Share of what was before in a moving average of the weights, which is what is kept of the
     training; 0 for the weights themselves. Running statistics are not averaged."""
     label_smoothing: float = 0.0
-    """For hard labels."""
+    """Of the classes that a teacher learns; students have their labeller's."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     warmup: float = field(default=0.0, metadata={"added": True})
     """Part of the updates over which the rate rises, straight, to what the schedule says."""

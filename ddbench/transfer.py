@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -191,11 +191,11 @@ def _with_classes(found: PortableSet, info: DatasetInfo, where: Path) -> Portabl
     card = {k: v for k, v in found.card.items() if k not in ("class_names", "class_count")}
     if "classes" in card:
         return replace(found, card=card)
-    names = found.card.get("class_names")
-    if names is not None:
+    names, count = found.card.get("class_names"), found.card.get("class_count")
+    if names is not None and (count is None or _known_order(names, info) is not None):
         return _by_name(replace(found, card=card), list(names), info, where)
     soft = found.soft_labels
-    count = found.card.get("class_count", None if soft is None else soft.shape[1])
+    count = soft.shape[1] if count is None and soft is not None else count
     count = int(found.labels.max()) + 1 if count is None else count
     if count != info.num_classes:
         raise DDBenchError(
@@ -205,8 +205,13 @@ def _with_classes(found: PortableSet, info: DatasetInfo, where: Path) -> Portabl
     return replace(found, card={**card, "classes": list(info.classes)})
 
 
+def _known_order(names: Sequence[str], info: DatasetInfo) -> Sequence[str] | None:
+    """The data set's own names of its classes, in order, if these are they."""
+    return next((k for k in (info.classes, info.titles) if set(names) == set(k)), None)
+
+
 def _by_name(found: PortableSet, names: list[str], info: DatasetInfo, where: Path) -> PortableSet:
-    known = next((k for k in (info.classes, info.titles) if set(names) == set(k)), None)
+    known = _known_order(names, info)
     if known is None:
         odd = next((name for name in names if name not in info.classes), None)
         raise DDBenchError(
@@ -216,10 +221,11 @@ def _by_name(found: PortableSet, names: list[str], info: DatasetInfo, where: Pat
         )
     order = torch.tensor([known.index(name) for name in names])
     labels = order[found.labels]
-    if found.views is not None and not torch.equal(labels, found.labels):
+    theirs = found.views is not None or found.soft_labels is not None
+    if theirs and not torch.equal(labels, found.labels):
         raise DDBenchError(
             f"{where}: the folders sort in another order than the classes of {info.name}",
-            "the stored labels of a teacher belong to the order of the folders",
+            "the stored labels belong to the order of the folders",
             hint="leave the stored labels out",
         )
     return replace(found, labels=labels, card={**found.card, "classes": list(info.classes)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def failed(outcome: Any, status: str, *shown: str) -> None:
 
 
 def folder_of(
-    base: Path, classes: str = "abc", count: int = 6, *, side: int = 8, split: str = ""
+    base: Path, classes: Sequence[str] = "abc", count: int = 6, *, side: int = 8, split: str = ""
 ) -> Path:
     rng = np.random.default_rng(0)
     for number, name in enumerate(classes):
@@ -101,6 +101,12 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["--matcher", "2*"], "cannot read '2*'", ["WEIGHT*NAME"]),
     (["--matcher", "none", "--regularizer", "none"],
      "method 'none + none' optimises images but has no matcher and no regularizer", ["--matcher"]),
+    (["-m", "dc", "--matcher", "mmd"], "method 'dc' has no losses that could be exchanged",
+     ["leave --matcher"]),
+    (["-m", "dm", "--set", "matcher.norm=l2"],
+     "--set matcher.norm changes nothing: no row has a matcher", ["methods: dm"]),
+    (["--set", "evaluate.lr=-1"], "evaluate.lr is -1.0", ["0 or more"]),
+    (["--set", "relabel.temperature=0"], "relabel: temperature is 0.0", ["above 0"]),
     (["-m", "wmdd", "--matcher", "wasserstein[nrm=l2]"],
      "matcher 'wasserstein' has no option 'nrm'", ["'norm'"]),
     (["-d", "digits@big"], "cannot read the resolution in 'digits@big'", ["digits@64"]),

@@ -21,6 +21,7 @@ from ddbench.testing import tiny_batch
 from ddbench.testing.formats import tiny_sets
 from ddbench.transfer import Answers, placed
 from ddbench_plugins.formats.normalised import DATASETS
+from ddbench_plugins.formats.sre2l_folders import SRe2LFolders
 from installed import install
 from test_bad_input import refused
 
@@ -184,6 +185,51 @@ def test_folders_are_classes_by_name_whatever_their_order(registry, tmp_path, in
     small = replace(whole, images=whole.images[:, :, :4])
     with pytest.raises(DDBenchError, match="the distilled images are"):
         placed(small, Answers(dataset=named), registry, None, tmp_path)
+
+
+def test_numbers_that_are_names_of_classes_go_by_name(registry, tmp_path):
+    """The folder `10` is the class `10`, which sorts before `2`; other numbers are places."""
+    from test_bad_input import folder_of
+
+    data, names = tmp_path / "data", [str(number) for number in range(12)]
+    for split in ("train", "test"):
+        folder_of(data, names, count=1, split=split)
+    answers = Answers(dataset=f"folder:{data}")
+
+    def labels(theirs: list[str]) -> list[int]:
+        path = folder_of(tmp_path / theirs[0], theirs, count=1)
+        return placed(SRe2LFolders().read(path), answers, registry, None, path).labels.tolist()
+
+    assert labels(names) == list(range(12))  # in the order of the names, as in the data
+    assert labels([f"new{number:03d}" for number in range(12)]) == list(range(12))
+    ones = [str(number) for number in range(1, 13)]
+    with pytest.raises(DDBenchError, match="are not the classes of") as caught:
+        labels(ones)
+    assert caught.value.facts == ("'12' is none of them",)
+
+
+def test_soft_labels_are_of_the_order_of_the_folders(registry, tmp_path):
+    from test_bad_input import folder_of
+
+    for split in ("train", "test"):
+        folder_of(tmp_path, "abc", count=1, split=split)
+    answers = Answers(dataset=f"folder:{tmp_path}")
+    whole = PortableSet(
+        images=torch.zeros(3, 3, 8, 8, dtype=torch.uint8), labels=torch.tensor([0, 1, 2]),
+        pixels="bytes", soft_labels=torch.eye(3), card={"class_names": ["a", "b", "c"]},
+    )  # fmt: skip
+    assert placed(whole, answers, registry, None, tmp_path).labels.tolist() == [0, 1, 2]
+    turned = replace(whole, card={"class_names": ["b", "c", "a"]})
+    with pytest.raises(DDBenchError, match="the folders sort in another order"):
+        placed(turned, answers, registry, None, tmp_path)
+
+
+def test_other_channels_are_not_blamed_on_the_resolution(registry, tmp_path):
+    whole = tiny_sets()["bytes"]
+    card = {"classes": [str(digit) for digit in range(10)], "dataset": "digits"}
+    with pytest.raises(DDBenchError, match="the distilled images are") as caught:
+        placed(replace(whole, card=card), Answers(), registry, None, tmp_path)
+    assert "channels" in caught.value.hint
 
 
 # -- mistakes --------------------------------------------------------------------------------------

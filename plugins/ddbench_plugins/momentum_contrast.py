@@ -59,6 +59,8 @@ class MomentumContrast:
         for name, allowed, expected in (
             ("epochs", self.epochs >= 1, "1 or more"),
             ("batch_size", self.batch_size >= 2, "2 or more"),
+            ("lr", self.lr >= 0, "0 or more"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("queue", self.queue >= 1, "1 or more"),
             ("width", self.width >= 1, "1 or more"),
             ("temperature", self.temperature > 0, "above 0"),

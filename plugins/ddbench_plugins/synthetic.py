@@ -56,5 +56,5 @@ def check_at_least(part: object, **least: float) -> None:
     """
     for name, bound in least.items():
         value = getattr(part, name)
-        if value < bound:
+        if not value >= bound:  # nor is what is no number
             raise DDBenchError(f"{name} is {value}", f"expected: {bound:g} or more")

@@ -128,6 +128,41 @@ def test_what_dd_ranking_takes_as_tensors_and_as_a_folder(tmp_path):
         DDRankingFiles().write(replace(plain, labels=torch.tensor([0, 0, 0, 1, 2, 2])), tmp_path)
 
 
+def test_labels_of_one_1_name_their_class_in_any_order(tmp_path):
+    torch.save(torch.rand(4, 1, 8, 8), tmp_path / "images_best.pt")
+    rows = torch.eye(3)[torch.tensor([2, 0, 1, 2])]
+    torch.save(rows, tmp_path / "labels_best.pt")
+    found = check(MTT.read(tmp_path), tmp_path)
+    assert found.labels.tolist() == [2, 0, 1, 2]
+    assert torch.equal(found.soft_labels, rows)
+
+
+def test_floats_say_what_they_cannot_be(tmp_path):
+    """Black is below 0 in normalised images, and nothing is as bright as a byte."""
+    images, labels = torch.rand(6, 3, 8, 8), torch.arange(3).repeat_interleave(2)
+    path = tmp_path / "res.pt"
+    for scale, shift, pixels in ((1, 0, "unit"), (2, -1, "normalised"), (2, 0, "normalised")):
+        torch.save({"data": [[images * scale + shift, labels]]}, path)
+        assert DCTensors().read(path).pixels == pixels
+    levels = (images * 255).round()
+    torch.save({"data": [[levels, labels]]}, path)
+    with pytest.raises(DDBenchError, match=r"its images are floats from \d+ to 255"):
+        DCTensors().read(path)
+    torch.save(levels, tmp_path / "images_best.pt")
+    torch.save(labels, tmp_path / "labels_best.pt")
+    with pytest.raises(DDBenchError, match=r"images_best\.pt: its images are floats"):
+        MTT.read(tmp_path)
+
+
+def test_labels_that_contradict_the_folders_of_images_are_refused(tmp_path):
+    SRe2LFolders().write(tiny_sets()["bytes"], tmp_path / "images")
+    torch.save(torch.tensor([0, 0, 1, 1, 2, 2]), tmp_path / "labels.pt")
+    assert DDRankingFiles().read(tmp_path).labels.tolist() == [0, 0, 1, 1, 2, 2]
+    torch.save(torch.tensor([2, 2, 1, 1, 0, 0]), tmp_path / "labels.pt")
+    with pytest.raises(DDBenchError, match="are not the classes of the folders of images"):
+        DDRankingFiles().read(tmp_path)
+
+
 def test_stored_views_as_sre2l_saves_them(tmp_path):
     """One list a batch; the share and the box are numbers of NumPy."""
     SRe2LFolders().write(tiny_sets()["bytes"], tmp_path / "images")

@@ -110,6 +110,8 @@ class Optimize:
             ("iterations", self.iterations >= 1, "1 or more"),
             ("batch_size", self.batch_size == "auto" or self.batch_size >= 1, "1 or more, or auto"),
             ("lr", self.lr >= 0, "0 or more"),
+            ("betas", all(0 <= beta < 1 for beta in self.betas), "two of 0 to below 1"),
+            ("eps", self.eps >= 0, "0 or more"),
             ("crop", _in_order(self.crop), "0 < smallest <= largest <= 1"),
             ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
             ("roll", self.roll[0] <= self.roll[1], "lowest <= highest"),

@@ -43,8 +43,9 @@ class RandomNetworks:
     network together, so that its statistics are those of their mixture.
 
     Differences:
-        One step on the summed classes; IDM and M3D step class by class, which is the same, for no
-        two classes share a pixel and the network does not change.
+        One step on the summed classes; IDM and M3D step class by class. No two classes share a
+        pixel and the network does not change, so that gradients are the same; but there the
+        momentum of a class goes on moving its images while the other classes step.
 
     References:
         [1] Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023.

@@ -76,9 +76,8 @@ class TrajectoryMatching:
 
     def __post_init__(self) -> None:
         counts = ("iterations", "steps", "ahead", "latest", "experts", "expert_batch")
-        check_at_least(
-            self, **dict.fromkeys(counts, 1), lr=0, lr_rate=0, batch_synthetic=0, expert_lr=0
-        )
+        rates = dict.fromkeys(("lr", "momentum", "rate", "lr_rate", "expert_lr"), 0)
+        check_at_least(self, **dict.fromkeys(counts, 1), **rates, batch_synthetic=0)
         operations(self.augment)
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:

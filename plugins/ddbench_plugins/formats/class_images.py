@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,12 +40,12 @@ def has_class_folders(path: Path) -> bool:
 def read_class_folders(path: Path) -> PortableSet:
     """Bytes and labels.
 
-    The card has `class_count` where folders are named by numbers, which are then the labels, else
-    `class_names`, of which labels are places.
+    The card has `class_names`, of which labels are places, and `class_count` besides where folders
+    are named by the numbers 0, 1, …, which are then the labels.
 
     Raises:
-        DDBenchError: class numbers that are not 0, 1, …; a file of another class than its folder;
-            images that cannot be decoded or differ in shape.
+        DDBenchError: class numbers that are missing or doubled; a file of another class than its
+            folder; images that cannot be decoded or differ in shape.
     """
     folders = class_folders(path)
     if len(folders) < 2:
@@ -73,11 +74,11 @@ def read_class_folders(path: Path) -> PortableSet:
             f"such as {', '.join(str(tuple(shape)) for shape in sorted(shapes)[:3])}",
             hint="a distilled set has one resolution",
         )
-    card = (
-        {"class_count": len(folders)}
-        if numbers is not None
-        else {"class_names": [folder.name for folder in folders]}
-    )
+    names = [folder.name for folder in folders]
+    card: dict[str, Any] = {"class_names": names}
+    if numbers is not None:
+        ordered = [name for _, name in sorted(zip(numbers, names, strict=True))]
+        card = {"class_names": ordered, "class_count": len(folders)}
     return PortableSet(
         images=torch.from_numpy(np.stack(images)), labels=torch.tensor(labels), pixels="bytes",
         card=card,
@@ -105,14 +106,19 @@ def write_class_folders(
 def _numbers(path: Path, folders: Sequence[Path]) -> list[int] | None:
     """The class of each folder, None where they are named otherwise.
 
+    Plain numbers that are not 0, 1, … are names: those of a data set may begin with 1.
+
     Raises:
         DDBenchError: some are numbers and some are not, or numbers are missing or doubled.
     """
     found = [_NUMBER.fullmatch(folder.name) for folder in folders]
+    plain = all(folder.name.isdecimal() for folder in folders)
     if not any(found):
         return None
     numbers = [-1 if match is None else int(match[1]) for match in found]
     if sorted(numbers) != list(range(len(folders))):
+        if plain:
+            return None
         odd = next(
             folder.name
             for folder, number in zip(folders, numbers, strict=True)

@@ -13,7 +13,7 @@ from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.portable import PortableSet, sidecar, with_sidecar
 from ddbench.roles import SetFormat
-from ddbench_plugins.formats.normalised import named, normalised
+from ddbench_plugins.formats.normalised import named, normalised, space_of
 from ddbench_plugins.formats.safe_load import load, single, tensor
 
 SIDECAR = "ddbench"
@@ -23,8 +23,8 @@ SIDECAR = "ddbench"
 class DCTensors:
     """DC, DSA, DM, DataDAM, IDM: one `.pt` file, `{'data': [[images, labels]], …}`.
 
-    Images are normalised, labels hard. A name such as `res_DM_CIFAR10_ConvNet_10ipc.pt` says
-    method, data set and network.
+    Images are normalised, unless all lie between black and white; labels are hard. A name such as
+    `res_DM_CIFAR10_ConvNet_10ipc.pt` says method, data set and network.
     """
 
     version: ClassVar[int] = 1
@@ -44,7 +44,7 @@ class DCTensors:
         read = PortableSet(
             images=images,
             labels=tensor(pair[1], path, "labels"),
-            pixels="bytes" if images.dtype == torch.uint8 else "normalised",
+            pixels=space_of(images, path, "normalised"),
             mean=mean,
             std=std,
             card=card,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,6 +36,8 @@ STUDENTS: Mapping[str, str] = {
 }
 FAMILY: Mapping[str, Any] = {"labels": "hard", "protocol": "dc"}
 """How these methods judge their sets."""
+_LARGEST = 32
+"""Brighter than any normalised white; bytes that were saved as floats are."""
 _NAME = re.compile(r"res_(?P<method>[^_]+)_(?P<dataset>[^_]+)_(?P<model>[^_]+)_\d+ipc")
 
 
@@ -56,12 +60,26 @@ def named(stem: str) -> tuple[dict[str, Any], Channels, Channels]:
     return {field: value for field, value in card.items() if value is not None}, mean, std
 
 
-def space_of(images: Shaped[Tensor, "n c h w"]) -> Pixels:
-    """Bytes, or floats that all lie between black and white, or floats that say nothing."""
+def space_of(images: Shaped[Tensor, "n c h w"], path: Path, otherwise: Pixels) -> Pixels:
+    """Bytes, or floats that all lie between black and white, or else what the layout says.
+
+    Black is below 0 where images are normalised or whitened.
+
+    Raises:
+        DDBenchError: floats from 0 to 255.
+    """
     if images.dtype == torch.uint8:
         return "bytes"
-    inside = bool(((images >= 0) & (images <= 1)).all())
-    return "unit" if inside else "unknown"
+    if not images.dtype.is_floating_point or not images.numel() or bool((images < 0).any()):
+        return otherwise
+    largest = images.max().item()
+    if _LARGEST < largest < math.inf:
+        raise DDBenchError(
+            f"{path}: its images are floats from {images.min().item():g} to {largest:g}",
+            "expected: bytes, or floats that are normalised, whitened or from 0 to 1",
+            hint="save them as bytes: images.round().to(torch.uint8)",
+        )
+    return "unit" if largest <= 1 else otherwise
 
 
 def normalised(distilled: PortableSet, layout: str) -> Float[Tensor, "n c h w"]:

@@ -98,8 +98,9 @@ def read_files(
     else:
         pixels = single(tensor(load(images), images, "images"))
         own = PortableSet(
-            images=pixels, labels=torch.empty(0, dtype=torch.int64), pixels=space_of(pixels)
-        )
+            images=pixels, labels=torch.empty(0, dtype=torch.int64),
+            pixels=space_of(pixels, images, "unknown"),
+        )  # fmt: skip
     given = tensor(load(labels), labels, "labels") if labels.is_file() else None
     hard, soft = _labels(given, own.labels, len(pixels), labels)
     read = PortableSet(
@@ -134,13 +135,26 @@ def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, 
 def _labels(
     given: Tensor | None, of_folders: Tensor, count: int, path: Path
 ) -> tuple[Tensor, Tensor | None]:
-    """Classes, and one row an image if labels are soft; rows are in the order of the classes."""
+    """Classes, and one row an image if labels are soft.
+
+    Rows are in the order of the classes, unless each names its class by a single 1.
+    """
     if given is None and not len(of_folders):
         raise DDBenchError(f"no file {path}", "the images' labels", hint="put it beside the images")
-    if given is None or not given.dtype.is_floating_point:
-        return (of_folders if given is None else given.long()), None
+    if given is None:
+        return of_folders, None
+    if not given.dtype.is_floating_point:
+        if len(of_folders) and not torch.equal(given.long(), of_folders):
+            raise DDBenchError(
+                f"the labels of {path} are not the classes of the folders of images",
+                "images are read folder by folder, in the order of their names",
+                hint="remove one of the two",
+            )
+        return given.long(), None
     if len(of_folders):
         return of_folders, given
+    if given.dim() == 2 and len(given) == count and _names_classes(given):
+        return given.argmax(1), given
     classes = given.shape[-1] if given.dim() == 2 else 0
     if not classes or len(given) != count or count % classes:
         raise DDBenchError(
@@ -149,6 +163,11 @@ def _labels(
             hint="are both files of one set?",
         )
     return torch.arange(classes).repeat_interleave(count // classes), given
+
+
+def _names_classes(rows: Tensor) -> bool:
+    """Whether each row is one 1 among zeros."""
+    return bool((((rows == 0) | (rows == 1)).all(1) & (rows.sum(1) == 1)).all())
 
 
 def _number(found: Any, path: Path) -> float:

@@ -6,7 +6,18 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from ddbench.errors import DDBenchError
 from ddbench.reductions import widened
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuses what no logits can be divided by.
+
+    Raises:
+        DDBenchError: it is not above 0.
+    """
+    if not temperature > 0:
+        raise DDBenchError(f"temperature is {temperature}", "expected: above 0")
 
 
 def softened(logits: Float[Tensor, "b k"], temperature: float) -> Float[Tensor, "b k"]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ddbench import hookimpl
 from ddbench.roles import Labeller
 from ddbench.types import Batch
-from ddbench_plugins.labellers.divergence import softened, weighted_kl
+from ddbench_plugins.labellers.divergence import check_temperature, softened, weighted_kl
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,9 @@ class FKD:
     """Write all labels ahead of training, instead of asking the teacher while training."""
     square_temperature: bool = False
     """Multiply the loss by T², which makes its gradient nearly independent of T."""
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
 
     @property
     def stored(self) -> bool:

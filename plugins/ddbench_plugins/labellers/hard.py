@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ddbench import hookimpl
+from ddbench.errors import DDBenchError
 from ddbench.reductions import widened
 from ddbench.roles import Labeller
 from ddbench.types import Batch
@@ -25,6 +26,10 @@ class Hard:
 
     label_smoothing: float = 0.0
     """Part of each label that is spread evenly over all classes."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing <= 1:
+            raise DDBenchError(f"label_smoothing is {self.label_smoothing}", "expected: 0 to 1")
 
     @property
     def stored(self) -> bool:

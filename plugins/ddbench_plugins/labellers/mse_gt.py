@@ -32,7 +32,7 @@ class MseGt:
     """Write all labels ahead of training, instead of asking the teacher while training."""
 
     def __post_init__(self) -> None:
-        if self.hard_weight < 0:
+        if not self.hard_weight >= 0:
             raise DDBenchError(f"hard_weight is {self.hard_weight}", "expected: 0 or more")
 
     @property

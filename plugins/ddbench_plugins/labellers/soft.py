@@ -12,7 +12,7 @@ from torch import Tensor
 from ddbench import hookimpl
 from ddbench.roles import Labeller
 from ddbench.types import Batch
-from ddbench_plugins.labellers.divergence import softened, weighted_kl
+from ddbench_plugins.labellers.divergence import check_temperature, softened, weighted_kl
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,9 @@ class Soft:
 
     temperature: float = 20.0
     """Divides the logits of teacher and student; the loss has no factor T²."""
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
 
     @property
     def stored(self) -> bool:

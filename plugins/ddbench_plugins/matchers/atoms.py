@@ -85,6 +85,16 @@ def _layer(target: Target) -> str:
 # -- what targets share ------------------------------------------------------------------------
 
 
+def check_floor(floor: float) -> None:
+    """Refuses what cannot be the smallest weight of an atom, as a part of 1/m.
+
+    Raises:
+        DDBenchError: it is not above 0, or above 1.
+    """
+    if not 0 < floor <= 1:
+        raise DDBenchError(f"weight_floor is {floor}", "expected: above 0, at most 1")
+
+
 def checked(features: Float[Tensor, "n d"], count: int) -> Float[Tensor, "n d"]:
     """The features of a class in float64 on the CPU.
 

@@ -18,11 +18,13 @@ from ddbench_plugins.matchers.atoms import (
     Norm,
     TowardsAtoms,
     as_atoms,
+    check_floor,
     checked,
     cluster,
     seed_from,
     to_simplex,
 )
+from ddbench_plugins.synthetic import check_at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class KMeansTarget:
     """k-means++ starts, of which the best counts."""
     weight_floor: float = 0.01
     """Smallest weight of an atom, as a part of 1/m."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, restarts=1)
+        check_floor(self.weight_floor)
 
     @property
     def statistic(self) -> Features:

@@ -23,6 +23,7 @@ from ddbench_plugins.matchers.atoms import (
     checked,
     real_start,
 )
+from ddbench_plugins.synthetic import check_at_least
 
 _RIDGE = 1e-9
 _STILL = 1e-9
@@ -45,6 +46,7 @@ class SlicedBarycenterTarget:
     """Length of a step, above 0 and up to 1."""
 
     def __post_init__(self) -> None:
+        check_at_least(self, projections=0, iterations=0)
         if not 0 < self.step <= 1:
             raise DDBenchError(f"step is {self.step}", "expected: above 0, at most 1")
 

@@ -21,10 +21,12 @@ from ddbench_plugins.matchers.atoms import (
     Norm,
     TowardsAtoms,
     as_atoms,
+    check_floor,
     checked,
     real_start,
     to_simplex,
 )
+from ddbench_plugins.synthetic import check_at_least
 
 _STILL = 1e-9
 """A relative fall of the objective that counts as none."""
@@ -52,12 +54,10 @@ class BarycenterTarget:
     """Smallest weight of an atom, as a part of 1/m."""
 
     def __post_init__(self) -> None:
+        check_at_least(self, iterations=0, weight_steps=0)
         if not 0 < self.theta <= 1:
             raise DDBenchError(f"theta is {self.theta}", "expected: above 0, at most 1")
-        if not 0 < self.weight_floor <= 1:
-            raise DDBenchError(
-                f"weight_floor is {self.weight_floor}", "expected: above 0, at most 1"
-            )
+        check_floor(self.weight_floor)
 
     @property
     def statistic(self) -> Features:

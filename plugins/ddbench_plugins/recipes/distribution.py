@@ -110,8 +110,8 @@ def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
         labeller=Hard(),
         profiles=smoke(iterations=10),
         objective=(
-            "min_S E_θ,ω 100 Σ_c Σ_l ‖ mean A_l(T_c) − mean A_l(S_c) ‖² + λ ‖ mean f(T_c) − mean "
-            "f(S_c) ‖²"
+            "min_S E_θ,ω 100 Σ_c ( Σ_l ‖ mean A_l(T_c) − mean A_l(S_c) ‖² + λ ‖ mean f(T_c) − mean "
+            "f(S_c) ‖² )"
         ),
         provenance=(
             Provenance(
