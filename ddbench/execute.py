@@ -325,6 +325,7 @@ def _names(plan: Plan) -> dict[str, Any]:
         "title": cell.recipe.title or cell.method,
         "variant": "" if cell.method == cell.recipe.name else cell.method,
         "baseline": cell.recipe.baseline,
+        "profile": cell.profile,
         "claim": next((c for c in claims if c.metric == "top1"), None),
         "cost_claims": [c for c in claims if c.metric != "top1"],
     }
