@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +79,9 @@ def execute(
             record = run_cell(plan, evaluators, workshop, command)
             if found is not None:
                 record = joined(record, found)
-            records.put(record)
+            # A finished result outlives an evaluator that fails on its stored trial.
+            if found is None or found.status != "ok" or record.status == "ok":
+                records.put(record)
             registry.manager.hook.ddbench_cell_done(record=record)
             outcome.records.append(record)
             outcome.computed += 1
@@ -171,6 +174,13 @@ def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> di
             f"declared: {', '.join(sorted(declared))}",
             hint="declare every metric in `metrics`",
         )
+    for metric, value in values.items():
+        if not math.isfinite(value):
+            raise DDBenchError(
+                f"evaluator '{name}' reported {metric} = {float(value)}",
+                "expected: a finite number",
+                hint="leave it out of --evaluator: the cell is finished without it",
+            )
     return {metric: float(value) for metric, value in values.items()}
 
 
