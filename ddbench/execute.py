@@ -18,6 +18,7 @@ from ddbench.environment import environment_card
 from ddbench.errors import DDBenchError, DivergedError, IncompatibleError
 from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
+from ddbench.memory import is_out_of_memory
 from ddbench.plan import Plan
 from ddbench.probe import Probe
 from ddbench.records import (
@@ -103,10 +104,12 @@ def run_cell(
         return _failure(plan, "diverged", str(fault), command)
     except DDBenchError as fault:
         return _failure(plan, "error", str(fault), command)
-    except torch.OutOfMemoryError as fault:
-        torch.cuda.empty_cache()
-        return _failure(plan, "oom", str(fault).splitlines()[0], command)
-    except Exception as fault:  # a bug: told as one, and the other cells go on
+    except Exception as fault:
+        if is_out_of_memory(fault):
+            torch.cuda.empty_cache()
+            reason = (str(fault).splitlines() or ["out of memory"])[0]
+            return _failure(plan, "oom", reason, command)
+        # A bug: told as one, and the other cells go on.
         where = "".join(traceback.format_exception(fault)[-3:]).strip()
         return _failure(plan, "error", f"{type(fault).__name__}: {fault}\n{where}", command)
 
