@@ -29,6 +29,13 @@ def test_a_table_is_made_of_the_folders_below_as_a_report_is(ddbench, tmp_path):
     assert told.out == ddbench("table", "--records", DIGITS, "-f", "csv").out
 
 
+def test_reference_rows_alone_are_no_answer_to_a_method(ddbench):
+    done = ddbench("table", "--records", DIGITS, "-m", "wmd")
+    assert (done.code, done.out) == (2, "")
+    assert "no records to tabulate" in done.err
+    assert ddbench("table", "--records", DIGITS, "-m", "wmd,wmdd").code == 0
+
+
 @pytest.mark.parametrize("kind", ["terminal", "md"])
 def test_a_table_is_written_into_a_folder_that_is_made(ddbench, tmp_path, kind):
     path = tmp_path / "new ü" / "table.txt"

@@ -240,7 +240,9 @@ def table(
                (field == "method" and r.baseline) for field, names in wanted.items())
         and (not counts or r.ipc in counts or r.ipc is None)
     ]  # fmt: skip
-    if not chosen:
+    asked = wanted["method"]
+    # Reference rows go with any method, but are no answer to a method that has no row.
+    if not chosen or (asked and not any({r.method, r.variant} & set(asked) for r in chosen)):
         raise DDBenchError(
             "no records to tabulate", f"looked in {folder}: {len(found)} before filters",
             hint="run something first: `ddbench run`",
