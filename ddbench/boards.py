@@ -54,11 +54,17 @@ def pages(root: Path) -> dict[Path, str]:
     """What every rendered file should hold.
 
     Raises:
-        DDBenchError: a record cannot be read, or the README has a block for a board that is not
-            there, or none for one that is.
+        DDBenchError: a board is empty, a record cannot be read, or the README has a block for a
+            board that is not there, or none for one that is.
     """
     boards = boards_of(root)
     records = {board.name: list(Records(board / RECORDS).all()) for board in boards}
+    for board in boards:
+        if not records[board.name]:
+            raise DDBenchError(
+                f"{board / RECORDS} has no records", "expected: a .json file a cell",
+                hint=f"`ddbench leaderboard add {board} RECORD…` puts them there",
+            )  # fmt: skip
     made = {board / TABLE: table_text(records[board.name]) for board in boards}
     if (root / README).is_file():
         made[root / README] = _readme((root / README).read_text(), records)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from ddbench.cache import Cache, default_cache
 from ddbench.context import choose_precision, default_data_root
 from ddbench.environment import environment_card
@@ -32,12 +34,13 @@ def examine(console: Any, data_root: Path | None, cache: Path | None) -> int:
     try:
         registry = load()
     except DDBenchError as fault:
-        console.print(f"  [red]{fault}[/red]", highlight=False)
+        console.print(f"  [red]{escape(str(fault))}[/red]", highlight=False)
         return problems + 1
     broken = [plugin for plugin in registry.plugins if plugin.error]
     console.print(f"  {len(registry.plugins) - len(broken)} loaded, {len(broken)} broken")
     for plugin in broken:
-        console.print(f"  [red]{plugin.name} ({plugin.distribution}): {plugin.error}[/red]")
+        said = f"{plugin.name} ({plugin.distribution}): {plugin.error}"
+        console.print(f"  [red]{escape(said)}[/red]", highlight=False)
     problems += len(broken)
     console.print("[bold]data sets[/bold]")
     _datasets(console, registry, default_data_root(data_root))
@@ -50,7 +53,7 @@ def _cache(console: Any, root: Path) -> int:
         cache = Cache(root)
         entries = list(cache.entries())
     except DDBenchError as fault:
-        console.print(f"  [red]{fault}[/red]", highlight=False)
+        console.print(f"  [red]{escape(str(fault))}[/red]", highlight=False)
         return 1
     size = sum(f.stat().st_size for _, _, p in entries for f in p.iterdir())
     console.print(f"  {root}: {len(entries)} artifacts, {size / 2**20:,.0f} MiB", highlight=False)
@@ -66,7 +69,7 @@ def _datasets(console: Any, registry: Registry, root: Path | None) -> None:
         try:
             info = part.info(root)
         except DDBenchError as fault:
-            console.print(f"  {name}: not here ({fault.problem})", highlight=False)
+            console.print(f"  {name}: not here ({escape(fault.problem)})", highlight=False)
         else:
             counts = f"{sum(info.train_counts):,} + {sum(info.test_counts):,} images"
             console.print(f"  {name}: {counts}, {info.num_classes} classes", highlight=False)

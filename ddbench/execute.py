@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from ddbench.environment import environment_card
 from ddbench.errors import DDBenchError, DivergedError, IncompatibleError
 from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
+from ddbench.memory import is_out_of_memory
 from ddbench.plan import Plan
 from ddbench.probe import Probe
 from ddbench.records import (
@@ -78,7 +80,9 @@ def execute(
             record = run_cell(plan, evaluators, workshop, command)
             if found is not None:
                 record = joined(record, found)
-            records.put(record)
+            # A finished result outlives an evaluator that fails on its stored trial.
+            if found is None or found.status != "ok" or record.status == "ok":
+                records.put(record)
             registry.manager.hook.ddbench_cell_done(record=record)
             outcome.records.append(record)
             outcome.computed += 1
@@ -100,10 +104,12 @@ def run_cell(
         return _failure(plan, "diverged", str(fault), command)
     except DDBenchError as fault:
         return _failure(plan, "error", str(fault), command)
-    except torch.OutOfMemoryError as fault:
-        torch.cuda.empty_cache()
-        return _failure(plan, "oom", str(fault).splitlines()[0], command)
-    except Exception as fault:  # a bug: told as one, and the other cells go on
+    except Exception as fault:
+        if is_out_of_memory(fault):
+            torch.cuda.empty_cache()
+            reason = (str(fault).splitlines() or ["out of memory"])[0]
+            return _failure(plan, "oom", reason, command)
+        # A bug: told as one, and the other cells go on.
         where = "".join(traceback.format_exception(fault)[-3:]).strip()
         return _failure(plan, "error", f"{type(fault).__name__}: {fault}\n{where}", command)
 
@@ -171,6 +177,13 @@ def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> di
             f"declared: {', '.join(sorted(declared))}",
             hint="declare every metric in `metrics`",
         )
+    for metric, value in values.items():
+        if not math.isfinite(value):
+            raise DDBenchError(
+                f"evaluator '{name}' reported {metric} = {float(value)}",
+                "expected: a finite number",
+                hint="leave it out of --evaluator: the cell is finished without it",
+            )
     return {metric: float(value) for metric, value in values.items()}
 
 
@@ -325,6 +338,7 @@ def _names(plan: Plan) -> dict[str, Any]:
         "title": cell.recipe.title or cell.method,
         "variant": "" if cell.method == cell.recipe.name else cell.method,
         "baseline": cell.recipe.baseline,
+        "profile": cell.profile,
         "claim": next((c for c in claims if c.metric == "top1"), None),
         "cost_claims": [c for c in claims if c.metric != "top1"],
     }

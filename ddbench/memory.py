@@ -49,3 +49,9 @@ def _kept_for_backward(work: Callable[[], object]) -> int:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         work()
     return sum(sizes.values())
+
+
+def is_out_of_memory(fault: Exception) -> bool:
+    """Whether a device or the machine had no room: on CPU, torch has no error of its own for it."""
+    known = isinstance(fault, (torch.OutOfMemoryError, MemoryError))
+    return known or (isinstance(fault, RuntimeError) and "DefaultCPUAllocator" in str(fault))

@@ -82,7 +82,8 @@ class PublishedFigure(BaseModel):
 class Record(BaseModel):
     """The result of one cell, success or failure. Written once, derived from, never edited."""
 
-    model_config = ConfigDict(extra="forbid")
+    # JSON has no infinity, Python's has: a record with one can still be read.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     schema_version: int = RECORD_SCHEMA
     key: str
@@ -267,11 +268,20 @@ def read_record(path: Path) -> Record:
             )
         return Record.model_validate(raw)
     except (ValueError, ValidationError, OSError) as fault:
-        first = str(fault).splitlines()[0]
         raise DDBenchError(
-            f"cannot read the record {path}", first,
+            f"cannot read the record {path}", _said(fault),
             hint="move it away: the next run of its cell writes it again from the cache",
         ) from fault  # fmt: skip
+
+
+def _said(fault: Exception) -> str:
+    """One line; of a value that does not fit, where it stands."""
+    if not isinstance(fault, ValidationError):
+        return str(fault).splitlines()[0]
+    first, *others = fault.errors()
+    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    more = f", and {len(others)} more" if others else ""
+    return f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
 
 
 def now() -> str:

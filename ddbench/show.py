@@ -35,7 +35,7 @@ def to_terminal(record: Record) -> Any:
         whence = f"profile {record.profile} and --set" if record.profile else "--set"
         parts.append(_pairs(f"changed with {whence}", record.given))
     parts.append(Text("configuration", style="bold"))
-    parts.append(json.dumps(record.configuration.get("recipe", {}), indent=1))
+    parts.append(Text(json.dumps(record.configuration.get("recipe", {}), indent=1)))
     env = {k: str(v) for k, v in record.environment.items() if v is not None}
     parts.append(_pairs("environment", env))
     parts.append(_pairs("again", {"command": record.command, "key": record.key,
@@ -65,7 +65,7 @@ def _pairs(title: str, values: dict[str, str]) -> Any:
     view.add_column(no_wrap=True)
     view.add_column(overflow="fold")
     for name, value in values.items():
-        view.add_row(f"  {name}", Text(value))
+        view.add_row(Text(f"  {name}"), Text(value))
     return view
 
 

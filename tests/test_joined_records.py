@@ -1,10 +1,18 @@
-"""What a record keeps of an earlier one of its cell."""
+"""What a record keeps of an earlier one of its cell, and what no record may hold."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+
 import pytest
 
-from ddbench.records import Record, StageCost, joined
+from ddbench import execute as execution
+from ddbench.context import Context
+from ddbench.errors import DDBenchError
+from ddbench.records import Record, Records, StageCost, joined, read_record
+from ddbench.types import Metric
 
 
 def record(evaluators: dict[str, object], metrics: list[dict[str, float]], **changes) -> Record:
@@ -41,3 +49,38 @@ def test_what_other_evaluators_found_stays():
 def test_nothing_stays_that_may_no_longer_be_true(changes, earlier):
     new = record({"accuracy": 1}, [{"top1": 50.0}]).model_copy(update=changes)
     assert joined(new, earlier) == new
+
+
+def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, monkeypatch):
+    records = Records(cache.root / "records")
+    records.put(EARLIER)
+    failed = EARLIER.model_copy(update={"status": "error", "metrics": []})
+    monkeypatch.setattr(execution, "Workshop", lambda *arguments: None)
+    monkeypatch.setattr(execution, "run_cell", lambda *arguments: failed)
+    plan = SimpleNamespace(
+        key="k", cell=SimpleNamespace(method="wmdd", seed=0, dataset=SimpleNamespace(name="d"))
+    )
+    outcome = execution.execute([plan], {"broken": 1}, registry, cache, Context())
+    assert outcome.failed == [failed]
+    assert records.get("k").metrics == EARLIER.metrics
+
+
+class Odd:
+    """Says that a metric is not a number."""
+
+    metrics = (Metric("odd", ""),)
+
+    def evaluate(self, trial: object) -> Mapping[str, float]:
+        return {"odd": math.nan}
+
+
+def test_a_number_that_is_none_is_refused():
+    with pytest.raises(DDBenchError, match="evaluator 'odd' reported odd = nan"):
+        execution._checked("odd", Odd(), Odd().evaluate(None))
+
+
+def test_a_record_with_an_infinite_report_can_be_read(tmp_path):
+    told = EARLIER.model_copy(update={"reports": {"objective": math.inf, "other": math.nan}})
+    found = read_record(Records(tmp_path).put(told))
+    assert found.reports["objective"] == math.inf
+    assert math.isnan(found.reports["other"])

@@ -68,6 +68,13 @@ def test_a_page_must_have_a_block_for_every_folder(board):
         boards.pages(board.parent)
 
 
+def test_an_empty_board_is_told(ddbench, board):
+    for path in (board / "records").iterdir():
+        path.unlink()
+    done = ddbench("leaderboard", "render", board.parent)
+    assert (done.code, "has no records" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("fields", "told"),
     [

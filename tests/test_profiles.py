@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from ddbench.errors import DDBenchError
+from ddbench.execute import relabelled
 from ddbench.grid import Selection, expand
 from ddbench.profiles import Profile
+from ddbench.records import Record
 from ddbench.registry import load
 from ddbench.suites import read_suite, selection_of
 from ddbench.tables.aggregate import gather
@@ -80,6 +82,14 @@ def test_the_file_wins_over_the_recipe_and_flags_over_all(registry, suite):
     found = cells(registry, suite, "smoke", **told)
     assert of(found, "dm").recipe.distiller.iterations == 4
     assert sum(cell.method == "dm" for cell in found) == 1
+
+
+def test_a_record_bears_the_profile_of_its_run(registry, suite):
+    for name in ("smoke", ""):
+        found = expand(selection_of(read_suite(suite, name, {}), "fp32"), registry, None)
+        told = Record(key="k", status="ok", method="m", dataset="digits", ipc=1, teacher="t",
+                      student="s", labels="hard", protocol="p", seed=0)  # fmt: skip
+        assert {relabelled(told, plan).profile for plan in found} == {name}
 
 
 def test_options_of_one_method_leave_the_others_alone(registry, suite):

@@ -169,6 +169,13 @@ def test_another_budget_is_no_twin_without_augmentation():
     assert "augmentation_robust_score_mean" not in scores(longer)["wmdd", "fkd", "v1"]
 
 
+def test_full_data_of_another_budget_is_no_measure_of_hard_labels():
+    found = scores([*GRID, record("full", 10, 0, "hard", epochs=1, key="short")])
+    assert found["wmdd", "fkd", "v1"]["hard_label_recovery_mean"] == pytest.approx(48)
+    assert scores([record("full", 10, r.seed, "hard", epochs=1) if r.method == "full" else r
+                   for r in GRID if r.protocol == "v1"]) == {}  # fmt: skip
+
+
 def test_labels_and_trainings_stand_side_by_side():
     (view,) = [v for v in choose_views(GRID) if v.title.startswith("Labels")]
     heads = [column.name for column in view.columns]

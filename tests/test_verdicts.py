@@ -33,6 +33,13 @@ def test_pairs_that_held_and_that_did_not_are_named():
     assert "did not hold: b > c. Measured minus published: −14.9 to −8.7 points." in line
 
 
+def test_a_pair_that_is_surely_turned_says_so():
+    low = [record("a", v, s, 50.0) for s, v in enumerate((50.0, 50.2, 50.1))]
+    high = [record("b", v, s, 55.0) for s, v in enumerate((40.0, 40.1, 40.2))]
+    (line,) = lines([*low, *high])
+    assert "did not hold: b > a (p < 0.05)." in line
+
+
 def test_all_held():
     (line,) = lines([*A, *B])
     assert line.startswith("Published order by accuracy: 1 of 1 pairs of rows held (1 with p")

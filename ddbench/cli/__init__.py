@@ -5,6 +5,7 @@ This package must stay light: `ddbench --help` imports neither torch nor any plu
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from typing import Any
@@ -60,6 +61,9 @@ app.add_typer(leaderboard.app, name="leaderboard")
 
 def main() -> None:
     """Entry point: a user's mistake is a sentence and exit code 2, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Where the output's encoding lacks a letter, say ± in ASCII, it becomes a question mark.
+        sys.stdout.reconfigure(errors="replace")
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,7 +195,11 @@ def table(
         list[str] | None, typer.Option("--set", help="As given to `run` with the suite.")
     ] = None,
     records: Annotated[
-        Path | None, typer.Option("--records", help="A folder of records instead of the cache's.")
+        Path | None,
+        typer.Option(
+            "--records",
+            help="A folder of records, or of folders with records, instead of the cache's.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")
@@ -214,13 +219,13 @@ def table(
 ) -> None:
     """Print leaderboards from finished records. Nothing is computed."""
     from ddbench.cache import default_cache
-    from ddbench.records import Records
+    from ddbench.records import Records, record_folders
 
     checked_format(format_)
     folder = records or default_cache(cache) / "records"
     if records is not None and not records.is_dir():
         raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
-    found = list(Records(folder).all()) if folder.is_dir() else []
+    found = [r for place in record_folders(folder) for r in Records(place).all()]
     title = ""
     if suite is not None:
         found, title = of_suite(found, suite, profile, set_ or [], data_root, cache)
@@ -235,7 +240,9 @@ def table(
                (field == "method" and r.baseline) for field, names in wanted.items())
         and (not counts or r.ipc in counts or r.ipc is None)
     ]  # fmt: skip
-    if not chosen:
+    asked = wanted["method"]
+    # Reference rows go with any method, but are no answer to a method that has no row.
+    if not chosen or (asked and not any({r.method, r.variant} & set(asked) for r in chosen)):
         raise DDBenchError(
             "no records to tabulate", f"looked in {folder}: {len(found)} before filters",
             hint="run something first: `ddbench run`",
@@ -287,14 +294,19 @@ def print_tables(
     from ddbench.tables import certainty_views, choose_views
 
     views = (certainty_views if statistics else choose_views)(list(records))
+    if output is not None:
+        if output.is_dir():
+            raise DDBenchError(f"{output} is a folder", hint="name a file: -o table.md")
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
     if format_ == "terminal":
         from rich.console import Console
 
-        console = Console(file=output.open("w") if output else None)
-        if title:
-            console.print(f"[bold]{title}[/bold]")
-        for view in views:
-            console.print(render.to_terminal(view))
+        with output.open("w", encoding="utf-8") if output else contextlib.nullcontext() as file:
+            console = Console(file=file)
+            if title:
+                console.print(title, style="bold", markup=False, emoji=False, highlight=False)
+            for view in views:
+                console.print(render.to_terminal(view))
         return
     if format_ == "csv":
         text = render.to_csv(views[0])
@@ -302,7 +314,7 @@ def print_tables(
         make = {"md": render.to_markdown, "tex": render.to_latex}[format_]
         text = "\n\n".join(make(view).rstrip() for view in views) + "\n"
     if output:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
     else:
         typer.echo(text, nl=False)
 

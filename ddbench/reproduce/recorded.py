@@ -40,7 +40,10 @@ def cell_of(record: Record, registry: Registry) -> Cell:
         recipe=recipe,
         dataset=named_dataset(record.dataset, registry, record.holdout),
         ipc=record.ipc,
-        teacher=NamedArchitecture(name=record.teacher, part=part_of(told["teacher"], registry)),
+        teacher=NamedArchitecture(
+            name=record.teacher.partition("+")[0], part=part_of(told["teacher"], registry)
+        ),
+        companions=tuple(part_of(other, registry) for other in told.get("companions", ())),
         student=NamedArchitecture(name=record.student, part=part_of(told["student"], registry)),
         protocol=part_of(told["protocol"], registry),
         seed=record.seed,
@@ -48,6 +51,7 @@ def cell_of(record: Record, registry: Registry) -> Cell:
         precision=record.precision,  # type: ignore[arg-type]
         teacher_seed=told.get("teacher_seed", 0),
         overrides=dict(record.given),
+        profile=record.profile,
     )
 
 
@@ -56,10 +60,12 @@ def _recipe(record: Record, registry: Registry) -> Recipe:
     missing = [n for n in ("squeeze", "distiller", "labeller") if n not in told]
     if missing:
         raise UnknownPartError(f"its recipe lacks {', '.join(missing)}")
+    schooling = told.get("label_squeeze")
     return Recipe(
         name=record.method,
         title=record.title,
         squeeze=part_of(told["squeeze"], registry),
+        label_squeeze=None if schooling is None else part_of(schooling, registry),
         matchers=tuple(part_of(term, registry) for term in told.get("matchers", ())),
         regularizers=tuple(part_of(term, registry) for term in told.get("regularizers", ())),
         distiller=part_of(told["distiller"], registry),

@@ -10,7 +10,7 @@ from typing import Any
 
 from ddbench.records import Record
 from ddbench.tables.against_random import NOTHING, Surroundings
-from ddbench.tables.aggregate import Entry, Setting, Summary, summarize
+from ddbench.tables.aggregate import Entry, Setting, Summary, same_terms, summarize
 from ddbench.tables.leaderboard import comparable, kind_of
 from ddbench.tables.robust_scores import SOURCE, augmentation_robust, label_robust
 from ddbench.tables.row_names import Headings
@@ -105,10 +105,11 @@ def _scores(
 ) -> Scores | None:
     made, rival = _fractions(entry), _fractions(_rival(entry, grouped.get(setting, ())))
     under_hard = grouped.get(setting._replace(labels=HARD), ())
-    made_hard = _fractions(_named(entry.label, under_hard))
     # Full data has few seeds: one accuracy for all, that of their mean.
-    full = list(_fractions(_full(under_hard)).values())
+    hard = _named(entry.label, under_hard)
+    full = list(_fractions(None if hard is None else _full(under_hard, hard)).values())
     whole = fmean(full) if full else None
+    made_hard = _fractions(hard)
     label = [
         label_robust(full_hard=whole, made_hard=made_hard[s], made_any=made[s], random_any=rival[s])
         for s in _shared(made, rival, made_hard) if whole is not None
@@ -162,8 +163,11 @@ def _rival(entry: Entry, members: Sequence[Entry]) -> Entry | None:
     return Surroundings(entries=members, notes=Notes()).rival(entry)
 
 
-def _full(members: Sequence[Entry]) -> Entry | None:
-    return next((e for e in members if e.first.method == FULL and e.finished), None)
+def _full(members: Sequence[Entry], hard: Entry) -> Entry | None:
+    """All images under the training of the row: options may differ under one protocol's name."""
+    return next(
+        (e for e in members if e.first.method == FULL and e.finished and same_terms(e, hard)), None
+    )
 
 
 # -- augmentation ----------------------------------------------------------------------------------

@@ -66,7 +66,8 @@ def _line(what: str, compared: Sequence[Pair], tested: bool) -> str:
     text = f"Published order by {what}: {len(held)} of {len(pairs)} pairs of rows held{chance}"
     if not turned:
         return f"{text}."
-    named = [f"{p.name}{' (p < {SIGNIFICANT:g})' if tested and p.certain else ''}" for p in turned]
+    sure = f" (p < {SIGNIFICANT:g})"
+    named = [f"{p.name}{sure if tested and p.certain else ''}" for p in turned]
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     return f"{text}; did not hold: {'; '.join(named[:MOST_NAMED])}{more}."
 

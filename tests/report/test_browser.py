@@ -124,6 +124,13 @@ def test_a_learning_curve_leads_to_its_row_and_follows_the_filters(page):
     assert page.locator("tbody.opened").get_attribute("id") == shown[0].get_attribute("data-row")
 
 
+def test_an_address_that_names_no_row_is_no_fault(page):
+    page.evaluate("location.hash = '#%zz'")
+    page.locator('[data-facet="IPC"]').select_option("10")
+    assert page.locator("#count").inner_text() == "1 of 4 rows"
+    assert not page.locator("tbody.opened").count()
+
+
 def test_a_point_of_a_plot_leads_to_its_row(page):
     point = page.locator(".plot .point").first
     row = point.get_attribute("data-row")

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from ddbench.cli.reproduce import TOLERANCE
+from ddbench.execute import _base
+from ddbench.grid import Selection, expand
 from ddbench.keys import spell
+from ddbench.profiles import Profile
 from ddbench.records import Record, Records, checksum_of, read_record, record_folders, sealed
 from ddbench.reproduce import cell_of, faults_of, plan_of, verdict
 from ddbench.reproduce.parts import UnknownPartError, part_of
@@ -42,6 +45,21 @@ def test_a_rebuilt_cell_has_the_keys_of_the_record(path, registry):
     plan = plan_of(cell_of(record, registry), None)
     assert plan.key == record.key
     assert list(faults_of(record, plan)) == []
+
+
+def test_any_plan_can_be_rebuilt_from_its_record(registry):
+    """Ensembles, labels by a teacher of other schooling, profiles: every method, as it would be
+    recorded."""
+    methods = {"seeds": 1, "methods": tuple(registry.names("recipe"))}
+    pair = {"seeds": 1, "teachers": ("convnet3_bn+resnet18",)}
+    for choice in (methods, {**pair, "profile": Profile(name="smoke")}):
+        for plan in expand(Selection(**choice), registry, None):
+            told = _base(plan, "ok", "ddbench run").model_dump_json()
+            record = Record.model_validate_json(told)
+            cell = cell_of(record, registry)
+            assert plan_of(cell, None).key == plan.key, plan.cell.method
+            assert cell.profile == plan.cell.profile
+            assert [t.name for t in cell.teachers] == [t.name for t in plan.cell.teachers]
 
 
 def altered(change) -> Record:

@@ -125,7 +125,7 @@
 
     // -- links to rows --
     const follow = () => {
-      const entry = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+      const entry = document.getElementById(location.hash.slice(1));
       if (!entry || !entry.matches("tbody.entry")) return;
       if (entry.hidden) { form.reset(); filter(); }
       show(entry, true);
