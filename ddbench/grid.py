@@ -243,6 +243,8 @@ def _recipes(
     for variant in selection.variants:
         base = _recipe(registry, variant.method or selection.methods[0], info, ipc)
         changed = _composed(base, variant.matcher, variant.regularizer, registry, info)
+        if variant.set:  # what was published for the method says nothing of it with other options
+            changed = replace(changed, claims=())
         yield variant.name or _label(changed), changed, variant.set
     if selection.variants:
         return

@@ -51,6 +51,16 @@ def test_a_claim_of_the_suite_comes_before_that_of_the_recipe():
     assert found == {"iteration_seconds": 0.013, "peak_bytes": 1.22e9, "total_seconds": 207.53}
 
 
+def test_a_variant_with_other_options_has_the_claims_of_its_suite_alone():
+    suite = next(path for path in SUITES if path.stem == "table6")
+    claimed = {
+        plan.cell.method: {claim.dataset for claim in plan.cell.recipe.claims}
+        for plan in planned(suite, "paper", dataset=["digits"], seeds=1)
+    }
+    assert claimed["layer 5"] == {"tiny_imagenet"}
+    assert "imagenette" in claimed["layer 18"], "the method as it is"
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
 def test_the_smallest_profile_runs(suite, ddbench):
