@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -113,7 +114,19 @@ class Entry:
         return {seed: value for seed, value in found.items() if value is not None}
 
     def summary(self, metric: str) -> Summary | None:
-        return summarize(self.by_seed(metric).values())
+        if metric not in self._summaries:
+            self._summaries[metric] = summarize(self.by_seed(metric).values())
+        return self._summaries[metric]
+
+    @functools.cached_property
+    def _summaries(self) -> dict[str, Summary | None]:
+        """Every row asks for every other one's: which is the best?"""
+        return {}
+
+    @functools.cached_property
+    def terms(self) -> str:
+        """Labels, training, student and data, as one text."""
+        return _terms(self.first)
 
 
 def summarize(values: Iterable[float]) -> Summary | None:
@@ -207,7 +220,7 @@ def same_terms(a: Entry, b: Entry) -> bool:
     Names are equal within a setting; here it is what the names stood for when the records were
     made. A row that uses no teacher can be compared whatever the teacher.
     """
-    if _terms(a.first) != _terms(b.first):
+    if a.terms != b.terms:
         return False
     teachers = [_learnt_from(entry.first) for entry in (a, b)]
     return not all(teachers) or teachers[0] == teachers[1]
