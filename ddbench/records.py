@@ -240,6 +240,11 @@ def checksum_of(record: Record) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
+def is_altered(record: Record) -> bool:
+    """Whether it was changed after it was written; one without a checksum cannot tell."""
+    return bool(record.checksum) and record.checksum != checksum_of(record)
+
+
 def sealed(record: Record) -> Record:
     """With its checksum: what is changed in the file by hand shows."""
     return record.model_copy(update={"checksum": checksum_of(record)})

@@ -96,3 +96,17 @@ def test_a_machine_without_room_is_out_of_memory():
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shape '[2]' is invalid"))
+
+
+@pytest.mark.parametrize("command", [("table",), ("report", "--no-images", "-o", "page.html")])
+def test_a_record_that_was_altered_by_hand_is_in_no_table(command, ddbench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    board = Path(__file__).parents[1] / "leaderboards" / "digits" / "records"
+    shutil.copytree(board, tmp_path / "records")
+    path = sorted((tmp_path / "records").glob("wmdd-*"))[0]
+    raw = json.loads(path.read_text())
+    raw["metrics"][0]["top1"] = 99.0
+    path.write_text(json.dumps(raw))
+    done = ddbench(*command, "--records", tmp_path / "records")
+    assert done.code == 0, done.err
+    assert f"left out: {path.name} was altered" in done.err

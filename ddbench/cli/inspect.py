@@ -225,7 +225,7 @@ def table(
     folder = records or default_cache(cache) / "records"
     if records is not None and not records.is_dir():
         raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
-    found = [r for place in record_folders(folder) for r in Records(place).all()]
+    found = [r for place in record_folders(folder) for r in Records(place).all() if unaltered(r)]
     title = ""
     if suite is not None:
         found, title = of_suite(found, suite, profile, set_ or [], data_root, cache)
@@ -250,6 +250,16 @@ def table(
     if diagram is not None:
         _draw_ranks(chosen, diagram)
     print_tables(chosen, format_, title, output, statistics)
+
+
+def unaltered(record: Record) -> bool:
+    """Whether a record may stand in a table; says on standard error if not."""
+    from ddbench.records import is_altered
+
+    if not is_altered(record):
+        return True
+    typer.echo(f"left out: {record.file_name} was altered after it was written", err=True)
+    return False
 
 
 def _draw_ranks(records: Sequence[Record], path: Path) -> None:

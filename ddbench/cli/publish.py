@@ -70,6 +70,7 @@ def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | 
         DDBenchError: no such folder, or nothing in it.
     """
     from ddbench.cache import default_cache
+    from ddbench.cli.inspect import unaltered
     from ddbench.records import Records, record_folders
 
     looked: list[Path] = folders or [default_cache(cache) / "records"]
@@ -78,7 +79,8 @@ def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | 
         if folders and not folder.is_dir():
             raise DDBenchError(f"no folder {folder}", hint="name a folder of record files")
         for place in record_folders(folder):
-            found += [(path if folders else None, r) for path, r in Records(place).files()]
+            files = Records(place).files()
+            found += [(path if folders else None, r) for path, r in files if unaltered(r)]
     if not found:
         raise DDBenchError(
             "no records to report", f"looked in {', '.join(map(str, looked))}",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from ddbench.errors import DDBenchError
 from ddbench.keys import key_of
 from ddbench.plan import Plan
-from ddbench.records import Record, checksum_of
+from ddbench.records import Record, is_altered
 
 ACCURACY = re.compile(r"top\d+")
 
@@ -34,7 +34,7 @@ def refuse_altered(record: Record, plan: Plan | None = None) -> None:
 
 def faults_of(record: Record, plan: Plan | None = None) -> Iterator[str]:
     """Every fault, as the end of a sentence about the record."""
-    if record.checksum and record.checksum != checksum_of(record):
+    if is_altered(record):
         yield "was altered after it was written: its checksum is that of other contents"
     if record.key != key_of("cell", record.keys.get("evaluate", [])):
         yield "was altered: its key is not that of its evaluate stages"
