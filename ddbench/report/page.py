@@ -41,6 +41,7 @@ class Page:
     constant: Mapping[str, str]
     """Facets that are the same for all rows: said once."""
     varying: tuple[str, ...]
+    several_datasets: bool
     views: tuple[View, ...]
     """Tables besides the leaderboard."""
     board: View
@@ -74,8 +75,12 @@ def make_page(
     entries = labelled(gather(found))
     rows = rows_of(entries, {record.key: path for path, record in records})
     values = {name: _values(rows, name) for name in FACETS}
-    # Data set, IPC and method are always shown; the rest where it tells rows apart.
+    # IPC and method are always shown; the rest where it tells rows apart.
     varying = tuple(n for n in FACETS[3:] if len(values[n]) > 1)
+    several = len(values["data set"]) > 1
+    same = [n for n in FACETS[3:] if n not in varying]
+    if title and not several:  # else the title names it
+        same.insert(0, "data set")
     pictures: list[Picture] = []
     missing: list[str] = []
     if store is not None:
@@ -91,8 +96,9 @@ def make_page(
         records=len(found),
         rows=tuple(rows),
         choices=values,
-        constant={n: values[n][0] for n in FACETS[3:] if n not in varying},
+        constant={n: values[n][0] for n in same},
         varying=varying,
+        several_datasets=several,
         board=board,
         views=tuple(views),
         plots=tuple(plots_of(rows)),
