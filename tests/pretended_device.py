@@ -68,8 +68,8 @@ class _Literals(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         if function in (torch.tensor, torch.as_tensor) and _named(kwargs.get("device")):
-            device = kwargs.pop("device")
-            return function(*args, **kwargs).to(device)
+            device, learned = kwargs.pop("device"), kwargs.pop("requires_grad", False)
+            return function(*args, **kwargs).to(device).requires_grad_(learned)
         return function(*args, **kwargs)
 
 
