@@ -242,7 +242,7 @@ def _recipes(
     """Label, recipe and further changes of every row."""
     for variant in selection.variants:
         base = _recipe(registry, variant.method or selection.methods[0], info, ipc)
-        changed = _composed(base, variant.matcher, variant.regularizer, registry, info)
+        changed = _composed(base, variant.matcher, variant.regularizer, registry, info, ipc)
         if variant.set:  # what was published for the method says nothing of it with other options
             changed = replace(changed, claims=())
         yield variant.name or _label(changed), changed, variant.set
@@ -256,7 +256,7 @@ def _recipes(
         for matcher, regularizer in product(
             selection.matchers or ("",), selection.regularizers or ("",)
         ):
-            changed = _composed(base, matcher, regularizer, registry, info)
+            changed = _composed(base, matcher, regularizer, registry, info, ipc)
             yield _label(changed), changed, {}
 
 
@@ -265,7 +265,7 @@ def _recipe(registry: Registry, method: str, info: DatasetInfo, ipc: int | None)
 
 
 def _composed(
-    recipe: Recipe, matcher: str, regularizer: str, registry: Registry, info: DatasetInfo
+    recipe: Recipe, matcher: str, regularizer: str, registry: Registry, info: DatasetInfo, ipc: int
 ) -> Recipe:
     if matcher:
         recipe = with_matcher(recipe, matcher, registry)
@@ -279,16 +279,19 @@ def _composed(
             "its images are not optimised by matchers and regularizers",
             hint="leave --matcher and --regularizer out, or name a method such as wmdd",
         )
-    return replace(recipe, title="", claims=_published(recipe, registry, info))
+    return replace(recipe, title="", claims=_published(recipe, registry, info, ipc))
 
 
-def _published(recipe: Recipe, registry: Registry, info: DatasetInfo) -> tuple[Claim, ...]:
+def _published(
+    recipe: Recipe, registry: Registry, info: DatasetInfo, ipc: int
+) -> tuple[Claim, ...]:
     """Claims of a known method that is composed of the same parts, so that an ablation by flags
-    shows the published figures too."""
+    shows the published figures too. Others may have the same losses and another loop."""
     wanted = _label(recipe)
     for name in registry.names("recipe"):
-        known = _recipe(registry, name, info, None)
-        if not known.baseline and known.matchers and _label(known) == wanted:
+        known = _recipe(registry, name, info, ipc)
+        same = known.matchers and _label(known) == wanted and known.distiller == recipe.distiller
+        if same and known.claims and not known.baseline:
             return known.claims
     return ()
 

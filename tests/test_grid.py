@@ -52,6 +52,9 @@ def test_flags_make_an_ablation(registry):
         "cross_entropy + class_batch_norm", "cross_entropy + batch_norm",
     ]  # fmt: skip
     assert all(c.recipe.claims for c in cells)
+    # SRe2L and CDA have the last one's losses, in a loop of their own.
+    sources = {claim.source for claim in cells[-1].recipe.claims}
+    assert sources == {"WMDD paper, Table 4"}
 
 
 def test_a_variant_that_changes_nothing_is_an_error(registry):

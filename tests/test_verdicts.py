@@ -52,6 +52,12 @@ def test_tables_of_one_paper_under_one_setting_are_compared():
     assert "1 of 1 pairs" in line
 
 
+def test_rows_of_one_table_are_compared_however_their_settings_are_worded():
+    claim = PublishedFigure(value=55, source="a paper, Table 4", setting="teacher labels")
+    (line,) = lines([*A, *[r.model_copy(update={"claim": claim}) for r in B]])
+    assert "1 of 1 pairs" in line
+
+
 def test_figures_of_other_papers_or_settings_are_not_compared():
     foreign = [r.model_copy(update={"claim": PublishedFigure(value=10, source="another")})
                for r in B]  # fmt: skip

@@ -82,25 +82,26 @@ def _heights(gaps: Sequence[float]) -> str:
 def _pairs(
     entries: Sequence[Entry], metric: str, values: Callable[[Entry], Mapping[int, float]]
 ) -> Iterator[Pair]:
-    """Of rows whose figures come from one paper, under one setting."""
-    groups: dict[tuple[Setting, str, str], list[Entry]] = {}
+    """Of rows whose figures come from one paper, under one setting or in one table of it."""
+    groups: dict[tuple[Setting, str], list[Entry]] = {}
     for entry in entries:
         claim = _claim(entry, metric)
         if claim is not None and values(entry):
             # Students of an architecture each, labels each: the paper's rows differ in more.
             home = entry.setting._replace(labels="", teacher="")
             paper = claim.source.partition(",")[0]  # "WMDD paper, Table 4"
-            groups.setdefault((home, paper, claim.setting), []).append(entry)
+            groups.setdefault((home, paper), []).append(entry)
     if not groups:
         return
-    headings = Headings(setting for setting, _, _ in groups)
-    for (setting, _, _), members in groups.items():
+    headings = Headings(setting for setting, _ in groups)
+    for (setting, _), members in groups.items():
         place = headings.section(setting)
         for a, b in combinations(members, 2):
             first, second = _claim(a, metric), _claim(b, metric)
             assert first is not None
             assert second is not None
-            if first.value != second.value:
+            together = first.setting == second.setting or first.source == second.source
+            if together and first.value != second.value:
                 high, low = (a, b) if first.value > second.value else (b, a)
                 yield _pair(high, low, values, place)
 
