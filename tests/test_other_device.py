@@ -74,6 +74,7 @@ def test_a_method_runs_on_another_device(method, on_both):
     on_both("--method", method, *few, network="convnet3" if method == "mtt" else "convnet3_bn")
 
 
+@pytest.mark.slow
 def test_labels_and_evaluators_on_another_device(on_both):
     names = ",".join(sorted(load().names("evaluator")))
     on_both("--method", "random", "--labels", "hard,soft,mse_gt", "--evaluator", names)
