@@ -157,6 +157,8 @@ def _faults(record: Record, path: Path, registry: Registry, root: Path | None) -
         yield "was judged on held-out training images: run it again without --holdout"
     if not record.command.startswith("ddbench "):
         yield "names no command that made it"
+    elif any(word.startswith("/") for word in record.command.split()):
+        yield "names a file by its place on one machine: nobody else can run its command"
     if not record.environment.get("packages"):
         yield "says nothing of the versions and the machine that it was made with"
     if not record.costs:

@@ -81,6 +81,7 @@ def test_an_empty_board_is_told(ddbench, board):
         ({"status": "diverged"}, "is of a run that failed (diverged)"),
         ({"holdout": 0.2}, "was judged on held-out training images"),
         ({"command": "python mine.py"}, "names no command that made it"),
+        ({"command": "ddbench run /home/me/mine.toml"}, "by its place on one machine"),
         ({"environment": {}}, "says nothing of the versions"),
         ({"costs": []}, "says nothing of what its stages cost"),
         ({"metrics": [{"top1": 77.7}]}, "is not a whole number of its 359 test images"),
@@ -166,6 +167,12 @@ def test_a_suites_finished_cells_are_added_under_its_names(ddbench, tmp_path):
     added = list(Records(tmp_path / "board" / "records").all())
     assert sorted(record.variant for record in added) == ["drawn", "far apart"]
     assert all(record.checksum for record in added)
+    shutil.rmtree(tmp_path / "board")
+    (altered,) = (tmp_path / "cache" / "records").glob("drawn-*.json")
+    change(altered, seal=False, metrics=[{"top1": 99.0}])
+    done = ddbench(*words)
+    assert (done.code, f"left out: {altered.name}" in done.err) == (0, True)
+    assert [r.variant for r in Records(tmp_path / "board" / "records").all()] == ["far apart"]
 
 
 def test_nothing_to_add_says_what_to_name(ddbench, tmp_path):

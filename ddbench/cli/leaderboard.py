@@ -80,14 +80,11 @@ def _finished(
 ) -> list[Record]:
     """Of a suite's cells those with a number, under the suite's names."""
     from ddbench.cache import default_cache
-    from ddbench.cli.inspect import of_suite
+    from ddbench.cli.inspect import of_suite, unaltered
     from ddbench.records import Records
-    from ddbench.reproduce import refuse_altered
 
     folder = default_cache(cache) / "records"
-    found = [r for r in Records(folder).all() if r.status == "ok"] if folder.is_dir() else []
-    for record in found:
-        refuse_altered(record)
+    found = [r for r in Records(folder).all() if r.status == "ok" and unaltered(r)]
     chosen, _ = of_suite(found, suite, profile, [], data_root, cache)
     if not chosen:
         raise DDBenchError(
