@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from ddbench.errors import DDBenchError
 
-_PIVOTS = 10_000_000
+PIVOTS = 10_000_000
 """The network simplex stops by itself long before."""
 
 
@@ -81,7 +81,7 @@ def exact_transport(
     import ot
 
     plan, log = ot.emd(
-        first, second, cost, numItermax=_PIVOTS, log=True, center_dual=False, check_marginals=False
+        first, second, cost, numItermax=PIVOTS, log=True, center_dual=False, check_marginals=False
     )
     return Transport(float(log["cost"]), plan, log["u"], log["v"])
 

@@ -17,6 +17,7 @@ from ddbench.features import Features
 from ddbench.roles import Matcher
 from ddbench.types import Atoms
 from ddbench_plugins.distances import Cloud, Transport, exact_transport
+from ddbench_plugins.guessed_transport import guessed_transport
 from ddbench_plugins.matchers.atoms import (
     Norm,
     TowardsAtoms,
@@ -131,11 +132,13 @@ def barycenter(
     trace: list[float] = []
     cloud = Cloud.of(real)
     cost = cloud.squared_distances(start).numpy()
-    plan = exact_transport(weights, np.full(len(real), 1 / len(real)), cost).plan
-    positions = position_step(start, weights, plan, real, theta)
+    first = exact_transport(weights, np.full(len(real), 1 / len(real)), cost)
+    positions = position_step(start, weights, first.plan, real, theta)
+    potential = None
     for _ in range(iterations):
         cost = cloud.squared_distances(positions).numpy()
-        weights, found = weight_step(weights, cost, weight_steps, smallest)
+        weights, found = weight_step(weights, cost, weight_steps, smallest, potential)
+        potential = found.potential
         positions = position_step(positions, weights, found.plan, real, theta)
         trace.append(found.value)
         if len(trace) > 1 and trace[-2] - trace[-1] <= _STILL * trace[-1]:
@@ -144,7 +147,11 @@ def barycenter(
 
 
 def weight_step(
-    weights: Float[np.ndarray, " m"], cost: Float[np.ndarray, "m n"], steps: int, smallest: float
+    weights: Float[np.ndarray, " m"],
+    cost: Float[np.ndarray, "m n"],
+    steps: int,
+    smallest: float,
+    guess: Float[np.ndarray, " m"] | None = None,
 ) -> tuple[Float[np.ndarray, " m"], Transport]:
     """Better weights for fixed positions, by projected subgradients, and the transport for them.
 
@@ -159,13 +166,13 @@ def weight_step(
         cost: C, squared distances of atoms and features.
         steps: How many; 0 returns the weights as they are.
         smallest: Π projects to weights that are not below.
+        guess: Potentials of a similar transport, which make it faster; the result is the same.
 
     Returns:
         The best weights seen, the first ones included.
     """
-    uniform = np.full(cost.shape[1], 1 / cost.shape[1])
     lowest = cost.min(0).mean()
-    now = best = exact_transport(weights, uniform, cost)
+    now = best = guessed_transport(weights, cost, guess)
     best_weights = weights
     for _ in range(steps):
         slope = now.potential - now.potential.mean()
@@ -173,7 +180,7 @@ def weight_step(
         if room <= _STILL * now.value or square == 0:
             break
         weights = to_simplex(weights - room / square * slope, smallest)
-        now = exact_transport(weights, uniform, cost)
+        now = guessed_transport(weights, cost, now.potential)
         if now.value < best.value:
             best, best_weights = now, weights
     return best_weights, best
