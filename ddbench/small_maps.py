@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddbench.lean_layers import LeanConv2d
+
 Places = tuple[tuple[tuple[int, int] | None, ...], ...]
 """For every output pixel and every input pixel the tap that joins them, if any."""
 
@@ -89,7 +91,7 @@ class _Kept:
     matrices: dict[Any, Tensor] = field(default_factory=dict)
 
 
-class SmallMapConv2d(nn.Conv2d):
+class SmallMapConv2d(LeanConv2d):
     """A 3x3 convolution, padded by one, that on maps of up to 2 x 2 pixels is a matrix product.
 
     On one pixel eight of nine taps only ever meet padding, on 2 x 2 pixels five of nine; with

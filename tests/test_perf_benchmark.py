@@ -66,7 +66,7 @@ def test_growth_is_measured_along_every_axis_and_drawn(tmp_path, monkeypatch) ->
 
     def alone(part: str, variant: str, settings: Settings) -> Peak:
         asked.append(settings)
-        return Peak(2_000, 1_000)
+        return Peak(2_000, 1_000, 1)
 
     monkeypatch.setattr(growth, "alone", alone)
     found = growth.measure(Settings(quick=True, batch=10, resolution=16))

@@ -7,6 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.perf.world import Settings
@@ -19,6 +20,9 @@ class Peak:
     peak: int
     added: int
     """Above what the process held when its libraries were loaded."""
+    tensors: int
+    """What torch had given out at the height, as CUDA's allocator counts it: neither libraries nor
+    what the C library's allocator keeps back, nor what was there before the run."""
 
 
 def alone(part: str, variant: str, settings: Settings) -> Peak:
@@ -56,7 +60,22 @@ def main(part: str, variant: str, settings: Settings) -> Peak:
         run()
     assert meter.cost is not None
     peak = meter.cost.peak_bytes or 0
-    return Peak(peak, peak - loaded)
+    return Peak(peak, peak - loaded, peak if cuda else _tensors(run))
+
+
+def _tensors(run: Callable[[], object]) -> int:
+    """Bytes of CPU tensors at the height of a second run."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        run()
+    held = most = 0
+    events = seen.profiler.kineto_results.events()
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            most = max(most, held)
+    return most
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ class Row:
     peak: int | None = None
     added: int | None = None
     """Of the peak, what came on top of the loaded libraries."""
+    tensors: int | None = None
+    """What torch had given out at the height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Part:
     """Drawn below the tables."""
 
 
-TIMES = ("variant", "wall", "CPU", "unit", "peak", "of it working")
+TIMES = ("variant", "wall", "CPU", "unit", "peak", "of it working", "tensors")
 PICTURE = "growth"
 """File of the curves, less its ending."""
 PROMISES = ("to be shown", "measured", "promised", "")
@@ -82,7 +84,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     times = ("", "")
     if row.timing.wall:
         times = (f"{row.timing.seconds:.4g}", f"{row.timing.cpu_seconds:.4g}")
-    return (row.name, *times, row.unit, bytes_(row.peak), bytes_(row.added))
+    return (row.name, *times, row.unit, bytes_(row.peak), bytes_(row.added), bytes_(row.tensors))
 
 
 def _promise(limit: Limit) -> tuple[str, ...]:
