@@ -35,6 +35,9 @@ def main(
     images: Annotated[
         str, typer.Option(help="Folder of train/ and test/ for `pipeline`; noise without it.")
     ] = "",
+    teachers: Annotated[
+        str, typer.Option(help="A cache with the teacher for `pipeline`; trained without it.")
+    ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for results.md and results.json.")
     ] = None,
@@ -62,6 +65,7 @@ def main(
         batch=10 if quick else batch,
         repeats=repeats or (1 if quick else 7),
         images=images,
+        teachers=teachers,
     )
     console, parts = Console(), []
     for name in chosen:

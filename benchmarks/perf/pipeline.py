@@ -102,7 +102,7 @@ def plans(folder: Path, settings: Settings, seeds: int) -> list[Plan]:
         set={
             "recover.iterations": str(sizes.iterations), "evaluate.epochs": str(sizes.epochs),
             "squeeze.epochs": str(sizes.teacher_epochs),
-            "squeeze.batch_size": str(settings.batch), "evaluate.batch_size": str(settings.batch),
+            "evaluate.batch_size": str(settings.batch),
         },
     )  # fmt: skip
     return open_session(settings.device, settings.precision).plans(suite, {})
@@ -192,6 +192,9 @@ def measure(settings: Settings) -> Part:
         seeds = settings.size(3, 1)
         cells = plans(files, settings, seeds)
         shop = workshop(Path(place) / "cache", settings)
+        if settings.teachers:
+            squeezes = Path("artifacts", "squeeze", cells[0].teachers[0].squeeze.key)
+            shutil.copytree(Path(settings.teachers) / squeezes, shop.cache.root / squeezes)
         data = shop.data(cells[0].cell.dataset)
         network = shop.network(cells[0], cells[0].teachers[0])
         ours, field_ = Laps(), Laps()

@@ -38,6 +38,8 @@ class Settings:
     """Channels of a ConvNet-D3 with BatchNorm; 0 for a ResNet-18."""
     images: str = ""
     """Class folders `train/` and `test/` of JPEG files for the whole pipeline; "" to make some."""
+    teachers: str = ""
+    """A cache that holds the teacher of the whole pipeline; "" to train one first."""
 
     @property
     def ctx(self) -> Context:
