@@ -106,6 +106,8 @@ def eval_(
         if found.pixels == "whitened":  # test images have to be whitened alike
             flags["set"]["evaluate.zca"] = repr(found.card["zca"])
         plans = _plans(session, found, flags, evaluators)
+        if teacher:
+            _refuse_unread(teacher, plans)
         if plans and isinstance(plans[0].cell.recipe.labeller, Replayed):
             typer.echo(
                 f"students see {len(found.views.logits)} stored epochs of views, in batches of "
@@ -202,7 +204,8 @@ def _plans(
         None, "", {**flags, "labels": beside, "method": [known], "ipc": [max(stored.per_class)]}
     )
     plans = []
-    for made in session.plans(table, evaluators):
+    # A card's options and teacher may be of stages that this judgement goes without.
+    for made in session.plans(table, evaluators, strict=False):
         if made.cell.method == known:
             labels: Labeller | None = learned if came else None
             if came and labels is None:
@@ -212,6 +215,15 @@ def _plans(
         if made.cell.method != known or (flags["reference"] and method != known):
             plans.append(made)  # a reference row; also the one whose place a stranger's set took
     return plans
+
+
+def _refuse_unread(teacher: str, plans: list[Plan]) -> None:
+    from ddbench.unread import Readers
+
+    readers = Readers()
+    for made in plans:
+        readers.look_at_teachers(teacher, made.cell, made.info)
+    readers.refuse()
 
 
 def _told(found: PortableSet) -> str:
