@@ -225,7 +225,8 @@ def table(
     folder = records or default_cache(cache) / "records"
     if records is not None and not records.is_dir():
         raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
-    found = [r for place in record_folders(folder) for r in Records(place).all() if unaltered(r)]
+    places = record_folders(folder)
+    found = [r for place in places for _, r in Records(place).readable() if unaltered(r)]
     title = ""
     if suite is not None:
         found, title = of_suite(found, suite, profile, set_ or [], data_root, cache)

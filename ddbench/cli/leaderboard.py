@@ -84,7 +84,7 @@ def _finished(
     from ddbench.records import Records
 
     folder = default_cache(cache) / "records"
-    found = [r for r in Records(folder).all() if r.status == "ok" and unaltered(r)]
+    found = [r for _, r in Records(folder).readable() if r.status == "ok" and unaltered(r)]
     chosen, _ = of_suite(found, suite, profile, [], data_root, cache)
     if not chosen:
         raise DDBenchError(
