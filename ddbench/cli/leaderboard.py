@@ -85,7 +85,7 @@ def _finished(
 
     folder = default_cache(cache) / "records"
     found = [r for _, r in Records(folder).readable() if r.status == "ok" and unaltered(r)]
-    chosen, _ = of_suite(found, suite, profile, [], data_root, cache)
+    chosen, *_ = of_suite(found, suite, profile, [], data_root, cache)
     if not chosen:
         raise DDBenchError(
             f"no cell of {suite} is finished", f"looked in {folder}",

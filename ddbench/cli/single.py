@@ -117,7 +117,8 @@ def eval_(
         outcome = execute(
             plans, evaluators, session.registry, session.cache(), session.ctx, command
         )
-    print_tables(outcome.records, format_, f"{path}")
+    asked = {metric.name for part in evaluators.values() for metric in part.metrics}
+    print_tables(outcome.records, format_, f"{path}", asked=asked)
     for record in outcome.failed:
         typer.echo(f"failed ({record.status}): {record.reason}", err=True)
     if outcome.failed:
