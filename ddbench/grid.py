@@ -20,6 +20,7 @@ from ddbench.registry import Registry
 from ddbench.roles import Statistic
 from ddbench.spec import Cell, Claim, NamedArchitecture, NamedDataset, Protocol, Recipe
 from ddbench.types import DatasetInfo
+from ddbench.unread import Readers
 
 DEFAULT_IPC = 10
 """Where a data set does not name its own `default_ipc`."""
@@ -76,26 +77,38 @@ def expand(
     registry: Registry,
     root: Path | None,
     extra: tuple[Statistic, ...] = (),
+    *,
+    strict: bool = True,
 ) -> list[Plan]:
     """The plans of every cell, reference rows last, each once.
 
+    Args:
+        selection: What was asked for.
+        registry: The parts that there are.
+        root: Folder of the data sets.
+        extra: Statistics that evaluators want.
+        strict: Whether an option or a teacher that no row reads is an error.
+
     Raises:
-        DDBenchError: an unknown name, an option out of range, data that are not there, or a
-            variant that changes nothing.
+        DDBenchError: an unknown name, an option out of range, data that are not there, a variant
+            that changes nothing, or what no row reads.
     """
     _check_ranges(selection)
     selection = _own_names(selection, registry)
     plans: dict[str, Plan] = {}
     references: dict[str, Plan] = {}
+    readers = Readers(extra)
     for dataset in selection.datasets:
         named = named_dataset(dataset, registry, selection.holdout)
         info = describe(named, root)
         for ipc in selection.ipcs or (getattr(named.part, "default_ipc", DEFAULT_IPC),):
-            cells = list(_cells(selection, registry, named, info, ipc))
+            cells = list(_cells(selection, registry, named, info, ipc, readers))
             _collect(cells, info, extra, plans)
             for cell in _reference_cells(cells, selection, registry, info):
                 made = plan(cell, info, extra)
                 references.setdefault(made.key, made)
+    if strict:
+        readers.refuse()
     return [*plans.values(), *(p for key, p in references.items() if key not in plans)]
 
 
@@ -127,8 +140,9 @@ def protocol_for(name: str, registry: Registry, info: DatasetInfo) -> Protocol:
 
 
 def _cells(
-    selection: Selection, registry: Registry, named: NamedDataset, info: DatasetInfo, ipc: int
-) -> Iterator[Cell]:
+    selection: Selection, registry: Registry, named: NamedDataset, info: DatasetInfo, ipc: int,
+    readers: Readers,
+) -> Iterator[Cell]:  # fmt: skip
     protocols = [protocol_for(name, registry, info) for name in selection.protocols]
     rows = list(_recipes(selection, registry, info, ipc))
     selection.profile.check([recipe for _, recipe, _ in rows])
@@ -168,7 +182,14 @@ def _cells(
                     wanted = _bearing_on(cell, wanted)
                 sized = recipe.profiles.get(selection.profile.name, {})
                 own = selection.assignments_for.get(recipe.name, {})
-                yield apply(cell, {**sized, **wanted, **own, **changes})
+                told = {**sized, **wanted, **own, **changes}
+                of_profile = selection.profile.options(recipe)
+                asked = [path for path in told if of_profile.get(path) != told[path]]
+                readers.look_at(cell, told, asked, info)
+                made = apply(cell, told)
+                if selection.teachers:
+                    readers.look_at_teachers(teacher, made, info)
+                yield made
 
 
 def _check_terms(assignments: Mapping[str, str], recipes: Sequence[Recipe]) -> None:

@@ -18,6 +18,7 @@ PLACES = (
     ("cifar100", 32, 100, (0.2673, 0.2564, 0.2762)),
     ("imagenette@64", 64, 10, _IMAGENET),
     ("tiny_imagenet", 64, 200, _IMAGENET),
+    ("tiny_imagenet@224", 224, 200, _IMAGENET),
     ("imagenette", 224, 10, _IMAGENET),
     ("imagenet1k", 224, 1000, _IMAGENET),
 )

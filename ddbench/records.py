@@ -7,6 +7,7 @@ import json
 import math
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ddbench.cache import write_whole
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 
 RECORD_SCHEMA = 1
 Status = Literal["ok", "incompatible", "diverged", "oom", "error"]
@@ -193,7 +194,7 @@ class Records:
         return path
 
     def all(self) -> Iterator[Record]:
-        """Every record that can be read, oldest name first."""
+        """Every record, oldest name first."""
         for _, record in self.files():
             yield record
 
@@ -201,6 +202,17 @@ class Records:
         """Every record with its file."""
         for path in sorted(self.folder.glob("*.json")):
             yield path, read_record(path)
+
+    def readable(self) -> Iterator[tuple[Path, Record]]:
+        """Those that can be read, with their files; a warning for each of the others."""
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                record = read_record(path)
+            except DDBenchError as fault:
+                said = f"left out: {'; '.join((fault.problem, *fault.facts))}"
+                warnings.warn(said, DDBenchWarning, stacklevel=2)
+                continue
+            yield path, record
 
 
 def joined(record: Record, earlier: Record) -> Record:

@@ -46,10 +46,13 @@ class Session:
         _refuse_shared_metrics(chosen)
         return chosen
 
-    def plans(self, suite: SuiteTable, evaluators: Mapping[str, Evaluator]) -> list[Plan]:
-        """Every cell of a suite."""
+    def plans(
+        self, suite: SuiteTable, evaluators: Mapping[str, Evaluator], *, strict: bool = True
+    ) -> list[Plan]:
+        """Every cell of a suite; `strict` refuses options and teachers that no row reads."""
         selection = selection_of(suite, self.ctx.precision)
-        return expand(selection, self.registry, self.ctx.data_root, wanted_statistics(evaluators))
+        extra = wanted_statistics(evaluators)
+        return expand(selection, self.registry, self.ctx.data_root, extra, strict=strict)
 
 
 def _refuse_shared_metrics(evaluators: Mapping[str, Evaluator]) -> None:

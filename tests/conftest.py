@@ -112,3 +112,15 @@ def tiny(tmp_path: Path) -> list[object]:
         "--seeds", 1, "--device", "cpu", "--precision", "fp32",
         *(word for name, value in options.items() for word in ("--set", f"{name}={value}")),
     ]  # fmt: skip
+
+
+@pytest.fixture
+def alone(tiny: list[object]) -> list[object]:
+    """The same for rows that no teacher has a part in: what is said of one would be refused."""
+    pairs = [tiny[place : place + 2] for place in range(0, len(tiny), 2)]
+    return [
+        word
+        for flag, value in pairs
+        if flag != "--teacher" and not str(value).startswith(("squeeze.", "teacher."))
+        for word in (flag, value)
+    ]

@@ -243,12 +243,12 @@ def test_a_folder_with_one_class(ddbench: Callable[..., Any], tmp_path: Path) ->
 
 
 def test_a_corrupt_image_fails_its_cells_and_no_other(
-    ddbench: Callable[..., Any], tmp_path: Path, tiny: list[Any]
+    ddbench: Callable[..., Any], tmp_path: Path, alone: list[Any]
 ) -> None:
     folder = folder_of(tmp_path / "data")
     victim = folder / "b" / "3.png"
     victim.write_bytes(victim.read_bytes()[:60])
-    outcome = ddbench("run", *tiny, *QUICK, "-d", f"folder:{folder},digits", "--ipc", 1)
+    outcome = ddbench("run", *alone, *QUICK, "-d", f"folder:{folder},digits", "--ipc", 1)
     failed(outcome, "error", "cannot decode image 'b/3.png'")
     states = {r.dataset: r.status for r in Records(tmp_path / "cache" / "records").all()}
     assert states.pop("digits") == "ok"
@@ -256,7 +256,7 @@ def test_a_corrupt_image_fails_its_cells_and_no_other(
     # mended, the same command finishes what failed and leaves the rest alone
     folder_of(tmp_path / "other")
     victim.write_bytes((tmp_path / "other" / "b" / "3.png").read_bytes())
-    again = ddbench("run", *tiny, *QUICK, "-d", f"folder:{folder},digits", "--ipc", 1)
+    again = ddbench("run", *alone, *QUICK, "-d", f"folder:{folder},digits", "--ipc", 1)
     assert again.code == 0
     assert "1 cells computed, 1 finished before" in again.err
 
@@ -305,8 +305,8 @@ def test_what_cannot_be_combined_is_said_before_a_teacher_is_trained(
     failed(outcome, "error", "unknown layer 'featurs.8'", "did you mean 'features.8'?")
 
 
-def test_a_network_too_deep_for_the_images(ddbench: Callable[..., Any], tiny: list[Any]) -> None:
-    outcome = ddbench("run", *tiny, *QUICK, "--arch", "convnet5")
+def test_a_network_too_deep_for_the_images(ddbench: Callable[..., Any], alone: list[Any]) -> None:
+    outcome = ddbench("run", *alone, *QUICK, "--arch", "convnet5")
     failed(outcome, "incompatible", "convnet5 is too deep for data set 'digits'", "3 or less")
 
 
@@ -349,12 +349,15 @@ def test_a_cache_that_cannot_be_written(
 
 
 def test_a_disk_that_is_full(
-    ddbench: Callable[..., Any], tmp_path: Path, tiny: list[Any], monkeypatch: pytest.MonkeyPatch
+    ddbench: Callable[..., Any],
+    tmp_path: Path,
+    alone: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While an artifact is written: the cell fails, records stay, the next run mends it."""
     import safetensors.torch
 
-    assert ddbench("run", *tiny, *QUICK).code == 0
+    assert ddbench("run", *alone, *QUICK).code == 0
     folder = tmp_path / "cache"
     before = {p: p.read_bytes() for p in (folder / "records").iterdir()}
     real = safetensors.torch.save_file
@@ -366,18 +369,21 @@ def test_a_disk_that_is_full(
         real(tensors, path)
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
-    outcome = ddbench("run", *tiny, *QUICK, "--ipc", "1,2")
+    outcome = ddbench("run", *alone, *QUICK, "--ipc", "1,2")
     failed(outcome, "error", "the disk of the cache is full", "ddbench cache gc")
     assert {p: p.read_bytes() for p in before} == before
     assert not list((folder / "artifacts").glob("*/*.tmp"))
     monkeypatch.undo()
     monkeypatch.setenv("DDBENCH_CACHE", str(folder))
-    assert ddbench("run", *tiny, *QUICK, "--ipc", "1,2").code == 0
+    assert ddbench("run", *alone, *QUICK, "--ipc", "1,2").code == 0
     assert {p: p.read_bytes() for p in before} == before
 
 
 def test_a_disk_that_is_full_when_the_record_is_written(
-    ddbench: Callable[..., Any], tmp_path: Path, tiny: list[Any], monkeypatch: pytest.MonkeyPatch
+    ddbench: Callable[..., Any],
+    tmp_path: Path,
+    alone: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = Path.write_text
 
@@ -387,14 +393,14 @@ def test_a_disk_that_is_full_when_the_record_is_written(
         return real(self, *text, **how)
 
     monkeypatch.setattr(Path, "write_text", full)
-    refused(ddbench("run", *tiny, *QUICK), "the disk of the cache is full", "cache gc")
+    refused(ddbench("run", *alone, *QUICK), "the disk of the cache is full", "cache gc")
     assert not list((tmp_path / "cache" / "records").iterdir())
 
 
 def test_a_damaged_artifact_is_set_aside_and_made_again(
-    ddbench: Callable[..., Any], tmp_path: Path, tiny: list[Any]
+    ddbench: Callable[..., Any], tmp_path: Path, alone: list[Any]
 ) -> None:
-    assert ddbench("run", *tiny, *QUICK).code == 0
+    assert ddbench("run", *alone, *QUICK).code == 0
     cache = Cache(tmp_path / "cache")
     records = Records(cache.root / "records")
     (before,) = records.all()
@@ -404,7 +410,7 @@ def test_a_damaged_artifact_is_set_aside_and_made_again(
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert ddbench("cache", "verify").code == 1
     # another student needs the images again
-    outcome = ddbench("run", *tiny, *QUICK, "--set", "student.width=8")
+    outcome = ddbench("run", *alone, *QUICK, "--set", "student.width=8")
     assert outcome.code == 0
     (told,) = [line for line in outcome.err.splitlines() if line.startswith("warning:")]
     assert f"warning: damaged artifact recover {key}: the checksum of" in told
@@ -416,16 +422,16 @@ def test_a_damaged_artifact_is_set_aside_and_made_again(
 
 
 def test_a_record_that_cannot_be_read(
-    ddbench: Callable[..., Any], tmp_path: Path, tiny: list[Any]
+    ddbench: Callable[..., Any], tmp_path: Path, alone: list[Any]
 ) -> None:
-    assert ddbench("run", *tiny, *QUICK).code == 0
+    assert ddbench("run", *alone, *QUICK).code == 0
     (path,) = (tmp_path / "cache" / "records").iterdir()
     path.write_text(path.read_text()[:100])
-    refused(ddbench("run", *tiny, *QUICK), f"cannot read the record {path}", "move it away")
+    refused(ddbench("run", *alone, *QUICK), f"cannot read the record {path}", "move it away")
     path.write_text('{"schema_version": 99}')
-    refused(ddbench("run", *tiny, *QUICK), f"{path.name} has record schema 99", "update ddbench")
+    refused(ddbench("run", *alone, *QUICK), f"{path.name} has record schema 99", "update ddbench")
     path.unlink()
-    again = ddbench("run", *tiny, *QUICK)
+    again = ddbench("run", *alone, *QUICK)
     assert again.code == 0
 
 
@@ -433,8 +439,8 @@ def test_a_record_that_cannot_be_read(
 
 
 @pytest.fixture
-def exported(ddbench: Callable[..., Any], tmp_path: Path, tiny: list[Any]) -> Path:
-    assert ddbench("run", *tiny, *QUICK).code == 0
+def exported(ddbench: Callable[..., Any], tmp_path: Path, alone: list[Any]) -> Path:
+    assert ddbench("run", *alone, *QUICK).code == 0
     (record,) = Records(tmp_path / "cache" / "records").all()
     assert ddbench("export", record.key, tmp_path / "set", "--no-images").code == 0
     return tmp_path / "set"

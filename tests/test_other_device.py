@@ -25,9 +25,11 @@ ROOT = Path(__file__).parents[1]
 QUICK = ("wmdd", "dm", "rded")
 OTHERS = sorted(set(load().names("recipe")) - set(QUICK))
 SIZES = (
-    "teacher.width=16", "student.width=16", "squeeze.epochs=1", "evaluate.epochs=1",
+    "teacher.width=16",
+    "student.width=16",
+    "evaluate.epochs=1",
     "evaluate.max_updates=2",
-)  # fmt: skip
+)
 FLAGS = (
     "-d", "digits", "--profile", "smoke", "--ipc", "2", "--seeds", "1", "--no-reference",
     "--precision", "fp32",

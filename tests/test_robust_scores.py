@@ -197,8 +197,8 @@ def test_the_plain_protocol_differs_in_augmentation_only(pixels):
     assert replace(plain, name=varied.name, training=same) == varied
 
 
-def test_several_protocols_are_an_axis(ddbench, tiny):
-    flags = [*tiny, "-m", "random", "--labels", "hard", "--no-reference", "--dry-run"]
+def test_several_protocols_are_an_axis(ddbench, alone):
+    flags = [*alone, "-m", "random", "--labels", "hard", "--no-reference", "--dry-run"]
     at = flags.index("--protocol") + 1
     flags[at] = f"{flags[at]},ddbench-v1-plain"
     assert "2 cells" in ddbench("run", *flags).out

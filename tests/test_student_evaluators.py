@@ -36,9 +36,9 @@ def trained(monkeypatch):
 
 
 def test_a_student_is_trained_once_more_for_an_old_trial_and_then_kept(
-    ddbench, tiny, cache, trained
+    ddbench, alone, cache, trained
 ):
-    flags = [*tiny, *RANDOM]
+    flags = [*alone, *RANDOM]
     assert ddbench("run", *flags).code == 0
     (before,) = Records(cache.root / "records").all()
     assert trained["students"] == 1
@@ -70,10 +70,10 @@ def test_a_student_that_comes_out_otherwise_is_warned_of():
         _warn_unless_same(judged, judged[[0, 1, 3, 2]])
 
 
-def test_bytes_count_the_teacher_where_it_has_to_come_along(ddbench, tiny, cache):
-    flags = [*tiny, "-m", "random", "--no-reference"]
-    assert ddbench("run", *flags, "--labels", "hard").code == 0
-    asked = ddbench("run", *flags, "--labels", "fkd", "--format", "csv")
+def test_bytes_count_the_teacher_where_it_has_to_come_along(ddbench, tiny, alone, cache):
+    flags = ["-m", "random", "--no-reference"]
+    assert ddbench("run", *alone, *flags, "--labels", "hard").code == 0
+    asked = ddbench("run", *tiny, *flags, "--labels", "fkd", "--format", "csv")
     assert asked.code == 0, asked.err
     found = {r.labels: r for r in Records(cache.root / "records").all()}
     weights = [path for stage, _, path in cache.entries() if stage == "squeeze"]

@@ -95,10 +95,10 @@ def test_students_see_whitened_images_and_are_judged_on_them(info: Any, cache: C
 
 
 def test_a_whitened_set_is_judged_as_the_set_that_was_whitened(
-    ddbench: Callable[..., Any], tiny: list[Any], tmp_path: Path
+    ddbench: Callable[..., Any], alone: list[Any], tmp_path: Path
 ) -> None:
     """The same numbers for a run under whitening and for its images as MTT's code hands them on."""
-    flags = [*tiny[:6], "--seeds", 1, *CPU]  # students of full width: no card tells of another
+    flags = [*alone[:4], "--seeds", 1, *CPU]  # students of full width: no card tells of another
     assert ddbench("run", *HARD, "--no-reference", "--set", "evaluate.zca=0.1", *flags).code == 0
     (run,) = [r for r in Records(tmp_path / "cache" / "records").all() if r.method == "random"]
     assert run.configuration["protocol"][1]["zca"] == 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -215,6 +215,12 @@ def table(
         typer.Option("--diagram", help="Also draw average ranks over cells: FILE.svg, pdf or png."),
     ] = None,
     data_root: DataRootOption = None,
+    evaluator: Annotated[
+        str | None,
+        typer.Option(
+            "--evaluator", "-e", help="Evaluators whose metrics are shown, however few have them."
+        ),
+    ] = None,
     cache: CacheOption = None,
 ) -> None:
     """Print leaderboards from finished records. Nothing is computed."""
@@ -225,10 +231,13 @@ def table(
     folder = records or default_cache(cache) / "records"
     if records is not None and not records.is_dir():
         raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
-    found = [r for place in record_folders(folder) for r in Records(place).all() if unaltered(r)]
+    places = record_folders(folder)
+    found = [r for place in places for _, r in Records(place).readable() if unaltered(r)]
     title = ""
+    asked = metrics_of(split(evaluator))
     if suite is not None:
-        found, title = of_suite(found, suite, profile, set_ or [], data_root, cache)
+        found, title, own = of_suite(found, suite, profile, set_ or [], data_root, cache)
+        asked |= own
     wanted = {
         "method": split(method), "dataset": split(dataset), "student": split(arch),
         "labels": split(labels), "protocol": split(protocol),
@@ -240,16 +249,32 @@ def table(
                (field == "method" and r.baseline) for field, names in wanted.items())
         and (not counts or r.ipc in counts or r.ipc is None)
     ]  # fmt: skip
-    asked = wanted["method"]
+    methods = wanted["method"]
     # Reference rows go with any method, but are no answer to a method that has no row.
-    if not chosen or (asked and not any({r.method, r.variant} & set(asked) for r in chosen)):
+    if not chosen or (methods and not any({r.method, r.variant} & set(methods) for r in chosen)):
         raise DDBenchError(
             "no records to tabulate", f"looked in {folder}: {len(found)} before filters",
             hint="run something first: `ddbench run`",
         )  # fmt: skip
     if diagram is not None:
         _draw_ranks(chosen, diagram)
-    print_tables(chosen, format_, title, output, statistics)
+    print_tables(chosen, format_, title, output, statistics, asked)
+
+
+def metrics_of(evaluators: Sequence[str]) -> set[str]:
+    """Names of the metrics of evaluators, as `--evaluator` names them.
+
+    Raises:
+        DDBenchError: nobody provides one of them.
+    """
+    if not evaluators:
+        return set()
+    from ddbench.composition import chosen_evaluator
+    from ddbench.registry import load
+
+    registry = load()
+    parts = [chosen_evaluator(text, registry)[1] for text in evaluators]
+    return {metric.name for part in parts for metric in part.metrics}
 
 
 def unaltered(record: Record) -> bool:
@@ -278,8 +303,9 @@ def _draw_ranks(records: Sequence[Record], path: Path) -> None:
 def of_suite(
     found: list[Record], suite: Path, profile: str, set_: list[str], data_root: Path | None,
     cache: Path | None,
-) -> tuple[list[Record], str]:  # fmt: skip
-    """The records of a suite's cells under the names that it gives them, and its title."""
+) -> tuple[list[Record], str, set[str]]:  # fmt: skip
+    """The records of a suite's cells under the names that it gives them, its title, and the metrics
+    that it asks for."""
     from ddbench.execute import relabelled
     from ddbench.overrides import parse_assignment
     from ddbench.session import open_session
@@ -288,8 +314,10 @@ def of_suite(
     flags = {"set": dict(parse_assignment(text) for text in set_)} if set_ else {}
     table = read_suite(suite, profile, flags)
     session = open_session(data_root=data_root, cache=cache)
-    plans = {p.key: p for p in session.plans(table, session.evaluators(table.evaluator))}
-    return [relabelled(r, plans[r.key]) for r in found if r.key in plans], table.title
+    evaluators = session.evaluators(table.evaluator)
+    plans = {p.key: p for p in session.plans(table, evaluators)}
+    asked = {metric.name for part in evaluators.values() for metric in part.metrics}
+    return [relabelled(r, plans[r.key]) for r in found if r.key in plans], table.title, asked
 
 
 def print_tables(
@@ -298,12 +326,19 @@ def print_tables(
     title: str = "",
     output: Path | None = None,
     statistics: bool = False,
+    asked: Collection[str] = (),
 ) -> None:
-    """Every view that the records have, in one format, to standard output or a file."""
+    """Every view that the records have, in one format, to standard output or a file.
+
+    The leaderboard has a column for metrics in `asked`, and for those that most rows have; as CSV,
+    which programs read, for all.
+    """
     from ddbench import render
     from ddbench.tables import certainty_views, choose_views
 
-    views = (certainty_views if statistics else choose_views)(list(records))
+    found = list(records)
+    wide = None if format_ == "csv" else asked
+    views = certainty_views(found) if statistics else choose_views(found, wide)
     if output is not None:
         if output.is_dir():
             raise DDBenchError(f"{output} is a folder", hint="name a file: -o table.md")

@@ -84,8 +84,8 @@ def _finished(
     from ddbench.records import Records
 
     folder = default_cache(cache) / "records"
-    found = [r for r in Records(folder).all() if r.status == "ok" and unaltered(r)]
-    chosen, _ = of_suite(found, suite, profile, [], data_root, cache)
+    found = [r for _, r in Records(folder).readable() if r.status == "ok" and unaltered(r)]
+    chosen, *_ = of_suite(found, suite, profile, [], data_root, cache)
     if not chosen:
         raise DDBenchError(
             f"no cell of {suite} is finished", f"looked in {folder}",

@@ -79,7 +79,7 @@ def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | 
         if folders and not folder.is_dir():
             raise DDBenchError(f"no folder {folder}", hint="name a folder of record files")
         for place in record_folders(folder):
-            files = Records(place).files()
+            files = Records(place).readable()
             found += [(path if folders else None, r) for path, r in files if unaltered(r)]
     if not found:
         raise DDBenchError(

@@ -138,7 +138,8 @@ def _siblings(row: str, record: Record, cache: Path | None) -> tuple[Record, ...
 
     path = Path(row)
     folder = path.parent if path.is_file() else default_cache(cache) / "records"
-    for entry in gather(Records(folder).all()):
+    # One that cannot be read says nothing against this row, whose own record could be.
+    for entry in gather(found for _, found in Records(folder).readable()):
         if any(r.key == record.key for r in entry.records):
             return entry.finished
     return (record,)

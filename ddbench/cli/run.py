@@ -229,7 +229,7 @@ def run(
             _print_plan(session, plans)
             return
         outcome = _execute(session, plans, evaluators)
-    _print_outcome(outcome, format_, table.title, session)
+    _print_outcome(outcome, format_, table.title, session, evaluators)
 
 
 def _execute(session: Session, plans: list[Plan], evaluators: Any) -> Outcome:
@@ -296,10 +296,13 @@ def cell_name(plan: Plan) -> str:
     return f"{method}, {cell.dataset.name}, {ipc}, {cell.student.name}, seed {cell.seed}"
 
 
-def _print_outcome(outcome: Outcome, format_: str, title: str, session: Session) -> None:
+def _print_outcome(
+    outcome: Outcome, format_: str, title: str, session: Session, evaluators: Any
+) -> None:
     from ddbench.cli.inspect import print_tables
 
-    print_tables(outcome.records, format_, title)
+    asked = {metric.name for part in evaluators.values() for metric in part.metrics}
+    print_tables(outcome.records, format_, title, asked=asked)
     finished = len(outcome.records) - outcome.computed
     done = f"{outcome.computed} cells computed, {finished} finished before"
     typer.echo(f"{done}; records in {session.cache_root / 'records'}", err=True)

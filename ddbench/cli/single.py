@@ -106,6 +106,8 @@ def eval_(
         if found.pixels == "whitened":  # test images have to be whitened alike
             flags["set"]["evaluate.zca"] = repr(found.card["zca"])
         plans = _plans(session, found, flags, evaluators)
+        if teacher:
+            _refuse_unread(teacher, plans)
         if plans and isinstance(plans[0].cell.recipe.labeller, Replayed):
             typer.echo(
                 f"students see {len(found.views.logits)} stored epochs of views, in batches of "
@@ -115,7 +117,8 @@ def eval_(
         outcome = execute(
             plans, evaluators, session.registry, session.cache(), session.ctx, command
         )
-    print_tables(outcome.records, format_, f"{path}")
+    asked = {metric.name for part in evaluators.values() for metric in part.metrics}
+    print_tables(outcome.records, format_, f"{path}", asked=asked)
     for record in outcome.failed:
         typer.echo(f"failed ({record.status}): {record.reason}", err=True)
     if outcome.failed:
@@ -202,7 +205,8 @@ def _plans(
         None, "", {**flags, "labels": beside, "method": [known], "ipc": [max(stored.per_class)]}
     )
     plans = []
-    for made in session.plans(table, evaluators):
+    # A card's options and teacher may be of stages that this judgement goes without.
+    for made in session.plans(table, evaluators, strict=False):
         if made.cell.method == known:
             labels: Labeller | None = learned if came else None
             if came and labels is None:
@@ -212,6 +216,15 @@ def _plans(
         if made.cell.method != known or (flags["reference"] and method != known):
             plans.append(made)  # a reference row; also the one whose place a stranger's set took
     return plans
+
+
+def _refuse_unread(teacher: str, plans: list[Plan]) -> None:
+    from ddbench.unread import Readers
+
+    readers = Readers()
+    for made in plans:
+        readers.look_at_teachers(teacher, made.cell, made.info)
+    readers.refuse()
 
 
 def _told(found: PortableSet) -> str:

@@ -45,6 +45,8 @@ class Page:
     views: tuple[View, ...]
     """Tables besides the leaderboard."""
     board: View
+    complete: View
+    """The same with every metric, for programs."""
     plots: tuple[Plot, ...]
     learning_curves: tuple[Plot, ...]
     pictures: tuple[Picture, ...]
@@ -89,6 +91,7 @@ def make_page(
 
         pictures, missing = pictures_of(rows, store, data_root)
     board, *views = choose_views(found)
+    (complete, *_) = choose_views(found, None)
     names = ", ".join(values["data set"])
     return Page(
         title=title or f"Dataset distillation on {names}",
@@ -100,6 +103,7 @@ def make_page(
         varying=varying,
         several_datasets=several,
         board=board,
+        complete=complete,
         views=tuple(views),
         plots=tuple(plots_of(rows)),
         learning_curves=tuple(learning_curves_of(rows)),

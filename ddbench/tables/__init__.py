@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from ddbench.records import Record
 from ddbench.tables.ablation import ablation_matrix, factor_tests
@@ -18,12 +18,16 @@ from ddbench.tables.views import View
 __all__ = ["View", "average_ranking", "certainty_views", "choose_views"]
 
 
-def choose_views(records: Iterable[Record]) -> list[View]:
+def choose_views(records: Iterable[Record], asked: Collection[str] | None = ()) -> list[View]:
     """The leaderboard, then a table for each thing that varies; nothing of no records.
 
     Several students make a table across architectures, several numbers of images per class one
     across these, several labels or student trainings one across these and, where the reference rows
     are there, robust scores, and variants a matrix of matchers and regularizers with paired tests.
+
+    Args:
+        records: Of any cells.
+        asked: Metrics that the leaderboard shows however few rows have them; None for all.
     """
     entries = labelled(gather(records))
     if not entries:
@@ -32,7 +36,7 @@ def choose_views(records: Iterable[Record]) -> list[View]:
         across_students, across_ipc, across_regimes, robust_scores, ablation_matrix, factor_tests,
     )  # fmt: skip
     found = [make(entries) for make in makers]
-    return [leaderboard(entries), *(view for view in found if view is not None)]
+    return [leaderboard(entries, asked), *(view for view in found if view is not None)]
 
 
 def certainty_views(records: Iterable[Record]) -> list[View]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from ddbench.tables import leaderboard_remarks as remarks
@@ -37,11 +37,18 @@ class Metric(NamedTuple):
 MakeCell = Callable[[Entry, Surroundings], Cell | None]
 
 
-def leaderboard(entries: Sequence[Entry]) -> View:
-    """Every record in a row: one section for what may be compared, best first."""
+def leaderboard(entries: Sequence[Entry], asked: Collection[str] | None = ()) -> View:
+    """Every record in a row: one section for what may be compared, best first.
+
+    Args:
+        entries: With their labels.
+        asked: Metrics that have a column however few rows have them; others have one where most
+            rows have them. None for all metrics.
+    """
     grouped = comparable(entries)
     notes = Notes()
-    makers = _makers(entries)
+    shown, rare = shown_metrics(entries, asked)
+    makers = _makers(entries, shown)
     made: list[tuple[Setting, Entry, list[Cell | None]]] = []
     for setting, members in grouped.items():
         here = Surroundings(entries=members, notes=notes)
@@ -66,7 +73,10 @@ def leaderboard(entries: Sequence[Entry]) -> View:
         columns=columns,
         sections=tuple(Section(title=t, rows=tuple(rows)) for t, rows in sections.items()),
         notes=notes.texts,
-        remarks=tuple(remarks.for_leaderboard(entries, {c.name for c in columns})),
+        remarks=(
+            *remarks.for_leaderboard(entries, {c.name for c in columns}),
+            *remarks.rare_metrics(entries, [metric.name for metric in rare]),
+        ),
     )
 
 
@@ -118,12 +128,25 @@ def _metrics(entries: Sequence[Entry]) -> list[Metric]:
     return sorted(found.values(), key=lambda m: (not _is_accuracy(m.name), m.name))
 
 
+def shown_metrics(
+    entries: Sequence[Entry], asked: Collection[str] | None
+) -> tuple[list[Metric], list[Metric]]:
+    """Metrics that have a column, and those that too few rows have for one."""
+    finished = [entry for entry in entries if entry.finished]
+    shown: list[Metric] = []
+    rare: list[Metric] = []
+    for metric in _metrics(entries):
+        having = sum(entry.summary(metric.name) is not None for entry in finished)
+        wanted = asked is None or metric.name in asked or 2 * having > len(finished)
+        (shown if wanted else rare).append(metric)
+    return shown, rare
+
+
 def _is_accuracy(name: str) -> bool:
     return name.startswith("top") and name[3:].isdigit()
 
 
-def _makers(entries: Sequence[Entry]) -> list[tuple[Column, MakeCell]]:
-    metrics = _metrics(entries)
+def _makers(entries: Sequence[Entry], metrics: Sequence[Metric]) -> list[tuple[Column, MakeCell]]:
     makers: list[tuple[Column, MakeCell]] = [
         (Column(name="method", align="left"), _method),
         (Column(name="top-1", unit="%"), _top1),

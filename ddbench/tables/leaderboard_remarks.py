@@ -31,6 +31,29 @@ def for_leaderboard(entries: Sequence[Entry], columns: Set[str]) -> Iterator[str
     yield from left_out(entries)
 
 
+def rare_metrics(entries: Sequence[Entry], names: Sequence[str]) -> Iterator[str]:
+    """Metrics that have no column, since most rows lack them, and how to see them."""
+    finished = [entry for entry in entries if entry.finished]
+    counts: dict[int, list[str]] = {}
+    for name in names:
+        counts.setdefault(sum(e.summary(name) is not None for e in finished), []).append(name)
+    for count, same in counts.items():
+        makers = sorted(set().union(*(_evaluators_of(name, finished) for name in same)))
+        how = f"ddbench table --evaluator {','.join(makers)} shows it, " if makers else ""
+        yield (
+            f"No column for what only {count} of {len(finished)} rows have, {listed(same)}: "
+            f"{how}--format csv every metric."
+        )
+
+
+def _evaluators_of(metric: str, entries: Sequence[Entry]) -> set[str]:
+    """Evaluators of all records that have the metric, and of none that lacks it."""
+    records = [record for entry in entries for record in entry.finished]
+    having = [set(r.evaluators) for r in records if r.metric(metric) is not None]
+    lacking = [set(r.evaluators) for r in records if r.metric(metric) is None]
+    return set.intersection(*having).difference(*lacking)
+
+
 def _spread(entries: Sequence[Entry]) -> str:
     text = "top-1: mean ± sample standard deviation over seeds (how many)"
     counts = {students_of(r) for e in entries for r in e.finished}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ddbench.records import LearningCurve
+from ddbench.records import LearningCurve, PublishedFigure
 from ddbench.report import make_page, to_html
 from tests.report.test_page import few
 
@@ -156,3 +156,30 @@ def test_a_printed_page_leaves_out_what_cannot_be_used_on_paper(page):
     assert not page.locator("#filters").is_visible()
     assert page.locator("#board").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_a_board_of_every_facet_fits_beside_itself(browser, tmp_path):
+    """All its columns at 1300 pixels, without scrolling; narrow pages leave columns out."""
+    base = few()[0]
+    claim = PublishedFigure(value=40.2, sd=0.6, source="paper", setting="", metric="top1")
+    records = [
+        base.model_copy(update={
+            "key": f"{place}{seed}", "seed": seed, "dataset": dataset, "labels": labels,
+            "protocol": protocol, "student": student, "claim": claim, "image_bytes": 44_700_000,
+            "given": {"squeeze.epochs": "10", "squeeze.optimizer": "adamw"},
+        })
+        for place, (dataset, labels, protocol, student) in enumerate([
+            ("imagenette@64", "fkd", "ddbench-v1-plain", "resnet18"),
+            ("digits", "hard", "ddbench-v1", "resnet50"),
+        ])
+        for seed in (0, 1)
+    ]  # fmt: skip
+    path = tmp_path / "crowded.html"
+    path.write_text(to_html(make_page([(None, record) for record in records])))
+    tab = browser.new_page(viewport={"width": 1300, "height": 900})
+    tab.goto(path.as_uri())
+    assert tab.locator("#board > thead th").count() == 13
+    sides = "e => [e.scrollWidth, e.clientWidth]"
+    needed, there = tab.locator("#board").locator("..").evaluate(sides)
+    tab.close()
+    assert needed <= there

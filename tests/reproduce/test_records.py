@@ -153,6 +153,26 @@ def test_a_whole_record_passes_the_check_without_a_run(ddbench):
     assert "the record is whole" in done.out
 
 
+def test_a_damaged_record_beside_it_stops_neither_the_row_nor_a_table(ddbench, tmp_path):
+    for path in DIGITS:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    broken = tmp_path / DIGITS[1].name
+    broken.write_text(broken.read_text()[:200])
+    (tmp_path / "notes.json").write_text("[1, 2]")
+    read = ddbench("reproduce", tmp_path / DIGITS[0].name, "--check")
+    tabled = ddbench("table", "--records", tmp_path, "--format", "csv")
+    reported = ddbench("report", "--records", tmp_path, "--no-images", "-o", tmp_path / "page.html")
+    for done in (read, tabled, reported):
+        assert done.code == 0, done.err
+        lines = [line for line in done.err.splitlines() if line.startswith("warning: left out: ")]
+        assert len(lines) == 2
+        assert all(any(name in line for line in lines) for name in (broken.name, "notes.json"))
+    assert "the record is whole" in read.out
+    # The record that was asked for has to be one.
+    damaged = ddbench("reproduce", broken, "--check")
+    assert (damaged.code, "cannot read the record" in damaged.err) == (2, True)
+
+
 def test_a_failed_run_cannot_be_reproduced(ddbench, tmp_path):
     record = altered(lambda raw: raw.update(status="oom"))
     path = tmp_path / record.file_name

@@ -10,7 +10,7 @@ from ddbench.spec import Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Curriculum, Optimize
 from ddbench_plugins.recipes.claims import table_claims, transfer_claims
-from ddbench_plugins.recipes.settings import TEACHER_HERE, family
+from ddbench_plugins.recipes.settings import TEACHER_HERE, scripted
 from ddbench_plugins.recipes.sre2l import sre2l
 
 CLAIMS = {
@@ -32,7 +32,7 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
     end = crop[0] if isinstance(crop, tuple) and crop[0] < 1 else 0.08
     distiller = replace(base.distiller, crop=Curriculum(smallest=end))
     regularizers = base.regularizers
-    if family(info) == "tiny_imagenet" and info.resolution <= 64:
+    if scripted(info) == "tiny_imagenet":
         distiller = replace(distiller, lr=0.4, roll=(0, 4))
         regularizers = (replace(regularizers[0], weight=0.05),)
     return replace(
@@ -49,13 +49,16 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
         provenance=(
             Provenance(
                 settings=(
-                    "ImageNet-1K and Tiny ImageNet at 64 pixels: rate, r, 4,000 iterations, "
-                    "cosine to the last"
+                    "ImageNet-1K above 64 pixels and Tiny ImageNet at 64: rate, r, 4,000 "
+                    "iterations, cosine to the last"
                 ),
                 source="code",
             ),
             Provenance(
-                settings="Other data sets: SRe2L's; fewer iterations at 64 pixels and below",
+                settings=(
+                    "Other data sets, and these at other sizes: SRe2L's; fewer iterations at 64 "
+                    "pixels and below"
+                ),
                 source="here",
             ),
             TEACHER_HERE,

@@ -19,7 +19,7 @@ from ddbench_plugins.recipes.settings import (
     ANEW,
     TEACHER_HERE,
     UNCLEAR,
-    family,
+    scripted,
     smoke,
     teacher_training,
 )
@@ -38,7 +38,7 @@ def loop(info: DatasetInfo) -> tuple[Optimize, float]:
         "cifar10": (75, 10, 0.08, 0.01),
         "cifar100": (2000, 100, 0.5, 0.01),
         "tiny_imagenet": (2000, 100, 0.5, 0.01),
-    }.get(family(info), (50, 100, 0.5, 0.01))
+    }.get(scripted(info), (50, 100, 0.5, 0.01))
     part = Optimize(
         iterations=iterations,
         batch_size=batch,
@@ -74,13 +74,17 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
         provenance=(
             Provenance(
                 settings=(
-                    "ImageNet-1K, ten classes of ImageNet, CIFAR-10 at IPC 1, CIFAR-100, Tiny "
-                    "ImageNet: iterations, batches, crops, r, rate"
+                    "ImageNet-1K above 64 pixels, ten classes of ImageNet, CIFAR-10 (at IPC 1) and "
+                    "CIFAR-100 at 32 pixels, Tiny ImageNet at 64: iterations, batches, crops, r, "
+                    "rate"
                 ),
                 source="code",
             ),
             Provenance(
-                settings="Other data sets: those of ten classes of ImageNet; every IPC the same",
+                settings=(
+                    "Other data sets, and these at other sizes: those of ten classes of ImageNet; "
+                    "every IPC the same"
+                ),
                 source="here",
             ),
             TEACHER_HERE,
@@ -107,14 +111,14 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
 
 def pool(info: DatasetInfo) -> tuple[NamedArchitecture, ...]:
     """The scripts' teachers, but for AlexNet; for CIFAR three ConvNets more than G-VBSM has."""
-    if family(info) in ("cifar10", "cifar100"):
+    if scripted(info) in ("cifar10", "cifar100"):
         convnets = (
             NamedArchitecture(name="convnet1_bn", part=ConvNetD(1, norm="batch")),
             NamedArchitecture(name="convnet2_bn", part=ConvNetD(2, norm="batch")),
             NamedArchitecture(name="convnet3_narrow", part=ConvNetD(3, 32, norm="batch")),
         )
         return (*backbones(info), *convnets)
-    if info.resolution > 64 and family(info) != "imagenet1k":
+    if info.resolution > 64 and scripted(info) != "imagenet1k":
         return (RESNET, MOBILENET, SHUFFLENET)
     return backbones(info)
 
@@ -122,8 +126,7 @@ def pool(info: DatasetInfo) -> tuple[NamedArchitecture, ...]:
 def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
     """The teachers in turn; averaged statistics of BatchNorms, convolutions and patches."""
     distiller, weight = loop(info)
-    scripted = family(info) in ("imagenet1k", "cifar10", "cifar100", "tiny_imagenet")
-    average = MovingAverage(0.8 if scripted else 0.0)
+    average = MovingAverage(0.8 if scripted(info) else 0.0)
     convolution = Convolution(
         patch=16 if info.resolution > 64 else 4, category=CATEGORY, average=average
     )

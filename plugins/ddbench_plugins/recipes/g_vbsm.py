@@ -26,7 +26,7 @@ from ddbench_plugins.recipes.settings import (
     ANEW,
     TEACHER_HERE,
     UNCLEAR,
-    family,
+    scripted,
     smoke,
     teacher_training,
 )
@@ -63,10 +63,10 @@ def backbones(info: DatasetInfo) -> tuple[NamedArchitecture, ...]:
 
 
 def loop(info: DatasetInfo) -> Optimize:
-    """The scripts' loop where there is one, else SRe2L's settings below 128 pixels."""
+    """The scripts' loop where there is one, else SRe2L's settings at 64 pixels and below."""
     if info.resolution > 64:
         return Optimize(iterations=4000, batch_size=80, lr=0.1, teachers="rotation")
-    if family(info) in ("cifar10", "cifar100", "tiny_imagenet"):
+    if scripted(info):
         shift = 8 if info.resolution > 32 else 4
         return Optimize(
             iterations=4000, lr=0.05, crop=(1.0, 1.0), roll=(-shift, shift), teachers="rotation"
@@ -95,7 +95,8 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
         ),
         distiller=loop(info),
         labeller=MseGt(
-            hard_weight=0.15 if family(info) in ("cifar10", "cifar100") else 0.1, equal_norms=large
+            hard_weight=0.15 if scripted(info) in ("cifar10", "cifar100") else 0.1,
+            equal_norms=large,
         ),
         companions=backbones(info),
         profiles=smoke(iterations=10),
@@ -107,15 +108,17 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
         provenance=(
             Provenance(
                 settings=(
-                    "ImageNet-1K, CIFAR-10, CIFAR-100, Tiny ImageNet: teachers, iterations, "
-                    "batches, rates, r, averages, dropped layers, the student's loss"
+                    "ImageNet-1K above 64 pixels, CIFAR-10 and CIFAR-100 at 32, Tiny ImageNet at "
+                    "64: teachers, iterations, batches, rates, r, averages, dropped layers, the "
+                    "student's loss"
                 ),
                 source="code",
             ),
             Provenance(
                 settings=(
-                    "Other data sets: those of ImageNet-1K from 128 pixels on, below the small "
-                    "scripts' statistics with SRe2L's shorter loop; every IPC the same"
+                    "Other data sets, and these at other sizes: those of ImageNet-1K above 64 "
+                    "pixels, below the small scripts' statistics with SRe2L's shorter loop; every "
+                    "IPC the same"
                 ),
                 source="here",
             ),
@@ -129,7 +132,7 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
         claims=table_claims(CLAIMS, SETTING) + transfer_claims(TRANSFER_CLAIMS, SETTING),
         notes=(
             "Settings are those of the released scripts for ImageNet-1K, CIFAR-10/100 and Tiny "
-            "ImageNet at 64 pixels. There are none for ImageNette or digits: from 128 pixels on "
+            "ImageNet at 64 pixels. There are none for ImageNette or digits: above 64 pixels "
             "those of ImageNet-1K, below the small scripts' statistics with SRe2L's shorter loop.",
             "All teachers are trained here and alike; the release takes torchvision's weights on "
             "ImageNet-1K, and teachers of 5 to 50 epochs elsewhere. Which teachers it takes at "

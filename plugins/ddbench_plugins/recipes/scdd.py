@@ -11,7 +11,7 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.momentum_contrast import MomentumContrast
 from ddbench_plugins.recipes.claims import table_claims
-from ddbench_plugins.recipes.settings import ANEW, UNCLEAR, family, teacher_training
+from ddbench_plugins.recipes.settings import ANEW, UNCLEAR, scripted, teacher_training
 from ddbench_plugins.recipes.sre2l import sre2l
 
 CLAIMS = {
@@ -24,9 +24,9 @@ SHORT = {"squeeze.pretraining.epochs": "1", "label_squeeze.epochs": "2"}
 
 
 def teacher(info: DatasetInfo) -> LinearProbe:
-    """Momentum contrast, then a linear probe; the paper's lengths from 128 pixels on."""
+    """Momentum contrast, then a linear probe; the paper's lengths above 64 pixels."""
     small = info.resolution <= 64
-    rate = 0.06 if family(info) in ("tiny_imagenet", "cifar100") else 0.03
+    rate = 0.06 if scripted(info) in ("tiny_imagenet", "cifar100") else 0.03
     if info.resolution <= 16:
         pretraining = MomentumContrast(
             epochs=30, batch_size=64, lr=0.06, queue=512, crop=(0.6, 1.0), colour=False
@@ -52,10 +52,10 @@ def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
     base = sre2l(info, ipc)
     distiller, regularizers = base.distiller, base.regularizers
     assert isinstance(distiller, Optimize)
-    if family(info) == "cifar100":
+    if scripted(info) == "cifar100":
         distiller = replace(distiller, lr=0.4)
         regularizers = (replace(regularizers[0], weight=0.005),)
-    elif family(info) == "tiny_imagenet":
+    elif scripted(info) == "tiny_imagenet":
         distiller = replace(distiller, lr=0.6)
     return replace(
         base,
@@ -72,18 +72,21 @@ def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
             "frozen under a linear probe"
         ),
         provenance=(
-            Provenance(settings="CIFAR-100: iterations, batches, rate, r", source="code"),
+            Provenance(
+                settings="CIFAR-100 at 32 pixels: iterations, batches, rate, r", source="code"
+            ),
             Provenance(
                 settings=(
-                    "Rates of Tiny ImageNet and ImageNet-1K; linear probes from 128 pixels on"
+                    "Rates of Tiny ImageNet at 64 pixels and ImageNet-1K; linear probes "
+                    "above 64 pixels"
                 ),
                 source="paper",
             ),
             Provenance(
                 settings=(
-                    "Pretraining, on the data set itself; linear probes below 128 pixels; other "
-                    "data sets: SRe2L's loop; every IPC the same; the teacher that labels is "
-                    "trained as all methods' is"
+                    "Pretraining, on the data set itself; linear probes at 64 pixels and below; "
+                    "other data sets, and these at other sizes: SRe2L's loop; every IPC the same; "
+                    "the teacher that labels is trained as all methods' is"
                 ),
                 source="here",
             ),
@@ -99,7 +102,7 @@ def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
             "here the cell's teacher is trained by momentum contrast on the data set itself.",
             "Recover settings are those of the release for CIFAR-100 and of the paper's table for "
             "Tiny ImageNet; on ImageNet-1K the paper's rate 0.25, where the README has 0.1. "
-            "Elsewhere SRe2L's. Linear probes are the paper's from 128 pixels on, shorter below.",
+            "Elsewhere SRe2L's. Linear probes are the paper's above 64 pixels, shorter below.",
             "On CIFAR-100 the release labels with a teacher in training mode and normalises with "
             "CIFAR-10's constants; neither is reproduced.",
         ),

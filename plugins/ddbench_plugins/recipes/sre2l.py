@@ -15,7 +15,7 @@ from ddbench_plugins.recipes.settings import (
     ANEW,
     TEACHER_HERE,
     UNCLEAR,
-    family,
+    scripted,
     smoke,
     teacher_training,
 )
@@ -31,7 +31,7 @@ CLAIMS = {
 
 def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
     """One image a class in each group, unsquared BatchNorm norms, the first layer ten times."""
-    name = family(info)
+    name = scripted(info)
     distiller = Optimize(iterations=4000, lr=0.25, layout="spread")
     weight = 0.01
     if name == "tiny_imagenet":
@@ -60,14 +60,15 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
         provenance=(
             Provenance(
                 settings=(
-                    "ImageNet-1K, Tiny ImageNet and CIFAR-100: iterations, rate, r, batches of "
-                    "100, crops, rolls"
+                    "ImageNet-1K above 64 pixels, Tiny ImageNet at 64 and CIFAR-100 at 32: "
+                    "iterations, rate, r, batches of 100, crops, rolls"
                 ),
                 source="code",
             ),
             Provenance(
                 settings=(
-                    "Other data sets: ImageNet-1K's; fewer iterations at 64 pixels and below"
+                    "Other data sets, and these at other sizes: ImageNet-1K's; fewer iterations "
+                    "at 64 pixels and below"
                 ),
                 source="here",
             ),

@@ -58,7 +58,7 @@ def strength(info: DatasetInfo) -> float:
 
 
 def norms(info: DatasetInfo) -> tuple[Wasserstein, ClassBatchNorm]:
-    """Squares as in the paper's equations, or, below 128 pixels, the released code's plain norms.
+    """Squares as in the paper's equations, or, up to 64 pixels, the released code's plain ones.
 
     Squared sums over thousands of channels drown the barycenter's term at lambda = 10, a value
     that belongs to the plain norms, averaged over the classes of a batch.
@@ -69,7 +69,7 @@ def norms(info: DatasetInfo) -> tuple[Wasserstein, ClassBatchNorm]:
 
 
 def loop(info: DatasetInfo) -> Optimize:
-    """The recover loop: the paper's from 128 pixels on, shorter below."""
+    """The recover loop: the paper's above 64 pixels, shorter below."""
     if info.resolution > 64:
         rate = 0.1 if family(info) == "tiny_imagenet" else 0.25
         return Optimize(iterations=2000, lr=rate)
@@ -102,15 +102,15 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
             Provenance(
                 settings=(
                     "λ 10, 300 and 500 for ImageNette, Tiny ImageNet and ImageNet-1K, 2,000 "
-                    "iterations, rate 0.25, on Tiny ImageNet 0.1, batches of 100; alike for every "
-                    "IPC"
+                    "iterations, rate 0.25, on Tiny ImageNet 0.1, batches of 100, all for 224 "
+                    "pixels; alike for every IPC"
                 ),
                 source="paper",
             ),
             Provenance(
                 settings=(
-                    "λ 10 for every other data set; norms, iterations, rate and crops at 64 "
-                    "pixels and below"
+                    "The same λ from 17 pixels on, 10 below and for every other data set; norms, "
+                    "iterations, rate and crops at 64 pixels and below"
                 ),
                 source="here",
             ),
@@ -121,7 +121,7 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
         notes=(
             "Squared norms as in the paper's equations; the released code does not square them "
             "(wmdd_code). The paper's lambda belongs to the released scale.",
-            "Below 128 pixels the norms are the released code's, not squared and averaged over the "
+            "Up to 64 pixels the norms are the released code's, not squared and averaged over the "
             "classes of a batch, and iterations, rate and crops are this project's.",
         ),
     )

@@ -1,0 +1,125 @@
+"""Refuses what the user set and no row of the grid reads: it would be ignored in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ddbench.errors import DDBenchError
+from ddbench.overrides import apply
+from ddbench.plan import plan
+from ddbench.roles import Statistic
+from ddbench.spec import Cell
+from ddbench.stage_specs import RecoverAnew
+from ddbench.types import DatasetInfo
+
+_OF_TEACHERS = ("squeeze", "label_squeeze", "teacher")
+"""Roots of options that a cell without a trained teacher has no use for."""
+
+
+@dataclass(slots=True)
+class Readers:
+    """What of the user's options and teachers the rows seen so far read."""
+
+    extra: tuple[Statistic, ...] = ()
+    """Statistics that evaluators want: they may be all that a teacher is trained for."""
+    options: dict[str, bool] = field(default_factory=dict)
+    """Path -> whether a row reads it."""
+    teachers: dict[str, dict[str, bool]] = field(default_factory=dict)
+    """What `--teacher` named -> each of its networks -> whether a row reads it."""
+    rows: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Methods and labels."""
+
+    def look_at(
+        self, bare: Cell, told: Mapping[str, str], watched: Iterable[str], info: DatasetInfo
+    ) -> None:
+        """Notes which options bear on a row.
+
+        Args:
+            bare: The row's cell as its recipe has it.
+            told: All options that it is given.
+            watched: The paths of those that somebody asked for.
+            info: Its data set.
+        """
+        self._note(bare)
+        for path in watched:
+            if not self.options.get(path):
+                self.options[path] = _reads(bare, told, path, info, self.extra)
+
+    def look_at_teachers(self, asked: str, cell: Cell, info: DatasetInfo) -> None:
+        """Notes which of the networks of `a+b` a row reads."""
+        self._note(cell)
+        known = self.teachers.setdefault(
+            asked, dict.fromkeys((name.strip() for name in asked.split("+")), False)
+        )
+        if all(known.values()):
+            return
+        made = plan(cell, info, self.extra)
+        read = {t.architecture.name for t in (*made.teachers, *made.labelling)}
+        # Fresh networks are of the teacher's architecture; a protocol that holds images out asks
+        # whether it is the student's.
+        if isinstance(made.recover.spec, RecoverAnew) or cell.protocol.holdout:
+            read.add(cell.teacher.name)
+        known.update((name, True) for name in known if name in read)
+
+    def _note(self, cell: Cell) -> None:
+        self.rows.setdefault((cell.recipe.name, type(cell.recipe.labeller).__name__))
+
+    def refuse(self) -> None:
+        """Nothing where every option and teacher is read by at least one row.
+
+        Raises:
+            DDBenchError: one is read by none.
+        """
+        for path, is_read in self.options.items():
+            if not is_read:
+                raise DDBenchError(
+                    f"--set {path} changes nothing: no row reads it", self._shown(),
+                    *_reason(path), hint="leave it out",
+                )  # fmt: skip
+        for asked, networks in self.teachers.items():
+            unread = [name for name, is_read in networks.items() if not is_read]
+            if unread:
+                kept = "+".join(name for name in networks if name not in unread)
+                raise DDBenchError(
+                    f"--teacher {asked} changes nothing by {' and '.join(unread)}: no row reads "
+                    f"{'it' if len(unread) == 1 else 'them'}",
+                    self._shown(),
+                    "several teachers are read by methods with matchers and regularizers, and by "
+                    "labels that ask them",
+                    hint=f"--teacher {kept}" if kept else "leave --teacher out",
+                )
+
+    def _shown(self) -> str:
+        return "rows: " + ", ".join(
+            f"{method} with labels of {labels}" for method, labels in self.rows
+        )
+
+
+def _reads(
+    bare: Cell, told: Mapping[str, str], path: str, info: DatasetInfo, extra: tuple[Statistic, ...]
+) -> bool:
+    """Whether a cell would be another one without the option, or the option says what holds."""
+    others = {other: text for other, text in told.items() if other != path}
+    given, without = (replace(apply(bare, options), overrides={}) for options in (told, others))
+    if given == without:
+        return True
+    keys, others_keys = (
+        {
+            stage.key
+            for stage in plan(cell, info, extra).stages()
+            # Its key knows whether student and teacher differ, which protocols that hold images out
+            # ask for; others train alike. Whatever else a teacher decides is in earlier stages.
+            if stage.stage != "evaluate" or not path.startswith("teacher.") or cell.protocol.holdout
+        }
+        for cell in (given, without)
+    )
+    return keys != others_keys
+
+
+def _reason(path: str) -> tuple[str, ...]:
+    if path.partition(".")[0] in _OF_TEACHERS:
+        return ("no teacher is trained that it could bear on",)
+    if path.startswith("evaluate.holdout"):
+        return ("distilled images are held out where student and teacher are different networks",)
+    return ("every stage has the same key without it",)
