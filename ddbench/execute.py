@@ -224,14 +224,6 @@ def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:
     )
 
 
-def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ...]:
-    """What evaluators want of the statistics stage."""
-    needs: set[str] = set()
-    for evaluator in evaluators.values():
-        needs |= set(getattr(evaluator, "needs", frozenset()))
-    return (Features(),) if "features" in needs else ()
-
-
 def _covers(record: Record, evaluators: Mapping[str, Evaluator]) -> bool:
     return all(record.evaluators.get(name) == spell(e) for name, e in evaluators.items())
 
