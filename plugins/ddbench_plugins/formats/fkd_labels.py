@@ -74,9 +74,9 @@ def read_labels(
 def drawn_rows(epochs: int, count: int, seed: int) -> Int[Tensor, "e n"]:
     """The images that the batches of SRe2L's code show: one sampler, seeded once, goes on from
     epoch to epoch."""
-    sampler = torch.utils.data.RandomSampler(
-        range(count), generator=torch.Generator().manual_seed(seed)
-    )
+    from torch.utils.data import RandomSampler
+
+    sampler = RandomSampler(range(count), generator=torch.Generator().manual_seed(seed))
     return torch.tensor([list(sampler) for _ in range(epochs)])
 
 
