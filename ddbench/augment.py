@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Generator, Tensor
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 _ATTEMPTS = 10
 
@@ -86,7 +87,9 @@ def resample(
     grid = torch.stack(
         [x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)], dim=3
     )
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return torch.nn.functional.grid_sample(
+        images, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
 
 
 def _source(size: int, start: Tensor, extent: Tensor, like: Tensor) -> Tensor:
@@ -102,7 +105,9 @@ def crop_all(
     top, left, h, w = (int(v) for v in box)
     view = images[:, :, top : top + h, left : left + w]
     if (h, w) != tuple(images.shape[2:]):
-        view = F.interpolate(view, images.shape[2:], mode="bilinear", align_corners=False)
+        view = torch.nn.functional.interpolate(
+            view, images.shape[2:], mode="bilinear", align_corners=False
+        )
     return view.flip(3) if flip else view
 
 

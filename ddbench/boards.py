@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ddbench import render
 from ddbench.cache import write_whole
-from ddbench.data import describe
+from ddbench.description import describe
 from ddbench.errors import DDBenchError
 from ddbench.plan import Plan
 from ddbench.records import Record, Records, read_record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from ddbench.errors import DDBenchError, unknown
 from ddbench.progress import NoProgress, Progress
 
 Precision = Literal["fp32", "bf16"]
+_DEVICES = Path("/dev")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ def choose_device(wanted: str) -> str:
     Raises:
         DDBenchError: no such device, or it is not here.
     """
+    if wanted == "cpu" or (wanted == "auto" and not _sign_of_an_accelerator()):
+        return "cpu"
     kind = wanted.partition(":")[0]
     here = {
         "cpu": True,
@@ -57,6 +61,17 @@ def choose_device(wanted: str) -> str:
             hint="--device auto takes the best there is",
         )
     return wanted
+
+
+_DEVICE_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
+"""In /dev, of accelerators: NVIDIA's drivers, Jetson's, those under WSL, AMD's."""
+
+
+def _sign_of_an_accelerator() -> bool:
+    """Whether torch has to be asked, which takes seconds: on Linux one shows as a device file."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(any(_DEVICES.glob(name)) for name in _DEVICE_FILES)
 
 
 def choose_precision(wanted: str, device: str) -> Precision:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from torch import Tensor
 
 from ddbench.cache import Artifact, Cache, explained
 from ddbench.context import Context
+from ddbench.description import describe, held_out
 from ddbench.errors import DDBenchError
 from ddbench.keys import key_of, spell
 from ddbench.meter import measure
@@ -21,6 +21,9 @@ from ddbench.seeds import generator
 from ddbench.spec import NamedDataset
 from ddbench.types import DatasetInfo
 from ddbench.whitening import Whitening, fit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 STAGE, WHITENING = "data", "whitening"
 
@@ -38,29 +41,6 @@ class RealData:
     def of_class(self, cls: int) -> Int[Tensor, " m"]:
         """Where the training images of one class lie."""
         return (self.train_labels == cls).nonzero().flatten()
-
-
-def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
-    """What is known without decoding: counts are those after holding out."""
-    info = named.part.info(root)
-    if len(info.classes) < 2:
-        raise DDBenchError(
-            f"data set '{named.name}' has {len(info.classes)} class",
-            "a classifier needs at least two",
-        )
-    if not named.holdout:
-        return info
-    held = tuple(_held_out(count, named.holdout) for count in info.train_counts)
-    return replace(
-        info,
-        train_counts=tuple(n - h for n, h in zip(info.train_counts, held, strict=True)),
-        test_counts=held,
-        fingerprint=f"{info.fingerprint}-holdout{named.holdout:g}",
-    )
-
-
-def _held_out(count: int, part: float) -> int:
-    return min(max(round(count * part), 1), count - 1)
 
 
 def open_data(named: NamedDataset, ctx: Context, cache: Cache) -> RealData:
@@ -157,7 +137,7 @@ def _hold_out(data: RealData, info: DatasetInfo, part: float) -> RealData:
     held = torch.zeros(len(data.train_labels), dtype=torch.bool)
     for cls in range(info.num_classes):
         rows = data.of_class(cls)
-        chosen = torch.randperm(len(rows), generator=rng)[: _held_out(len(rows), part)]
+        chosen = torch.randperm(len(rows), generator=rng)[: held_out(len(rows), part)]
         held[rows[chosen]] = True
     return RealData(
         info,

@@ -8,7 +8,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -20,7 +20,6 @@ from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
 from ddbench.memory import is_out_of_memory
 from ddbench.plan import Plan
-from ddbench.probe import Probe
 from ddbench.records import (
     LearningCurve,
     PublishedFigure,
@@ -33,10 +32,10 @@ from ddbench.records import (
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
 from ddbench.spec import Claim
-from ddbench.stream import pixels
-from ddbench.training import predict
 from ddbench.types import FeatureSample, Tensors, Trial
-from ddbench.workshop import Workshop, student_stage
+
+if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
+    from ddbench.workshop import Workshop
 
 
 @dataclass(slots=True)
@@ -76,6 +75,8 @@ def execute(
                 advance(1)
                 continue
             if workshop is None:
+                from ddbench.workshop import Workshop
+
                 workshop = Workshop(cache, ctx, _observer(registry), plans)
             record = run_cell(plan, evaluators, workshop, command)
             if found is not None:
@@ -165,6 +166,8 @@ def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, 
     """Of stored students, so that `ddbench cache gc` keeps them."""
     if not any("student" in getattr(e, "needs", ()) for e in evaluators.values()):
         return {}
+    from ddbench.workshop import student_stage
+
     return {"student": [student_stage(plan, run).key for run in range(len(plan.evaluate))]}
 
 
@@ -202,6 +205,8 @@ def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> Trial:
 
 def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor], torch.Tensor]:
     """Its answers to any images; the student is opened when it is asked first."""
+    from ddbench.training import predict
+
     network = functools.cache(lambda: workshop.student(plan, run))
     whitening = functools.cache(lambda: workshop.whitening(plan))
     return lambda images: predict(network().module, images, plan.info, workshop.ctx, whitening())
@@ -209,6 +214,9 @@ def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor
 
 def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
+    from ddbench.probe import Probe
+    from ddbench.stream import pixels
+
     first = plan.teachers[0]
     # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
     real = workshop.statistic(plan, first, Features()).tensors()
@@ -222,14 +230,6 @@ def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:
     return FeatureSample(
         real["features"], real["labels"], torch.cat(rows), made.labels, made.weights
     )
-
-
-def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ...]:
-    """What evaluators want of the statistics stage."""
-    needs: set[str] = set()
-    for evaluator in evaluators.values():
-        needs |= set(getattr(evaluator, "needs", frozenset()))
-    return (Features(),) if "features" in needs else ()
 
 
 def _covers(record: Record, evaluators: Mapping[str, Evaluator]) -> bool:

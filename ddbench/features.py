@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from ddbench.errors import unknown
 from ddbench.reductions import widened
 from ddbench.types import Activations, DatasetInfo, Network, Tap, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ddbench.roles import Evaluator
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +87,11 @@ def _is_features_of(tap: Tap, layer: str) -> bool:
     if not isinstance(tap.reduction, PooledFeatures):
         return False
     return tap.side == "input" if not layer else (tap.side == "output" and tap.layer == layer)
+
+
+def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ...]:
+    """What evaluators want of the statistics stage."""
+    needs: set[str] = set()
+    for evaluator in evaluators.values():
+        needs |= set(getattr(evaluator, "needs", frozenset()))
+    return (Features(),) if "features" in needs else ()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ddbench.composition import with_matcher, with_regularizer
 from ddbench.context import Precision
-from ddbench.data import describe
+from ddbench.description import describe
 from ddbench.errors import DDBenchError
 from ddbench.overrides import apply
 from ddbench.plan import Plan, plan
@@ -101,8 +101,9 @@ def expand(
     for dataset in selection.datasets:
         named = named_dataset(dataset, registry, selection.holdout)
         info = describe(named, root)
+        protocols = [protocol_for(name, registry, info) for name in selection.protocols]
         for ipc in selection.ipcs or (getattr(named.part, "default_ipc", DEFAULT_IPC),):
-            cells = list(_cells(selection, registry, named, info, ipc, readers))
+            cells = list(_cells(selection, registry, named, info, ipc, protocols, readers))
             _collect(cells, info, extra, plans)
             for cell in _reference_cells(cells, selection, registry, info):
                 made = plan(cell, info, extra)
@@ -140,10 +141,14 @@ def protocol_for(name: str, registry: Registry, info: DatasetInfo) -> Protocol:
 
 
 def _cells(
-    selection: Selection, registry: Registry, named: NamedDataset, info: DatasetInfo, ipc: int,
+    selection: Selection,
+    registry: Registry,
+    named: NamedDataset,
+    info: DatasetInfo,
+    ipc: int,
+    protocols: Sequence[Protocol],
     readers: Readers,
-) -> Iterator[Cell]:  # fmt: skip
-    protocols = [protocol_for(name, registry, info) for name in selection.protocols]
+) -> Iterator[Cell]:
     rows = list(_recipes(selection, registry, info, ipc))
     selection.profile.check([recipe for _, recipe, _ in rows])
     _check_terms(selection.assignments, [recipe for _, recipe, _ in rows])

@@ -65,8 +65,48 @@ def _form(kind: type) -> tuple[str, tuple[tuple[str, bool, Any], ...]]:
 
 
 def canonical(value: Any) -> str:
-    """One text for each spelling, whatever the order of its mappings."""
-    return json.dumps(spell(value), sort_keys=True, separators=(",", ":"), allow_nan=True)
+    """One text for each spelling, whatever the order of its mappings: its JSON, names sorted.
+
+    The cells of a grid share most of their parts: the text of a frozen dataclass is kept.
+    """
+    if value is None or isinstance(value, (bool, str, int, float)):
+        return json.dumps(spell(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _text_of_dataclass(value)
+    if isinstance(value, Mapping):
+        return _object({str(name): item for name, item in value.items()})
+    if isinstance(value, (tuple, list)):
+        return f"[{','.join(map(canonical, value))}]"
+    return json.dumps(spell(value), sort_keys=True, separators=(",", ":"))
+
+
+_MOST_TEXTS = 4096
+_texts: dict[int, tuple[Any, str]] = {}
+"""Frozen dataclasses and their texts, by identity: equal ones may be spelt otherwise, since
+True == 1. Each is held here, so that no other can come to have its identity."""
+
+
+def _text_of_dataclass(value: Any) -> str:
+    found = _texts.get(id(value))
+    if found is not None:
+        return found[1]
+    kind, fields = _form(type(value))
+    options = {
+        name: getattr(value, name)
+        for name, added, default in fields
+        if not (added and getattr(value, name) == default)
+    }
+    text = f"[{json.dumps(kind)},{_object(options)}]"
+    if type(value).__dataclass_params__.frozen:
+        if len(_texts) >= _MOST_TEXTS:
+            _texts.clear()
+        _texts[id(value)] = (value, text)
+    return text
+
+
+def _object(items: Mapping[str, Any]) -> str:
+    inside = (f"{json.dumps(name)}:{canonical(items[name])}" for name in sorted(items))
+    return f"{{{','.join(inside)}}}"
 
 
 def key_of(*parts: Any) -> Key:

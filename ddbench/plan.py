@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ddbench.budget import budget
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
 from ddbench.ranges import check_protocol, check_training
@@ -326,8 +327,6 @@ def stream_seed(seed: int) -> int:
 def _relabel(
     cell: Cell, info: DatasetInfo, images: int, recover: PlannedStage, upstream: tuple[Key, ...]
 ) -> PlannedStage | None:
-    from ddbench.training import budget
-
     labeller, training = cell.recipe.labeller, cell.protocol.training
     if labeller.asks == "nobody" or (labeller.asks == "views" and not labeller.stored):
         return None

@@ -7,14 +7,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.stored_views import StoredViews, check_views
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pixels: TypeAlias = Literal["bytes", "unit", "normalised", "whitened", "unknown"]
 """What images are: uint8 0..255; floats with black 0 and white 1; floats less a mean, over a

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
 
 from ddbench.roles import Part
 from ddbench.types import Activations, DatasetInfo, Network, Tap
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 
 class PretrainingProblem(Protocol):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
 
 from ddbench.context import Context
 from ddbench.errors import unknown
 from ddbench.types import Activations, FusedReduction, Network, Tap, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class Probe:

@@ -3,73 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
 
 from ddbench.errors import IncompatibleError
 from ddbench.types import Network, Tap, Tensors
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 
 def widened(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
-_PIECE = 2**19
-"""Numbers squared at a time on a CPU: few enough that the squares never leave its cache."""
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and mean square over positions, [b c] each, without a tensor of squares."""
-    wide, places = widened(x), tuple(range(2, x.dim()))
-    if x.device.type != "cpu" or not len(x):
-        return wide.mean(places), wide.square().mean(places)
-    pieces = wide.split(max(1, _PIECE // max(1, x[0].numel())))
-    return wide.mean(places), torch.cat([piece.square().mean(places) for piece in pieces])
-
-
-def _pull(x: Tensor, mean: Tensor, square: Tensor) -> Tensor:
-    """Gradient in x from those of its moments, in one expression: m̄/p + 2/p q̄ x."""
-    positions, shape = x[0, 0].numel(), (*x.shape[:2], *([1] * (x.dim() - 2)))
-    shift = (mean / positions).view(shape).to(x.dtype)
-    slope = (square * (2 / positions)).view(shape).to(x.dtype)
-    return torch.addcmul(shift, x, slope)
-
-
-class _SpatialMoments(torch.autograd.Function):
-    """Mean and mean square over positions.
-
-    Keeps only the activation itself, which the following convolution or normalisation keeps anyway.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(x)
-        return _moments(x.detach())
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        return _pull(*ctx.saved_tensors, *grads)
-
-
-class _NormWithMoments(torch.autograd.Function):
-    """A frozen BatchNorm and the moments of its input: y = s x + t, and ȳ s + m̄/p + 2/p q̄ x back.
-
-    Apart, the two gradients in x are two activations more to write and to add.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.save_for_backward(x, scale)
-        mean, square = _moments(x.detach())
-        return torch.addcmul(shift, x, scale), mean, square
-
-    @staticmethod
-    def backward(ctx: Any, through: Tensor, *grads: Tensor) -> tuple[Tensor, None, None]:
-        x, scale = ctx.saved_tensors
-        return _pull(x, *grads).addcmul_(through, scale), None, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +28,9 @@ class ChannelMoments:
     """
 
     def reduce(self, activation: Float[Tensor, "b c ..."]) -> Tensors:
-        mean, square = _SpatialMoments.apply(activation)
+        from ddbench.moment_gradients import SpatialMoments
+
+        mean, square = SpatialMoments.apply(activation)
         return {"mean": mean, "square": square}
 
     def through(
@@ -94,6 +43,8 @@ class ChannelMoments:
         """
         if activation.dtype.itemsize < 4 or not _is_fixed_affine(module):
             return None
+        from ddbench.moment_gradients import NormWithMoments
+
         scale = torch.rsqrt(module.running_var + module.eps)
         if module.affine:
             scale = module.weight * scale
@@ -101,7 +52,7 @@ class ChannelMoments:
         if module.affine:
             shift = module.bias + shift
         places = (1, -1, *([1] * (activation.dim() - 2)))
-        output, mean, square = _NormWithMoments.apply(
+        output, mean, square = NormWithMoments.apply(
             activation, scale.view(places), shift.view(places)
         )
         return output, {"mean": mean, "square": square}
@@ -110,7 +61,7 @@ class ChannelMoments:
 def _is_fixed_affine(module: nn.Module) -> bool:
     """Exactly torch's own BatchNorm2d (subclasses may do more), with nothing left to learn."""
     return (
-        type(module) is nn.BatchNorm2d
+        type(module) is torch.nn.BatchNorm2d
         and not module.training
         and module.running_mean is not None
         and not any(parameter.requires_grad for parameter in module.parameters())

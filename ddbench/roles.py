@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, UInt8
-from torch import Generator, Tensor, nn
 
 from ddbench.types import (
     Activations,
@@ -28,6 +27,8 @@ from ddbench.types import (
 )
 
 if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
     from ddbench.portable import PortableSet
 
 

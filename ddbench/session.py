@@ -11,7 +11,7 @@ from ddbench.cache import Cache, default_cache
 from ddbench.composition import chosen_evaluator
 from ddbench.context import Context, choose_device, choose_precision, default_data_root
 from ddbench.errors import DDBenchError
-from ddbench.execute import wanted_statistics
+from ddbench.features import wanted_statistics
 from ddbench.grid import expand
 from ddbench.plan import Plan
 from ddbench.progress import NoProgress, Progress

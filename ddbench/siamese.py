@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
 
 from ddbench.errors import DDBenchError, nearest
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 _CROP = 0.125
 """Largest shift, as a part of the side."""
@@ -27,8 +29,8 @@ _DEGREES = 15.0
 _NUMBERS = 3
 """Uniform numbers of a draw; no operation uses more."""
 
-Numbers = Float[Tensor, "s 3"]
-Images = Float[Tensor, "b c h w"]
+Numbers: TypeAlias = 'Float[Tensor, "s 3"]'
+Images: TypeAlias = 'Float[Tensor, "b c h w"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ def _crop(images: Images, u: Numbers) -> Images:
 
 def _shifted(images: Images, down: int, right: int) -> Images:
     """Pixel (i, j) is what was at (i + down, j + right), or 0."""
-    return F.pad(images, (-right, right, -down, down))  # a negative pad cuts
+    return torch.nn.functional.pad(images, (-right, right, -down, down))  # a negative pad cuts
 
 
 def _cutout(images: Images, u: Numbers) -> Images:
@@ -151,9 +153,9 @@ def _rotate(images: Images, u: Numbers) -> Images:
 
 def _affine(images: Images, matrix: Float[Tensor, "s 2 2"]) -> Images:
     """What lies at `matrix` times each place, centred, bilinear, 0 outside."""
-    theta = F.pad(matrix, (0, 1)).expand(len(images), 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+    theta = torch.nn.functional.pad(matrix, (0, 1)).expand(len(images), 2, 3)
+    grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
 
 def _part(share: float, extent: int) -> int:

@@ -7,6 +7,7 @@ folder lies), it is not here.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 from ddbench.context import Precision
@@ -38,7 +39,9 @@ class DataKey:
     mirror: bool
 
 
+@functools.lru_cache(maxsize=16)
 def data_key(info: DatasetInfo) -> DataKey:
+    """One object for all stages of a data set, whose text in keys is then made once."""
     return DataKey(info.classes, info.shape, info.mean, info.std, info.fingerprint, info.mirror)
 
 

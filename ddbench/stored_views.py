@@ -7,12 +7,15 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
-from torch import Tensor
 
 from ddbench.errors import DDBenchError, DDBenchWarning
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SURE = 3.0
 """Standard deviations above chance at which labels are taken to be of the images shown."""

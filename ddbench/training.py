@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ddbench.averaged_weights import AveragedWeights
+from ddbench.budget import Budget, budget
 from ddbench.context import Context, seeded_on, wait_for
 from ddbench.errors import DivergedError
 from ddbench.seeds import seed_of
@@ -24,27 +25,6 @@ Answers = Callable[[Batch], Float[Tensor, "_ k"] | None]
 """What a teacher says about a batch."""
 Loss = Callable[[Float[Tensor, "b k"], Batch, Float[Tensor, "_ k"] | None], Float[Tensor, ""]]
 """Of a network's logits of a batch, and the teacher's answers about it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How long a training really is, once `max_updates` has been looked at."""
-
-    epochs: int
-    updates: int
-    steps: int
-    """Batches an epoch."""
-
-
-def budget(training: Training, steps: int) -> Budget:
-    """The epochs and updates of a training over `steps` batches an epoch.
-
-    `max_updates` shortens the schedule itself: a cosine always ends at zero.
-    """
-    updates = training.epochs * steps
-    if training.max_updates and updates > training.max_updates:
-        updates = training.max_updates
-    return Budget(math.ceil(updates / steps), updates, steps)
 
 
 @dataclass(slots=True)

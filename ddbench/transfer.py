@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ddbench.composition import chosen_part
-from ddbench.data import describe
+from ddbench.description import describe
 from ddbench.distilled import check_classes
 from ddbench.errors import DDBenchError, unknown
 from ddbench.grid import named_dataset

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
+import torch
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor, nn
 
-Tensors: TypeAlias = dict[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Tensors: TypeAlias = dict[str, Tensor]
+else:
+    Tensors = dict[str, Any]  # torch is not touched while modules are imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class Network:
         return tuple(
             name
             for name, module in self.module.named_modules()
-            if isinstance(module, nn.BatchNorm2d)
+            if isinstance(module, torch.nn.BatchNorm2d)
         )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Shaped, UInt8
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EPSILON = 0.1
 """What the codes that hand on whitened images add to every eigenvalue; no file says it."""

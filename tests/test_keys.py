@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddbench import keys
 from ddbench.errors import DDBenchError
 from ddbench.keys import KEY_LENGTH, canonical, key_of, spell
 
@@ -68,3 +70,37 @@ def test_one_and_one_point_zero_are_the_same_value():
 def test_what_has_no_stable_spelling_is_refused():
     with pytest.raises(DDBenchError, match="cannot be part of a cache key"):
         key_of(object())
+
+
+@given(values)
+def test_the_text_is_the_sorted_json_of_the_spelling(value):
+    whole = {"tuple": (value, Part(inner=(2, 3))), "set": {3, 1}, "nested": [Raised(rate=1.0)]}
+    assert canonical(whole) == json.dumps(spell(whole), sort_keys=True, separators=(",", ":"))
+
+
+def test_equal_parts_of_other_types_keep_their_own_text():
+    """True == 1, and a text that is kept must not be taken for the other's."""
+    parts = [Part(inner=(True,)), Part(inner=(1,))]
+    assert parts[0] == parts[1]
+    assert [canonical(part) for part in (*parts, *parts)] == [
+        json.dumps(spell(part), sort_keys=True, separators=(",", ":")) for part in (*parts, *parts)
+    ]
+
+
+def test_a_part_that_can_be_altered_is_spelt_anew():
+    @dataclass
+    class Open:
+        rate: float = 0.1
+
+    part = Open()
+    before = canonical(part)
+    part.rate = 0.2
+    assert canonical(part) != before
+
+
+def test_texts_are_kept_for_so_many_parts_and_no_more(monkeypatch):
+    monkeypatch.setattr(keys, "_MOST_TEXTS", 3)
+    keys._texts.clear()
+    texts = [canonical(Part(rate=rate)) for rate in range(10)]
+    assert len(set(texts)) == 10
+    assert len(keys._texts) <= 3

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ddbench.budget import budget
 from ddbench.context import Context
 from ddbench.errors import DivergedError
 from ddbench.spec import Augmentation, Training
 from ddbench.stream import Stream
-from ddbench.training import Schedule, Trainee, budget, make_optimizer, predict, train
+from ddbench.training import Schedule, Trainee, make_optimizer, predict, train
 
 CTX = Context()
 PLAIN = Augmentation(crop=(1.0, 1.0), flip=False, mix="none")

@@ -24,6 +24,7 @@ from ddbench.cli import (
     single,
     transfer,
 )
+from ddbench.deferred_torch import defer_torch
 from ddbench.errors import DDBenchError, DDBenchWarning
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ app.add_typer(leaderboard.app, name="leaderboard")
 
 def main() -> None:
     """Entry point: a user's mistake is a sentence and exit code 2, never a traceback."""
+    defer_torch()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Where the output's encoding lacks a letter, say ± in ASCII, it becomes a question mark.
         sys.stdout.reconfigure(errors="replace")

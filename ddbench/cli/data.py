@@ -20,7 +20,7 @@ def info(name: NameArgument, data_root: DataRootOption = None) -> None:
     from rich.table import Table
 
     from ddbench.context import default_data_root
-    from ddbench.data import describe
+    from ddbench.description import describe
     from ddbench.grid import named_dataset
     from ddbench.registry import load
 
@@ -73,7 +73,7 @@ def prepare(
 def verify(name: NameArgument, data_root: DataRootOption = None) -> None:
     """Compare a data set with what it should be; exit code 1 if it differs."""
     from ddbench.context import default_data_root
-    from ddbench.data import describe
+    from ddbench.description import describe
     from ddbench.grid import named_dataset
     from ddbench.registry import load
 

@@ -71,7 +71,7 @@ def _reproduce(
     record: Record, committed: tuple[Record, ...], seed: int | None, seeds: int, tolerance: float,
     check: bool, device: str, data_root: Path | None, cache: Path | None,
 ) -> None:  # fmt: skip
-    from ddbench.data import describe
+    from ddbench.description import describe
     from ddbench.reproduce import cell_of, judge, plan_of, refuse_altered
     from ddbench.reproduce.recorded import check_data
     from ddbench.session import open_session
@@ -114,7 +114,8 @@ def _run(
     cells: list[Cell], record: Record, device: str, data_root: Path | None, cache: Path | None
 ) -> Outcome:
     from ddbench.cli.run import shown_progress
-    from ddbench.execute import execute, wanted_statistics
+    from ddbench.execute import execute
+    from ddbench.features import wanted_statistics
     from ddbench.reproduce import plan_of
     from ddbench.reproduce.recorded import evaluators_of
     from ddbench.session import open_session

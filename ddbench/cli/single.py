@@ -183,9 +183,10 @@ def _plans(
     session: Session, found: PortableSet, flags: dict[str, Any], evaluators: Any
 ) -> list[Plan]:
     """The method's own cells with the stored images in the place of distillation."""
-    from ddbench.data import describe, open_data, whitening_of
+    from ddbench.data import open_data, whitening_of
+    from ddbench.description import describe
     from ddbench.distilled import opened, replayed
-    from ddbench.execute import wanted_statistics
+    from ddbench.features import wanted_statistics
     from ddbench.grid import named_dataset
     from ddbench.plan import plan
     from ddbench.suites import read_suite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ddbench.data import describe
+from ddbench.description import describe
 from ddbench.distilled import StoredSet
 from ddbench.errors import DDBenchError
 from ddbench.grid import named_dataset

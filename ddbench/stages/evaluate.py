@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from ddbench.budget import budget
 from ddbench.context import Context
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError
@@ -19,7 +20,7 @@ from ddbench.seeds import generator, seed_of
 from ddbench.stage_specs import Evaluate
 from ddbench.stages.relabel import ask
 from ddbench.stream import Stream
-from ddbench.training import Answers, Trainee, budget, predict, train
+from ddbench.training import Answers, Trainee, predict, train
 from ddbench.types import Batch, DatasetInfo, Network, Tensors
 from ddbench.whitening import Whitening
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.types import Step, Tap, Tensors
 from ddbench_plugins.summaries import layer_gaps, mixture_moments, stacked_moments
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

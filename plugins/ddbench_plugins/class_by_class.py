@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from jaxtyping import Int
-from torch import Tensor
 
 from ddbench.roles import Problem
 from ddbench.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ClassByClass:

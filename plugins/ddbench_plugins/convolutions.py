@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, nn
 
 from ddbench.errors import IncompatibleError
 from ddbench.reductions import ChannelMoments, widened
 from ddbench.types import Activations, DatasetInfo, Network, Reduction, Tap, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,12 @@ class PatchMoments:
         maps = widened(activation)
         size = [-(-length // self.side) * self.side for length in maps.shape[2:]]
         if size != list(maps.shape[2:]):
-            maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+            maps = torch.nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False)
         over = {"mean": maps.mean(1, keepdim=True), "square": maps.square().mean(1, keepdim=True)}
-        return {name: F.avg_pool2d(plane, self.side).flatten(1) for name, plane in over.items()}
+        return {
+            name: torch.nn.functional.avg_pool2d(plane, self.side).flatten(1)
+            for name, plane in over.items()
+        }
 
 
 def convolution_taps(network: Network, reduction: Reduction) -> tuple[Tap, ...]:
@@ -40,7 +44,9 @@ def convolution_taps(network: Network, reduction: Reduction) -> tuple[Tap, ...]:
     Raises:
         IncompatibleError: there is none.
     """
-    layers = [name for name, part in network.module.named_modules() if isinstance(part, nn.Conv2d)]
+    layers = [
+        name for name, part in network.module.named_modules() if isinstance(part, torch.nn.Conv2d)
+    ]
     if not layers:
         raise IncompatibleError(
             "statistics of convolutions need a teacher with Conv2d layers",
@@ -91,7 +97,7 @@ class ConvolutionMoments:
 
     def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
         rows = labels.cpu() if self.by_category else torch.zeros(len(labels), dtype=torch.long)
-        member = F.one_hot(rows, len(state["count"])).T.double()  # k b
+        member = torch.nn.functional.one_hot(rows, len(state["count"])).T.double()  # k b
         after = {"count": state["count"] + member.sum(1)}
         for layer in (n.removesuffix(".mean") for n in state if n.endswith(".mean")):
             found = acts.taps[Tap(layer, self.reduction)]

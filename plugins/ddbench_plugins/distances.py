@@ -6,13 +6,16 @@ Points are rows. Weights may be left out (uniform) and are normalised to sum to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
 
 from ddbench.errors import DDBenchError
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 PIVOTS = 10_000_000
 """The network simplex stops by itself long before."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import TYPE_CHECKING
+
+import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_divisible(info: DatasetInfo, factor: int) -> None:
@@ -51,9 +55,11 @@ def expanded(images: Float[Tensor, "m c h w"], factor: int) -> Float[Tensor, "p 
     if factor == 1:
         return images
     size = images.shape[2:]
-    return F.interpolate(tiles(images, factor), size, mode="bilinear", align_corners=False)
+    return torch.nn.functional.interpolate(
+        tiles(images, factor), size, mode="bilinear", align_corners=False
+    )
 
 
 def shrunk(images: Float[Tensor, "p c h w"], factor: int) -> Float[Tensor, "m c h w"]:
     """p / factor² images whose tiles are the given ones, each pixel a mean of factor²."""
-    return tiled(F.avg_pool2d(images, factor), factor)
+    return tiled(torch.nn.functional.avg_pool2d(images, factor), factor)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-import torch.nn.functional as F
+import torch
 from jaxtyping import Float
-from torch import Tensor, nn
 
 from ddbench.errors import IncompatibleError
 from ddbench.features import feature_tap
@@ -19,6 +18,9 @@ from ddbench.reductions import widened
 from ddbench.types import Network, Tap, Tensors
 from ddbench_plugins.distances import rbf_mmd_squared
 from ddbench_plugins.synthetic import check_at_least
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SMALLEST = 1e-12
 Seen = Mapping[Tap, Tensors]
@@ -95,7 +97,7 @@ class Attention:
         size = widened(activation).abs()
         # Whatever the power, nothing overflows; a factor changes neither the value nor the slope.
         size = size / size.detach().amax((1, 2, 3), keepdim=True).clamp_min(_SMALLEST)
-        return {"attention": F.normalize(size.pow(self.power).sum(1).flatten(1))}
+        return {"attention": torch.nn.functional.normalize(size.pow(self.power).sum(1).flatten(1))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class AttentionGap:
         return (*self._maps(network), feature_tap(network))
 
     def _maps(self, network: Network) -> tuple[Tap, ...]:
-        layers = [n for n, m in network.module.named_modules() if isinstance(m, nn.ReLU)]
+        layers = [n for n, m in network.module.named_modules() if isinstance(m, torch.nn.ReLU)]
         if len(layers) < 2:
             raise IncompatibleError(
                 "attention maps are taken behind all ReLU layers but the last",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.linalg import vector_norm
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Distance: TypeAlias = Literal["rows", "cosine", "squares"]
 _EPS = 1e-6
 
-Gradients = Sequence[Float[Tensor, "..."]]
+Gradients: TypeAlias = 'Sequence[Float[Tensor, "..."]]'
 
 
 def gradient_distance(real: Gradients, made: Gradients, how: Distance) -> Float[Tensor, ""]:
@@ -43,5 +44,5 @@ def gradient_distance(real: Gradients, made: Gradients, how: Distance) -> Float[
 
 def _turned(one: Float[Tensor, "o d"], other: Float[Tensor, "o d"]) -> Float[Tensor, ""]:
     """Σ_o of one minus the cosine; a norm's slope at 0 is 0, so that dead units do no harm."""
-    norms = vector_norm(one, dim=1) * vector_norm(other, dim=1)
+    norms = torch.linalg.vector_norm(one, dim=1) * torch.linalg.vector_norm(other, dim=1)
     return (1 - (one * other).sum(1) / (norms + _EPS)).sum()

@@ -6,12 +6,10 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
 
 from ddbench.augment import draw_boxes, draw_flips, resample
 from ddbench.errors import DDBenchError
@@ -20,7 +18,10 @@ from ddbench.pretraining import PretrainingProblem
 from ddbench.siamese import draw, operations
 from ddbench.types import Network
 
-Look = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b d"]]
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+Look: TypeAlias = 'Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b d"]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,9 @@ class MomentumContrast:
         learnt = [*network.module.parameters(), *head.parameters()]
         followed = [*keys.module.parameters(), *key_head.parameters()]
         rng = problem.rng("queue")
-        queue = F.normalize(torch.randn(self.queue, self.width, generator=rng)).to(problem.device)
+        queue = torch.nn.functional.normalize(
+            torch.randn(self.queue, self.width, generator=rng)
+        ).to(problem.device)
         sgd = torch.optim.SGD(learnt, self.lr, momentum=0.9, weight_decay=self.weight_decay)
         for epoch in range(self.epochs):
             sgd.param_groups[0]["lr"] = self.lr / 2 * (1 + math.cos(math.pi * epoch / self.epochs))
@@ -96,8 +99,8 @@ class MomentumContrast:
                 views = [self.view(images, problem, rng) for _ in range(2)]
                 with torch.no_grad():
                     follow(followed, learnt, self.key_momentum)
-                    known = F.normalize(key_head(key_look(views[1])))
-                query = F.normalize(head(look(views[0])))
+                    known = torch.nn.functional.normalize(key_head(key_look(views[1])))
+                query = torch.nn.functional.normalize(head(look(views[0])))
                 loss = info_nce(query, known, queue, self.temperature)
                 sgd.zero_grad(set_to_none=True)
                 loss.backward()
@@ -122,11 +125,11 @@ def features_of(problem: PretrainingProblem, network: Network) -> Look:
     return lambda images: probe(images).taps[tap]["features"]
 
 
-@torch.no_grad()
 def features_wide(problem: PretrainingProblem, look: Look) -> int:
     """How many features there are; the look does not count in running statistics."""
     problem.network.module.eval()
-    width = look(problem.images(torch.arange(1))).shape[1]
+    with torch.no_grad():
+        width = look(problem.images(torch.arange(1))).shape[1]
     problem.network.module.train()
     return width
 
@@ -134,14 +137,14 @@ def features_wide(problem: PretrainingProblem, look: Look) -> int:
 def projection(features: int, width: int, problem: PretrainingProblem) -> nn.Module:
     """Two layers on top of the features, drawn from the problem's own numbers."""
     layers = [
-        nn.utils.skip_init(nn.Linear, features, features),
-        nn.utils.skip_init(nn.Linear, features, width),
+        torch.nn.utils.skip_init(torch.nn.Linear, features, features),
+        torch.nn.utils.skip_init(torch.nn.Linear, features, width),
     ]
     for number, layer in enumerate(layers):
         bound, rng = layer.in_features**-0.5, problem.rng("projection", number)
         for tensor in (layer.weight.data, layer.bias.data):
             tensor.copy_(bound * (2 * torch.rand(tensor.shape, generator=rng) - 1))
-    return nn.Sequential(layers[0], nn.ReLU(), layers[1]).to(problem.device)
+    return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1]).to(problem.device)
 
 
 def follow(followers: list[Tensor], leaders: list[Tensor], momentum: float) -> None:
@@ -166,4 +169,6 @@ def info_nce(
     """
     own = (query * key).sum(1, keepdim=True)  # b 1
     logits = torch.cat([own, query @ queue.T], 1) / temperature
-    return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=query.device))
+    return torch.nn.functional.cross_entropy(
+        logits, torch.zeros(len(logits), dtype=torch.long, device=query.device)
+    )

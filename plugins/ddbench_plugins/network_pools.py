@@ -12,7 +12,6 @@ from itertools import count
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 
 from ddbench.roles import Problem
 from ddbench.types import Network
@@ -142,7 +141,7 @@ class TrainingQueue:
             labels = torch.cat([b.new_full((len(b),), c).long() for c, b in enumerate(batches)])
             logits = forward(torch.cat(batches)).logits
             one.sgd.zero_grad(set_to_none=True)
-            F.cross_entropy(logits, labels).backward()
+            torch.nn.functional.cross_entropy(logits, labels).backward()
             one.sgd.step()
             one.right += int((logits.argmax(1) == labels).sum())
             one.seen += len(labels)

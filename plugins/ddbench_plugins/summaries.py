@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.reductions import ChannelMoments, moment_taps
 from ddbench.types import Activations, DatasetInfo, Network, Tap, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # -- of the real data, in one pass -----------------------------------------------------------------
 

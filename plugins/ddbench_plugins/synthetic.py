@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.roles import Problem
 from ddbench.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Start: TypeAlias = Literal["real", "noise"]
 DSA = "color_crop_cutout_flip_scale_rotate"

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
-from torch.func import functional_call
 
 from ddbench.errors import IncompatibleError
 from ddbench.siamese import draw
 from ddbench.types import Network
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Weights:
         named = list(self.network.module.named_parameters())
         parts = vector.split([p.numel() for _, p in named])
         put = {name: part.view_as(p) for (name, p), part in zip(named, parts, strict=True)}
-        return functional_call(self.network.module, put, (images,))
+        return torch.func.functional_call(self.network.module, put, (images,))
 
 
 def expert_trail(
@@ -74,7 +75,7 @@ def expert_trail(
         for rows in torch.randperm(len(images), generator=rng).split(batch_size):
             there = rows.to(images.device)
             views = draw(names, len(rows), rng).apply(images[there])
-            loss = F.cross_entropy(network.module(views), labels[there])
+            loss = torch.nn.functional.cross_entropy(network.module(views), labels[there])
             sgd.zero_grad(set_to_none=True)
             loss.backward()
             sgd.step()
@@ -96,7 +97,7 @@ def walked(
     def loss(
         images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"], vector: Float[Tensor, " p"]
     ) -> Float[Tensor, ""]:
-        return F.cross_entropy(weights.logits(vector, images), labels)
+        return torch.nn.functional.cross_entropy(weights.logits(vector, images), labels)
 
     return descended(start, rate, [partial(loss, *batch) for batch in batches])
 

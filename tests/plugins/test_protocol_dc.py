@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ddbench.budget import budget
 from ddbench.errors import DDBenchError
 from ddbench.grid import Selection, expand
 from ddbench.siamese import OPERATIONS
 from ddbench.spec import Augmentation, Training
 from ddbench.stream import Stream
 from ddbench.testing import tiny_info
-from ddbench.training import Schedule, budget
+from ddbench.training import Schedule
 
 
 @pytest.fixture

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from torch import nn
+import torch
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODELS = ("mobilenet_v2", "shufflenet_v2_x0_5", "efficientnet_b0")
 SMALL_BELOW = 64
@@ -57,7 +60,7 @@ class Mobile:
         block = network.conv1 if self.model.startswith("shufflenet") else network.features[0]
         block[0] = first_layer(block[0], info.shape[0], small)
         if small and hasattr(network, "maxpool"):
-            network.maxpool = nn.Identity()
+            network.maxpool = torch.nn.Identity()
         return network
 
     def classifier(self, module: nn.Module) -> str:
@@ -67,10 +70,10 @@ class Mobile:
 def first_layer(old: nn.Conv2d, channels: int, small: bool) -> nn.Conv2d:
     """A convolution like `old` for so many channels, of stride 1 if the images are small."""
     stride = 1 if small else old.stride
-    layer = nn.Conv2d(
+    layer = torch.nn.Conv2d(
         channels, old.out_channels, old.kernel_size, stride, old.padding, bias=old.bias is not None
     )  # fmt: skip
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+    torch.nn.init.kaiming_normal_(layer.weight, mode="fan_out")
     return layer
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from torch import nn
+import torch
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError, IncompatibleError
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Stem: TypeAlias = Literal["auto", "imagenet", "small", "tiny_imagenet"]
 
@@ -62,7 +65,7 @@ class ResNet:
         if stem != "imagenet" or channels != 3:
             network.conv1 = first_layer(stem, channels)
         if stem != "imagenet":
-            network.maxpool = nn.Identity()
+            network.maxpool = torch.nn.Identity()
         return network
 
     def classifier(self, module: nn.Module) -> str:
@@ -92,7 +95,7 @@ class ResNet:
                 hint="try again with network access, or leave pretrained off",
             ) from fault
         kept = [rows[name] for name in info.classes]
-        narrow = nn.Linear(network.fc.in_features, len(kept))
+        narrow = torch.nn.Linear(network.fc.in_features, len(kept))
         narrow.weight.data = network.fc.weight.data[kept].clone()
         narrow.bias.data = network.fc.bias.data[kept].clone()
         network.fc = narrow
@@ -120,8 +123,8 @@ def first_layer(stem: Stem, channels: int) -> nn.Conv2d:
         "small": (3, 1, 1),
         "tiny_imagenet": (3, 2, 3),
     }[stem]
-    layer = nn.Conv2d(channels, 64, kernel, stride, padding, bias=False)
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    layer = torch.nn.Conv2d(channels, 64, kernel, stride, padding, bias=False)
+    torch.nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return layer
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import nn
 
 from ddbench import hookimpl
 from ddbench.errors import IncompatibleError, unknown
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PATCH = 16
 """Pixels a side of a transformer's patch, from `PATCH_FROM` pixels on."""

@@ -87,6 +87,7 @@ def _split(
     return images[wanted], labels[wanted]
 
 
+@functools.cache
 def _table() -> Float[np.ndarray, "n 65"]:
     """The file behind `load_digits`: 64 levels of 0 to 16, and the digit.
 

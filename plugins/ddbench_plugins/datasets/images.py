@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import torch
 from jaxtyping import Int, Integer, UInt8
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 
 if TYPE_CHECKING:  # PIL is loaded when the first image is
     from PIL.Image import Image
+    from torch import Tensor
 
-Chunk: TypeAlias = tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]
+Chunk: TypeAlias = 'tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]'
 
 CHUNK = 256
 """Images decoded at a time."""

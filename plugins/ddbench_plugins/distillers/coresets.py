@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
@@ -17,6 +16,9 @@ from ddbench.roles import Distiller, Problem, Statistic
 from ddbench_plugins.class_by_class import ClassByClass
 from ddbench_plugins.distances import squared_distances
 from ddbench_plugins.matchers.atoms import cluster, seed_from
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 
 class FeatureSelection(ClassByClass):

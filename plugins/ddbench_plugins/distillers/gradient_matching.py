@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Generator, Tensor, nn
 
 from ddbench import hookimpl
 from ddbench.roles import Distiller, Problem
@@ -24,7 +22,10 @@ from ddbench_plugins.synthetic import (
     started,
 )
 
-Classes = Mapping[int, Int[Tensor, " m"]]
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+Classes: TypeAlias = 'Mapping[int, Int[Tensor, " m"]]'
 _SETTLING = 16
 """Real images of each class that set the running statistics of batch normalisation."""
 
@@ -149,7 +150,7 @@ class GradientMatching:
             weights = [weight for weight in weights if weight.dim() > 1]
         logits = problem.probe(network)(images).logits
         labels = torch.full((len(images),), cls, device=logits.device)
-        loss = F.cross_entropy(logits, labels)
+        loss = torch.nn.functional.cross_entropy(logits, labels)
         return list(torch.autograd.grad(loss, weights, create_graph=keep))
 
     def _learn(
@@ -171,12 +172,13 @@ class GradientMatching:
         for _ in range(self.inner):
             for rows in torch.randperm(len(images), generator=rng).split(self.batch_train):
                 views = draw(names, len(rows), rng).apply(images[rows])
-                loss = F.cross_entropy(forward(views).logits, labels[rows].to(images.device))
+                loss = torch.nn.functional.cross_entropy(
+                    forward(views).logits, labels[rows].to(images.device)
+                )
                 learner.zero_grad(set_to_none=True)
                 loss.backward()
                 learner.step()
 
-    @torch.no_grad()
     def _settle(self, problem: Problem, network: Network, classes: Classes, *place: int) -> None:
         """Batch normalisation sees real images of all classes once, and is fixed for the step."""
         names = set(network.norm_layers())
@@ -187,9 +189,10 @@ class GradientMatching:
             problem.real_batch(cls, _SETTLING, problem.rng("settle", *place, cls))
             for cls in classes
         ]
-        problem.probe(network)(torch.cat(batches))
+        with torch.no_grad():
+            problem.probe(network)(torch.cat(batches))
         for name, module in network.module.named_modules():
-            if name in names and isinstance(module, nn.BatchNorm2d):
+            if name in names and isinstance(module, torch.nn.BatchNorm2d):
                 module.eval()
 
 

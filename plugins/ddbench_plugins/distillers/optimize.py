@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.augment import crop_all, draw_boxes, draw_flips, resample
 from ddbench.errors import DDBenchError
 from ddbench.roles import Distiller, Problem
 from ddbench.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 SHARE = 0.5
 """Of the free memory that `batch_size="auto"` fills."""

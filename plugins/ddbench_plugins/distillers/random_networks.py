@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.roles import Distiller, Forward, Problem
@@ -28,7 +26,10 @@ from ddbench_plugins.synthetic import (
     started,
 )
 
-Classes = Mapping[int, Int[Tensor, " m"]]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Classes: TypeAlias = 'Mapping[int, Int[Tensor, " m"]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +217,9 @@ def _seen(probe: Forward, batches: Sequence[Float[Tensor, "n c h w"]]) -> list[A
 
 def _entropy(acts: Activations, cls: int) -> Float[Tensor, ""]:
     """Cross-entropy of images that are all of one class."""
-    return F.cross_entropy(acts.logits, acts.logits.new_full((len(acts.logits),), cls).long())
+    return torch.nn.functional.cross_entropy(
+        acts.logits, acts.logits.new_full((len(acts.logits),), cls).long()
+    )
 
 
 @hookimpl

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.augment import draw_boxes
@@ -17,6 +15,9 @@ from ddbench.errors import DDBenchError
 from ddbench.roles import Distiller, Problem
 from ddbench_plugins.class_by_class import ClassByClass
 from ddbench_plugins.factorisation import check_divisible, tiled
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,7 @@ class RDED(ClassByClass):
         boxes = draw_boxes(len(images) * crops, size, self.crop, self.ratio, rng)
         shape = (size[0] // self.factor, size[1] // self.factor)
         found = [
-            F.interpolate(
+            torch.nn.functional.interpolate(
                 images[index // crops, None, :, top : top + h, left : left + w],
                 shape, mode="bilinear", antialias=True,
             )
@@ -97,7 +98,6 @@ class RDED(ClassByClass):
         ]  # fmt: skip
         return torch.cat(found).unflatten(0, (len(images), crops))
 
-    @torch.no_grad()
     def scores(
         self, problem: Problem, patches: Float[Tensor, "p c s t"], cls: int
     ) -> Float[Tensor, " p"]:
@@ -110,9 +110,10 @@ class RDED(ClassByClass):
         around = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
         found = []
         for some in patches.split(self.batch_size):
-            logits = problem.teachers[0](F.pad(some, around)).logits
+            with torch.no_grad():
+                logits = problem.teachers[0](torch.nn.functional.pad(some, around)).logits
             target = torch.full((len(some),), cls, device=logits.device)
-            found.append(F.cross_entropy(logits, target, reduction="none"))
+            found.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
         return torch.cat(found)
 
 

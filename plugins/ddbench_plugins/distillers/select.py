@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Int
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.roles import Distiller, Problem
 from ddbench.types import DatasetInfo
 from ddbench_plugins.class_by_class import ClassByClass
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

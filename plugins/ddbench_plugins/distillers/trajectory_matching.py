@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.roles import Distiller, Problem
@@ -24,7 +23,10 @@ from ddbench_plugins.synthetic import (
 )
 from ddbench_plugins.trajectories import Weights, expert_trail, walked, way_left
 
-Trails = list[list[Float[Tensor, " p"]]]
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+Trails: TypeAlias = 'list[list[Float[Tensor, " p"]]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.roles import Evaluator
 from ddbench.types import Metric, Trial
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _CHUNK = 2048
 """Rows at a time: torchmetrics makes several one-hot copies of the logits for top-5."""

@@ -6,18 +6,19 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import UInt8
-from PIL import Image
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError, IncompatibleError
 from ddbench.roles import Evaluator
 from ddbench.types import Metric, Trial
 from ddbench_plugins.evaluators.accuracy import hits
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 _CHUNK = 500
 """Images at a time. Part of what the noise is: it is drawn chunk by chunk."""
@@ -119,6 +120,7 @@ class Corruptions:
 
 def _compressed(image: UInt8[Tensor, "c h w"], quality: int) -> UInt8[Tensor, "c h w"]:
     """An image through JPEG and back. By Pillow: torchvision's own codecs are about to go."""
+    from PIL import Image
     from torchvision.transforms.v2 import functional
 
     file = io.BytesIO()

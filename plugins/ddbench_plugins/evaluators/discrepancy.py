@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
@@ -22,6 +21,9 @@ from ddbench_plugins.distances import (
     wasserstein_squared,
 )
 from ddbench_plugins.feature_samples import LEAVE_OUT, sample_of
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)

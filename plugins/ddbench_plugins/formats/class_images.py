@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.portable import PortableSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _NUMBER = re.compile(r"(?:new)?(\d+)")

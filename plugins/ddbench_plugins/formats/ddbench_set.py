@@ -14,16 +14,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.portable import SAYS, PortableSet
 from ddbench.roles import SetFormat
 from ddbench.stored_views import StoredViews
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 1
 CARD, TENSORS = "card.json", "tensors.safetensors"

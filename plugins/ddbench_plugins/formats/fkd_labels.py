@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from torch.utils.data import RandomSampler
 
 from ddbench.errors import DDBenchError
 from ddbench.stored_views import StoredViews
 from ddbench_plugins.formats.safe_load import load, tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _EPOCH, _BATCH = re.compile(r"epoch_(\d+)"), re.compile(r"batch_(\d+)\.tar")
 
@@ -73,6 +74,8 @@ def read_labels(
 def drawn_rows(epochs: int, count: int, seed: int) -> Int[Tensor, "e n"]:
     """The images that the batches of SRe2L's code show: one sampler, seeded once, goes on from
     epoch to epoch."""
+    from torch.utils.data import RandomSampler
+
     sampler = RandomSampler(range(count), generator=torch.Generator().manual_seed(seed))
     return torch.tensor([list(sampler) for _ in range(epochs)])
 

@@ -6,14 +6,16 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Shaped
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.portable import Pixels, PortableSet, to_normalised
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Channels = tuple[float, ...]
 NORMALISATION: Mapping[str, tuple[Channels, Channels]] = {

@@ -7,13 +7,15 @@ import re
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SCALAR = np.float64(0).__reduce__()[0]
 _NUMPY: list[Any] = [
@@ -71,7 +73,7 @@ def tensor(found: Any, path: Path, name: str) -> Tensor:
     Raises:
         DDBenchError: it is something else, or pretends to be larger than its file.
     """
-    if not isinstance(found, Tensor) or found.layout != torch.strided or found.is_quantized:
+    if not isinstance(found, torch.Tensor) or found.layout != torch.strided or found.is_quantized:
         kind = type(found).__name__
         raise DDBenchError(
             f"{path}: {name} should be a plain tensor, and is {kind}",

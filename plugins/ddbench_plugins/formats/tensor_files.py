@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
@@ -18,6 +17,9 @@ from ddbench.roles import SetFormat
 from ddbench_plugins.formats.class_images import has_class_folders, read_class_folders
 from ddbench_plugins.formats.normalised import FAMILY, normalised, space_of
 from ddbench_plugins.formats.safe_load import load, single, tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIDECAR = "ddbench.json"
 
@@ -171,7 +173,7 @@ def _names_classes(rows: Tensor) -> bool:
 
 
 def _number(found: Any, path: Path) -> float:
-    if isinstance(found, Tensor) and found.numel() == 1:
+    if isinstance(found, torch.Tensor) and found.numel() == 1:
         found = found.item()
     if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
         raise DDBenchError(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import TYPE_CHECKING
+
+import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.reductions import widened
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def check_temperature(temperature: float) -> None:
@@ -42,5 +46,5 @@ def weighted_kl(
         temperature: T. There is no factor T².
     """
     found = (widened(student) / temperature).log_softmax(1)
-    each = F.kl_div(found, widened(target), reduction="none").sum(1)  # b
+    each = torch.nn.functional.kl_div(found, widened(target), reduction="none").sum(1)  # b
     return (weights.to(each) * each).mean()

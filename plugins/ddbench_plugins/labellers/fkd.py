@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.roles import Labeller
 from ddbench.types import Batch
 from ddbench_plugins.labellers.divergence import check_temperature, softened, weighted_kl
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch.nn.functional as F
+import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.reductions import widened
 from ddbench.roles import Labeller
 from ddbench.types import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,9 @@ class Hard:
 
         def entropies(labels: Tensor) -> Tensor:
             smooth = self.label_smoothing
-            return F.cross_entropy(logits, labels, reduction="none", label_smoothing=smooth)
+            return torch.nn.functional.cross_entropy(
+                logits, labels, reduction="none", label_smoothing=smooth
+            )
 
         own = batch.share * entropies(batch.labels)
         each = own + (1 - batch.share) * entropies(batch.partner_labels)  # b

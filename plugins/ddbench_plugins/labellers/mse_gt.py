@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch.nn.functional as F
+import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.reductions import widened
 from ddbench.roles import Labeller
 from ddbench.types import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ class MseGt:
         assert teacher is not None, "a labeller that asks about views is handed the answers"
         logits = widened(student)
         squared = (logits - widened(teacher)).square().mean(1)  # b
-        each = squared + self.hard_weight * F.cross_entropy(logits, batch.labels, reduction="none")
+        each = squared + self.hard_weight * torch.nn.functional.cross_entropy(
+            logits, batch.labels, reduction="none"
+        )
         return (batch.weights.to(each) * each).mean()
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
 
 from ddbench.errors import DDBenchError
 from ddbench.features import Features, feature_tap
@@ -20,6 +19,7 @@ from ddbench_plugins.distances import exact_transport, squared_distances
 
 if TYPE_CHECKING:  # loaded with scikit-learn, when it is needed
     from threadpoolctl import ThreadpoolController
+    from torch import Generator, Tensor
 
 Norm: TypeAlias = Literal["squared", "l2"]
 

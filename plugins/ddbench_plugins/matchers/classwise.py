@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench.features import Features
 from ddbench.types import Step
 from ddbench_plugins.matchers.atoms import features_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch.nn.functional as F
+import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.reductions import widened
 from ddbench.roles import Matcher, Statistic
 from ddbench.types import Network, Step, Tap
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class CrossEntropy:
         References:
             Yin et al., Squeeze, Recover and Relabel, NeurIPS 2023, Eq. 6.
         """
-        return F.cross_entropy(widened(step.acts.logits), step.labels, reduction=self.reduction)
+        return torch.nn.functional.cross_entropy(
+            widened(step.acts.logits), step.labels, reduction=self.reduction
+        )
 
 
 @hookimpl

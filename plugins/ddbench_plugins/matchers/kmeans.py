@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.features import Features
@@ -25,6 +24,9 @@ from ddbench_plugins.matchers.atoms import (
     to_simplex,
 )
 from ddbench_plugins.synthetic import check_at_least
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)

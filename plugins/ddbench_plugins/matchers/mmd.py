@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.features import Features, feature_tap
@@ -16,6 +15,9 @@ from ddbench.roles import Matcher, Statistic
 from ddbench.types import Network, Step, Tap
 from ddbench_plugins.distances import linear_mmd_squared, rbf_mmd_squared
 from ddbench_plugins.matchers.classwise import by_class
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.roles import Matcher, Statistic
 from ddbench.types import Network, Step, Tap
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

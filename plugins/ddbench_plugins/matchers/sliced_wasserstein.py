@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
@@ -24,6 +23,9 @@ from ddbench_plugins.matchers.atoms import (
     real_start,
 )
 from ddbench_plugins.synthetic import check_at_least
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 _RIDGE = 1e-9
 _STILL = 1e-9

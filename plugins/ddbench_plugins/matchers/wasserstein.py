@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
@@ -28,6 +27,9 @@ from ddbench_plugins.matchers.atoms import (
     to_simplex,
 )
 from ddbench_plugins.synthetic import check_at_least
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 _STILL = 1e-9
 """A relative fall of the objective that counts as none."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import IncompatibleError
@@ -22,6 +21,9 @@ from ddbench_plugins.averages import (
     kept_layers,
     total_gap,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SALT = 0xB4
 

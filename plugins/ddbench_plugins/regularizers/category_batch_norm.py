@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.reductions import ChannelMoments, moment_taps
 from ddbench.roles import Regularizer, Statistic
 from ddbench.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
 from ddbench_plugins.averages import MovingAverage, batch_moments, batch_shares, total_gap
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)

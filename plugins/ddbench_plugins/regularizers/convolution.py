@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
@@ -23,6 +22,9 @@ from ddbench_plugins.averages import (
     total_gap,
 )
 from ddbench_plugins.convolutions import ConvolutionMoments
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SALT = 0xC04
 

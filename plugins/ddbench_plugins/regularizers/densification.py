@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
 from ddbench.roles import Regularizer, Statistic
 from ddbench.types import Network, Step, Tap
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Densification:
             Shao et al., Generalized Large-Scale Data Condensation via Various Backbone and
             Statistical Matching (G-VBSM), CVPR 2024, arXiv:2311.17950.
         """
-        images = F.adaptive_avg_pool2d(step.images, self.side).flatten(1)  # b d
+        images = torch.nn.functional.adaptive_avg_pool2d(step.images, self.side).flatten(1)  # b d
         total = images.new_zeros(())
         for cls in step.labels.unique().tolist():
             own = images[step.labels == cls]  # m d
@@ -67,7 +68,9 @@ class Densification:
 def spectrum_gap(values: Float[Tensor, " m"], temperature: float) -> Float[Tensor, ""]:
     """KL( sg softmax(l / τ) ‖ softmax(l) )"""
     wanted = (values.detach() / temperature).log_softmax(0)
-    return F.kl_div(values.log_softmax(0), wanted, reduction="sum", log_target=True)
+    return torch.nn.functional.kl_div(
+        values.log_softmax(0), wanted, reduction="sum", log_target=True
+    )
 
 
 @hookimpl

@@ -1,0 +1,34 @@
+"""What is known of a data set before an image is decoded, with held-out images as test data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ddbench.errors import DDBenchError
+from ddbench.spec import NamedDataset
+from ddbench.types import DatasetInfo
+
+
+def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
+    """What is known without decoding: counts are those after holding out."""
+    info = named.part.info(root)
+    if len(info.classes) < 2:
+        raise DDBenchError(
+            f"data set '{named.name}' has {len(info.classes)} class",
+            "a classifier needs at least two",
+        )
+    if not named.holdout:
+        return info
+    held = tuple(held_out(count, named.holdout) for count in info.train_counts)
+    return replace(
+        info,
+        train_counts=tuple(n - h for n, h in zip(info.train_counts, held, strict=True)),
+        test_counts=held,
+        fingerprint=f"{info.fingerprint}-holdout{named.holdout:g}",
+    )
+
+
+def held_out(count: int, part: float) -> int:
+    """How many of a class's training images judge instead of teaching."""
+    return min(max(round(count * part), 1), count - 1)
