@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench.errors import unknown
-from ddbench.reductions import widened
 from ddbench.types import Activations, DatasetInfo, Network, Tap, Tensors
+from ddbench.widening import widened
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.reductions import widened
+from ddbench.widening import widened
 
 _PIECE = 2**19
 """Numbers squared at a time on a CPU: few enough that the squares never leave its cache."""

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-def widened(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
 @dataclass(frozen=True, slots=True)
 class ChannelMoments:
     """Per image and channel: mean and mean square over positions, `mean` and `square`, [b c].

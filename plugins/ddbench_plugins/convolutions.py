@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench.errors import IncompatibleError
-from ddbench.reductions import ChannelMoments, widened
+from ddbench.reductions import ChannelMoments
 from ddbench.types import Activations, DatasetInfo, Network, Reduction, Tap, Tensors
+from ddbench.widening import widened
 
 if TYPE_CHECKING:
     from torch import Tensor

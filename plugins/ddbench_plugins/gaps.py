@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from ddbench.errors import IncompatibleError
 from ddbench.features import feature_tap
-from ddbench.reductions import widened
 from ddbench.types import Network, Tap, Tensors
+from ddbench.widening import widened
 from ddbench_plugins.distances import rbf_mmd_squared
 from ddbench_plugins.synthetic import check_at_least
 

@@ -50,7 +50,8 @@ class ConvNetD:
                 f"no ConvNet of depth {self.depth}, width {self.width} and norm '{self.norm}'",
                 "expected: depth and width of 1 or more; norm instance or batch",
             )
-        side = info.resolution + 2 * (first_padding(info.shape) - 1)
+        padding = first_padding(info.shape)
+        side = info.resolution + 2 * (padding - 1)
         if side >> self.depth == 0:
             fits = side.bit_length() - 1
             raise IncompatibleError(
@@ -59,7 +60,7 @@ class ConvNetD:
                 hint=f"a depth of {fits} or less, or {info.name.partition('@')[0]}"
                 f"@{1 << self.depth}",
             )
-        return ConvNet(info.shape, info.num_classes, self.depth, self.width, self.norm)
+        return ConvNet(info.shape, info.num_classes, self.depth, self.width, self.norm, padding)
 
     def classifier(self, module: nn.Module) -> str:
         return "classifier"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from ddbench_plugins.architectures.convnet import Norm, first_padding
 
 
 class ConvNet(nn.Module):
@@ -17,25 +17,30 @@ class ConvNet(nn.Module):
         depth: Number of blocks, each of which halves the image.
         width: Channels of every block.
         norm: Kind of normalisation.
+        padding: Of the first convolution; the others have 1.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], classes: int, depth: int, width: int, norm: Norm
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        depth: int,
+        width: int,
+        norm: Literal["instance", "batch"],
+        padding: int,
     ) -> None:
         super().__init__()
         channels, height, wide = shape
-        pad = first_padding(shape)
         blocks: list[nn.Module] = []
         for index in range(depth):
+            into, around = (width, 1) if index else (channels, padding)
             blocks += [
-                nn.Conv2d(
-                    width if index else channels, width, kernel_size=3, padding=1 if index else pad
-                ),
+                nn.Conv2d(into, width, kernel_size=3, padding=around),
                 nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(width, width),
                 nn.ReLU(),
                 nn.AvgPool2d(2),
             ]
-        grown = 2 * (pad - 1)
+        grown = 2 * (padding - 1)
         positions = ((height + grown) >> depth) * ((wide + grown) >> depth)
         self.features = nn.Sequential(*blocks)
         self.classifier = nn.Linear(width * positions, classes)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from ddbench.errors import DDBenchError
-from ddbench.reductions import widened
+from ddbench.widening import widened
 
 if TYPE_CHECKING:
     from torch import Tensor

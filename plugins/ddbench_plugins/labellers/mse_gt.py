@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from ddbench import hookimpl
 from ddbench.errors import DDBenchError
-from ddbench.reductions import widened
 from ddbench.roles import Labeller
 from ddbench.types import Batch
+from ddbench.widening import widened
 
 if TYPE_CHECKING:
     from torch import Tensor

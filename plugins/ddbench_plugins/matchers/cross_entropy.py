@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.reductions import widened
 from ddbench.roles import Matcher, Statistic
 from ddbench.types import Network, Step, Tap
+from ddbench.widening import widened
 
 if TYPE_CHECKING:
     from torch import Tensor
