@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,8 @@ from ddbench.errors import DDBenchError
 
 Key: TypeAlias = str
 KEY_LENGTH = 20
+_EXACT = 2**53
+"""Below it a float holds every whole number."""
 
 
 def spell(value: Any) -> Any:
@@ -29,7 +32,7 @@ def spell(value: Any) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float)):
-        return int(value) if float(value).is_integer() and abs(value) < 2**53 else float(value)
+        return int(value) if float(value).is_integer() and abs(value) < _EXACT else float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind, fields = _form(type(value))
         options = {
@@ -69,6 +72,8 @@ def canonical(value: Any) -> str:
 
     The cells of a grid share most of their parts: the text of a frozen dataclass is kept.
     """
+    if type(value) is str:
+        return encode_basestring_ascii(value)
     if value is None or isinstance(value, (bool, str, int, float)):
         return json.dumps(spell(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -76,7 +81,8 @@ def canonical(value: Any) -> str:
     if isinstance(value, Mapping):
         return _object({str(name): item for name, item in value.items()})
     if isinstance(value, (tuple, list)):
-        return f"[{','.join(map(canonical, value))}]"
+        plain = set(map(type, value)) == {int} and -_EXACT < min(value) <= max(value) < _EXACT
+        return f"[{','.join(map(str if plain else canonical, value))}]"  # counts of 1,000 classes
     return json.dumps(spell(value), sort_keys=True, separators=(",", ":"))
 
 
@@ -96,7 +102,7 @@ def _text_of_dataclass(value: Any) -> str:
         for name, added, default in fields
         if not (added and getattr(value, name) == default)
     }
-    text = f"[{json.dumps(kind)},{_object(options)}]"
+    text = f"[{encode_basestring_ascii(kind)},{_object(options)}]"
     if type(value).__dataclass_params__.frozen:
         if len(_texts) >= _MOST_TEXTS:
             _texts.clear()
@@ -105,7 +111,7 @@ def _text_of_dataclass(value: Any) -> str:
 
 
 def _object(items: Mapping[str, Any]) -> str:
-    inside = (f"{json.dumps(name)}:{canonical(items[name])}" for name in sorted(items))
+    inside = [f"{encode_basestring_ascii(name)}:{canonical(items[name])}" for name in sorted(items)]
     return f"{{{','.join(inside)}}}"
 
 

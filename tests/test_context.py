@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
+from ddbench import context
 from ddbench.context import seeded, seeded_on
 
 
@@ -32,3 +35,17 @@ def test_a_device_draws_under_the_seed_and_the_others_are_left_alone():
     assert all(map(torch.equal, torch.cuda.get_rng_state_all(), before))
     with seeded_on(device, 5):
         assert torch.equal(torch.rand(4, device=device), drawn)
+
+
+@pytest.mark.parametrize(("file", "asked"), [("null", 0), ("nvidiactl", 1), ("dxg", 1), ("kfd", 1)])
+def test_torch_is_asked_for_a_device_where_there_is_a_sign_of_one(
+    file, asked, tmp_path, monkeypatch
+):
+    (tmp_path / file).touch()
+    asks: list[int] = []
+    monkeypatch.setattr(context, "_DEVICES", tmp_path)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(asks.append(1)) or True)
+    assert context.choose_device("auto") == ("cuda" if asked else "cpu")
+    assert context.choose_device("cpu") == "cpu"
+    assert len(asks) == asked

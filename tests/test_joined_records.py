@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ddbench import execute as execution
+from ddbench import workshop
 from ddbench.context import Context
 from ddbench.errors import DDBenchError
 from ddbench.records import Record, Records, StageCost, joined, read_record
@@ -55,7 +56,7 @@ def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, mon
     records = Records(cache.root / "records")
     records.put(EARLIER)
     failed = EARLIER.model_copy(update={"status": "error", "metrics": []})
-    monkeypatch.setattr(execution, "Workshop", lambda *arguments: None)
+    monkeypatch.setattr(workshop, "Workshop", lambda *arguments: None)
     monkeypatch.setattr(execution, "run_cell", lambda *arguments: failed)
     plan = SimpleNamespace(
         key="k", cell=SimpleNamespace(method="wmdd", seed=0, dataset=SimpleNamespace(name="d"))
