@@ -86,4 +86,5 @@ class _Postponed(Loader):
             spec.loader = module.__loader__ = self
             self.exec_module(module)
             raise
-        module.__class__ = ModuleType
+        if type(module) is _Deferred:  # its code may have given it another class
+            module.__class__ = ModuleType
