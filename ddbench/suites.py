@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ddbench.errors import DDBenchError, nearest
 from ddbench.grid import Selection, Variant
@@ -48,16 +48,16 @@ class SuiteTable(_Strict):
     """The fields of a suite; lists may be written as a single value."""
 
     title: str = ""
-    method: list[str] = ["wmdd"]
+    method: list[str] = Field(["wmdd"], min_length=1)
     matcher: list[str] = []
     regularizer: list[str] = []
-    dataset: list[str] = ["digits"]
+    dataset: list[str] = Field(["digits"], min_length=1)
     ipc: list[int] = []
-    arch: list[str] = ["resnet18"]
+    arch: list[str] = Field(["resnet18"], min_length=1)
     teacher: list[str] = []
     labels: list[str] = []
     evaluator: list[str] = []
-    protocol: list[str] = ["ddbench-v1"]
+    protocol: list[str] = Field(["ddbench-v1"], min_length=1)
     seeds: int = 3
     seed: int = 0
     students: int = 1

@@ -64,6 +64,8 @@ def folder_of(
 # -- names, numbers, options -----------------------------------------------------------------------
 
 SLIPS: list[tuple[list[str], str, list[str]]] = [
+    (["-m", ""], "--method is empty", ["leave it out"]),
+    (["--ipc", " ,"], "--ipc is empty", ["leave it out"]),
     (["-m", "wmd"], "unknown method 'wmd'", ["known: ", "did you mean 'wmdd'?"]),
     (["--matcher", "waserstein"], "unknown matcher 'waserstein'", ["'wasserstein'"]),
     (["--regularizer", "pcnb"], "unknown regularizer 'pcnb'", ["'pcbn'"]),

@@ -73,3 +73,4 @@ def test_a_method_is_shown_by_its_name(ddbench):
     unknown = ddbench("show", "dmm")
     assert unknown.code == 2
     assert "unknown record 'dmm'" in unknown.err
+    assert "did you mean the method 'dm'?" in unknown.err

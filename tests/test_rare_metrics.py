@@ -68,6 +68,12 @@ def test_the_table_command_shows_it_when_asked(ddbench, tmp_path):
     assert (slip.code, "'class_separation'" in slip.err) == (2, True)
 
 
+def test_a_filter_that_leaves_nothing_says_what_there_is(ddbench, tmp_path):
+    Records(tmp_path).put(FEW[0])
+    done = ddbench("table", "--records", tmp_path, "-m", "dm")
+    assert (done.code, "methods there: wmdd" in done.err) == (2, True), done.err
+
+
 def test_the_pages_csv_has_every_metric():
     page = make_page([(None, found) for found in FEW])
     assert "intra_class_spread" not in heads(page.board)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ddbench.errors import DDBenchError
 from ddbench.execute import find_claims
 from ddbench.grid import Selection, expand
 from ddbench.registry import load
@@ -67,3 +68,12 @@ def test_the_smallest_profile_runs(suite, ddbench):
     done = ddbench("run", suite, "--profile", "smoke", "--device", "cpu", "--format", "md")
     assert done.code == 0, done.err
     assert "| method |" in done.out
+
+
+@pytest.mark.parametrize("field", ["method", "dataset", "arch", "protocol"])
+def test_a_suite_of_nothing_is_refused(tmp_path, field):
+    path = tmp_path / "empty.toml"
+    path.write_text(f"{field} = []\n")
+    with pytest.raises(DDBenchError, match="not a valid suite") as caught:
+        read_suite(path, "", {})
+    assert caught.value.facts[0].startswith(f"{field}: list should have at least 1 item")

@@ -18,7 +18,7 @@ from ddbench.cli.options import (
     numbers,
     split,
 )
-from ddbench.errors import DDBenchError, unknown
+from ddbench.errors import DDBenchError, nearest, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -129,10 +129,23 @@ def show(
 
     if re.fullmatch(r"[a-z][a-z0-9_]*", run) and _show_method(run, Console()):
         return
-    record = find_record(run, cache)
+    try:
+        record = find_record(run, cache)
+    except DDBenchError as fault:
+        raise _or_method(fault, run) from None
     from ddbench.show import to_terminal
 
     Console().print(to_terminal(record))
+
+
+def _or_method(fault: DDBenchError, name: str) -> DDBenchError:
+    """The fault, with the method that may have been meant instead of a record."""
+    from ddbench.registry import load
+
+    guess = nearest(name, load().names("recipe"))
+    if not guess:
+        return fault
+    return DDBenchError(fault.problem, *fault.facts, hint=f"did you mean the method '{guess}'?")
 
 
 def _show_method(name: str, console: Console) -> bool:
@@ -252,9 +265,11 @@ def table(
     methods = wanted["method"]
     # Reference rows go with any method, but are no answer to a method that has no row.
     if not chosen or (methods and not any({r.method, r.variant} & set(methods) for r in chosen)):
+        there = ", ".join(sorted({r.variant or r.method for r in found}))
         raise DDBenchError(
             "no records to tabulate", f"looked in {folder}: {len(found)} before filters",
-            hint="run something first: `ddbench run`",
+            *([f"methods there: {there}"] if there else []),
+            hint="filter otherwise" if there else "run something first: `ddbench run`",
         )  # fmt: skip
     if diagram is not None:
         _draw_ranks(chosen, diagram)

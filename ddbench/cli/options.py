@@ -55,11 +55,18 @@ PixelsOption = Annotated[
 FORMATS = ("terminal", "md", "csv", "tex")
 
 
-def split(text: str | None) -> list[str]:
-    """Values between commas; commas inside brackets belong to options."""
+def split(text: str | None, flag: str = "") -> list[str]:
+    """Values between commas; commas inside brackets belong to options.
+
+    Raises:
+        DDBenchError: the flag was given and names nothing, as `--method "$UNSET"` does.
+    """
     if text is None:
         return []
-    return [piece.strip() for piece in re.split(r",(?![^\[]*\])", text) if piece.strip()]
+    found = [piece.strip() for piece in re.split(r",(?![^\[]*\])", text) if piece.strip()]
+    if flag and not found:
+        raise DDBenchError(f"{flag} is empty", hint="leave it out, or give it a value")
+    return found
 
 
 def numbers(text: str | None, flag: str) -> list[int]:
@@ -69,7 +76,7 @@ def numbers(text: str | None, flag: str) -> list[int]:
         DDBenchError: one is not a whole number.
     """
     found = []
-    for piece in split(text):
+    for piece in split(text, flag):
         try:
             found.append(int(piece))
         except ValueError as fault:

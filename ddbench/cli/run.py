@@ -208,11 +208,13 @@ def run(
     from ddbench.suites import read_suite
 
     checked_format(format_)
+    named = {
+        "method": method, "dataset": dataset, "arch": arch, "teacher": teacher, "matcher": matcher,
+        "regularizer": regularizer, "labels": labels, "evaluator": evaluator, "protocol": protocol,
+    }  # fmt: skip
     flags: dict[str, Any] = {
-        "method": split(method), "dataset": split(dataset), "ipc": numbers(ipc, "--ipc"),
-        "arch": split(arch), "teacher": split(teacher), "matcher": split(matcher),
-        "regularizer": split(regularizer), "labels": split(labels), "evaluator": split(evaluator),
-        "protocol": split(protocol), "seeds": seeds, "seed": seed, "students": students,
+        **{name: split(text, f"--{name}") for name, text in named.items()},
+        "ipc": numbers(ipc, "--ipc"), "seeds": seeds, "seed": seed, "students": students,
         "holdout": holdout, "reference": reference,
         "set": dict(parse_assignment(text) for text in set_ or []),
     }  # fmt: skip
