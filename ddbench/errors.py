@@ -38,7 +38,7 @@ def _rebuild(
 
 
 class DDBenchWarning(UserWarning):
-    """Something that was put right, but that the user should know of."""
+    """Something that was put right or does no harm, but that the user should know of."""
 
 
 class DivergedError(DDBenchError):

@@ -87,7 +87,7 @@ def expand(
         registry: The parts that there are.
         root: Folder of the data sets.
         extra: Statistics that evaluators want.
-        strict: Whether an option or a teacher that no row reads is an error.
+        strict: Whether to say which options and teachers no row reads.
 
     Raises:
         DDBenchError: an unknown name, an option out of range, data that are not there, a variant
@@ -109,7 +109,7 @@ def expand(
                 made = plan(cell, info, extra)
                 references.setdefault(made.key, made)
     if strict:
-        readers.refuse()
+        readers.report()
     return [*plans.values(), *(p for key, p in references.items() if key not in plans)]
 
 

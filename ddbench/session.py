@@ -49,7 +49,7 @@ class Session:
     def plans(
         self, suite: SuiteTable, evaluators: Mapping[str, Evaluator], *, strict: bool = True
     ) -> list[Plan]:
-        """Every cell of a suite; `strict` refuses options and teachers that no row reads."""
+        """Every cell of a suite; `strict` says which options and teachers no row reads."""
         selection = selection_of(suite, self.ctx.precision)
         extra = wanted_statistics(evaluators)
         return expand(selection, self.registry, self.ctx.data_root, extra, strict=strict)

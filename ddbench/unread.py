@@ -1,11 +1,12 @@
-"""Refuses what the user set and no row of the grid reads: it would be ignored in silence."""
+"""Says what the user set and no row of the grid reads: nothing is ignored in silence."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.overrides import apply
 from ddbench.plan import plan
 from ddbench.roles import Statistic
@@ -65,35 +66,42 @@ class Readers:
     def _note(self, cell: Cell) -> None:
         self.rows.setdefault((cell.recipe.name, type(cell.recipe.labeller).__name__))
 
-    def refuse(self) -> None:
-        """Nothing where every option and teacher is read by at least one row.
+    def report(self) -> None:
+        """Nothing where every option and teacher is read by at least one row; else a warning.
+
+        A script that hands the same settings to every method shall run. But of an ensemble every
+        network is meant.
 
         Raises:
-            DDBenchError: one is read by none.
+            DDBenchError: of several teachers some are read by no row.
         """
         for path, is_read in self.options.items():
             if not is_read:
-                raise DDBenchError(
-                    f"--set {path} changes nothing: no row reads it", self._shown(),
-                    *_reason(path), hint="leave it out",
-                )  # fmt: skip
+                self._warn(f"--set {path}", _reason(path))
         for asked, networks in self.teachers.items():
             unread = [name for name, is_read in networks.items() if not is_read]
-            if unread:
+            if unread and len(networks) == 1:
+                self._warn(f"--teacher {asked}", "no teacher is trained and no labels ask one")
+            elif unread:
                 kept = "+".join(name for name in networks if name not in unread)
                 raise DDBenchError(
                     f"--teacher {asked} changes nothing by {' and '.join(unread)}: no row reads "
                     f"{'it' if len(unread) == 1 else 'them'}",
-                    self._shown(),
+                    f"rows: {self._shown()}",
                     "several teachers are read by methods with matchers and regularizers, and by "
                     "labels that ask them",
                     hint=f"--teacher {kept}" if kept else "leave --teacher out",
                 )
 
-    def _shown(self) -> str:
-        return "rows: " + ", ".join(
-            f"{method} with labels of {labels}" for method, labels in self.rows
+    def _warn(self, given: str, reason: str) -> None:
+        warnings.warn(
+            f"{given} changes nothing: no row reads it ({self._shown()}); {reason}",
+            DDBenchWarning,
+            stacklevel=3,
         )
+
+    def _shown(self) -> str:
+        return ", ".join(f"{method} with labels of {labels}" for method, labels in self.rows)
 
 
 def _reads(
@@ -117,9 +125,9 @@ def _reads(
     return keys != others_keys
 
 
-def _reason(path: str) -> tuple[str, ...]:
+def _reason(path: str) -> str:
     if path.partition(".")[0] in _OF_TEACHERS:
-        return ("no teacher is trained that it could bear on",)
+        return "no teacher is trained that it could bear on"
     if path.startswith("evaluate.holdout"):
-        return ("distilled images are held out where student and teacher are different networks",)
-    return ("every stage has the same key without it",)
+        return "distilled images are held out where student and teacher are different networks"
+    return "every stage has the same key without it"

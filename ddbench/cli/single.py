@@ -107,7 +107,7 @@ def eval_(
             flags["set"]["evaluate.zca"] = repr(found.card["zca"])
         plans = _plans(session, found, flags, evaluators)
         if teacher:
-            _refuse_unread(teacher, plans)
+            _report_unread(teacher, plans)
         if plans and isinstance(plans[0].cell.recipe.labeller, Replayed):
             typer.echo(
                 f"students see {len(found.views.logits)} stored epochs of views, in batches of "
@@ -219,13 +219,13 @@ def _plans(
     return plans
 
 
-def _refuse_unread(teacher: str, plans: list[Plan]) -> None:
+def _report_unread(teacher: str, plans: list[Plan]) -> None:
     from ddbench.unread import Readers
 
     readers = Readers()
     for made in plans:
         readers.look_at_teachers(teacher, made.cell, made.info)
-    readers.refuse()
+    readers.report()
 
 
 def _told(found: PortableSet) -> str:
