@@ -221,7 +221,12 @@ def measure(settings: Settings) -> Part:
         [
             Limit(
                 "plain loop / harness", ratio(field_.whole, ours.whole, settings.device), least=2.5
-            )
+            ),
+            Limit(
+                "plain loop / harness, whole evaluation",
+                ratio(field_.times[STAGES[-1]], ours.times[STAGES[-1]], settings.device),
+                least=2.0 if settings.device == "cpu" else 5.0,
+            ),
         ],
         (
             f"Top-1 of the student, mean of {seeds} seeds: {reached}.",
