@@ -139,7 +139,8 @@ def test_only_the_real_side_knows_the_classes() -> None:
 def test_settings_are_those_of_the_scripts(
     name: str, iterations: int, batch: int, smallest: float, weight: float
 ) -> None:
-    recipe = edc_one_teacher(replace(INFO, name=name), 10)
+    side = {"imagenet1k": 224, "cifar10": 32, "tiny_imagenet@64": 64}[name]
+    recipe = edc_one_teacher(replace(INFO, name=name, shape=(3, side, side)), 10)
     part = recipe.distiller
     assert isinstance(part, Optimize)
     assert (part.iterations, part.batch_size, part.crop) == (iterations, batch, (smallest, 1.0))

@@ -71,11 +71,10 @@ def test_the_order_of_an_ensemble_counts_and_a_third_teacher_too(registry: Any) 
     assert len(keys) == 4
 
 
-def test_an_ensemble_bears_on_nothing_that_asks_no_second_teacher(registry: Any) -> None:
-    for choices in ({"methods": ("random",), "labels": ("hard",)},
-                    {"methods": ("herding",), "labels": ("hard",)}):  # fmt: skip
-        one = one_plan(registry, teachers=("convnet3_bn",), **choices)
-        assert one_plan(registry, **choices).key == one.key
+@pytest.mark.parametrize("method", ["random", "herding"])
+def test_an_ensemble_that_nothing_looks_through_is_refused(registry: Any, method: str) -> None:
+    with pytest.raises(DDBenchError, match="changes nothing by"):
+        one_plan(registry, methods=(method,), labels=("hard",))
 
 
 def test_the_reference_row_is_labelled_by_the_whole_ensemble(registry: Any) -> None:
