@@ -58,6 +58,14 @@ def test_hits_count_rows_across_chunks():
     assert hits(logits, labels, 1) == int((labels == 3).sum())
 
 
+def test_the_accuracy_is_of_all_images_and_not_the_best_so_far():
+    """SCDD's release keeps the best of running means: here 100 %, after the first batches."""
+    labels = torch.arange(4000) % 7
+    logits = torch.nn.functional.one_hot(labels, 7).float()
+    logits[3000:] = logits[3000:].roll(1, 1)  # the last images are all mistaken
+    assert Accuracy().evaluate(trial_of(logits, labels))["top1"] == 75.0
+
+
 # -- discrepancy -----------------------------------------------------------------------------------
 
 

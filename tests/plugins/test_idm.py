@@ -147,14 +147,25 @@ def test_the_cross_entropy_counts_by_the_networks_accuracy_in_percent():
     assert loss(40.0) - loss(0.0) == pytest.approx(0.5 * 40 * entropy, rel=1e-4)
 
 
-def test_settings_are_those_of_the_released_commands():
-    small = replace(tiny_info(pixels=32), name="cifar100")
-    part = idm(small, 10).distiller
-    assert (part.cross_entropy, part.pool.interval, part.pool.steps) == (0.1, 30, 50)
-    assert (part.batch_real, part.lr, part.factor) == (256, 0.2, 2)
-    assert idm(small, 1).distiller.batch_real == 5000
-    large = idm(replace(tiny_info(pixels=224), name="imagenette"), 10).distiller
-    assert (large.cross_entropy, large.pool.most) == (3.0, 50)
+@pytest.mark.parametrize(
+    ("name", "pixels", "ipc", "wanted"),
+    [
+        ("cifar10", 32, 1, (0.5, 5, 5000, 10)), ("cifar10", 32, 10, (0.5, 30, 256, 10)),
+        ("cifar10", 32, 50, (0.1, 30, 256, 10)), ("cifar100", 32, 1, (0.5, 5, 5000, 10)),
+        ("cifar100", 32, 10, (0.1, 30, 256, 50)), ("cifar100", 32, 50, (0.1, 30, 256, 10)),
+        ("tiny_imagenet", 64, 1, (0.5, 30, 256, 10)), ("tiny_imagenet", 64, 10, (0.5, 30, 256, 10)),
+        ("tiny_imagenet", 64, 50, (0.8, 30, 256, 50)), ("imagenette", 224, 10, (3.0, 50, 128, 10)),
+    ],
+)  # fmt: skip
+def test_settings_are_those_of_the_released_commands(name, pixels, ipc, wanted):
+    """Weight of the cross-entropy, interval of the queue, real batch, steps of a network."""
+    part = idm(replace(tiny_info(pixels=pixels), name=name), ipc).distiller
+    queue = part.pool
+    assert (part.cross_entropy, queue.interval, part.batch_real, queue.steps) == wanted
+    assert (part.lr, part.momentum, part.factor, part.iterations) == (0.2, 0.5, 2, 20000)
+    assert (queue.start, queue.trained, queue.most) == (3, 2, 50 if pixels == 224 else 100)
+    trained = (queue.batch_size, queue.lr, queue.momentum, queue.weight_decay)
+    assert trained == (256, 0.01, 0.9, 5e-4)
 
 
 def test_ipc_and_bytes_count_what_is_kept_and_not_what_is_shown(registry):

@@ -174,6 +174,13 @@ def test_new_options_are_in_no_key_while_they_have_their_defaults():
     assert canonical(RandomNetworks(pool=FreshNetworks(every=2))) != canonical(RandomNetworks())
 
 
+def test_settings_are_those_of_the_forks():
+    part = m3d(replace(tiny_info(pixels=32), name="cifar10"), 10).distiller
+    assert (part.iterations, part.batch_real, part.momentum) == (10000, 64, 0.5)
+    assert (part.pool, part.factor, part.clamp) == (FreshNetworks(every=5), 2, True)
+    assert (part.augment, part.gap, part.init) == ("color_crop_cutout", KernelGap(), "real")
+
+
 def test_the_recipe_keeps_the_rate_of_plain_pixels():
     """A step of normalised pixels is lr · dL/dx̃; of plain ones, x = σ x̃ + μ, it is σ² of that."""
     info = replace(tiny_info(pixels=32), name="cifar10", std=(0.2, 0.2, 0.2))

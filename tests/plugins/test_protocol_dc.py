@@ -32,8 +32,8 @@ def test_the_numbers_are_the_papers(training):
 
 
 @pytest.mark.parametrize(("told", "first"), [(1000, 501), (300, 151), (5, 3)])
-def test_the_rate_falls_where_the_released_loop_lowers_it(training, told, first):
-    """It runs epochs 0 to E and goes on with a tenth from epoch E // 2 + 1 on."""
+def test_the_rate_falls_an_epoch_before_the_released_loop_lowers_it(training, told, first):
+    """It runs epochs 0 to E; here a tenth begins with epoch E // 2 + 1, there right after it."""
     assert first == told // 2 + 1
     training = replace(training, epochs=told + 1)
     schedule = _schedule(training, 3)[0]

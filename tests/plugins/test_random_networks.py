@@ -97,6 +97,18 @@ def test_attention_is_of_norm_one_and_blind_to_scale_and_order_of_channels():
     assert not Attention(4.0).reduce(torch.zeros(1, 2, 3, 3))["attention"].any()
 
 
+def test_attention_has_no_slope_along_the_scale_of_a_map():
+    maps = torch.randn(4, 6, 5, 5, generator=generator(1), dtype=torch.float64)
+    towards = torch.randn(4, 25, generator=generator(2), dtype=torch.float64)
+    for power in (1.0, 2.0, 4.0):
+        leaf = maps.clone().requires_grad_(True)
+        found = (Attention(power).reduce(leaf)["attention"] * towards).sum()
+        (slope,) = torch.autograd.grad(found, [leaf])
+        along = (slope * maps).sum((1, 2, 3))
+        torch.testing.assert_close(along, torch.zeros(4).double(), rtol=0, atol=1e-10)
+        assert slope.norm() > 1e-2
+
+
 def test_attention_with_power_two_is_the_energy_and_large_powers_the_peak():
     maps = torch.arange(18.0).view(1, 2, 3, 3)
     energy = maps.square().sum(1).flatten(1)
@@ -206,3 +218,7 @@ def test_recipes_take_the_papers_settings():
     high = replace(tiny_info(pixels=128), name="imagenette@128")
     part = datadam(high, 10).distiller
     assert (part.iterations, part.gap) == (8000, AttentionGap(power=4, embedding=0.02))
+    assert (part.batch_real, part.lr, part.momentum, part.init) == (64, 1, 0.5, "real")
+    assert datadam(info, 50).distiller.gap == AttentionGap(power=4, embedding=0.01)
+    assert [datadam(info, ipc).distiller.lr for ipc in (50, 51)] == [1, 10]
+    assert dm(replace(info, name="cifar100"), 100).distiller.lr == 1

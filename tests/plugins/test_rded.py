@@ -107,6 +107,25 @@ def test_the_brightest_images_are_chosen_by_a_teacher_that_likes_light() -> None
     torch.testing.assert_close(found, wanted)
 
 
+def test_with_a_crop_for_every_tile_the_teacher_has_no_say_in_what_is_kept() -> None:
+    """As many candidates as tiles, one crop each: a mosaic of random crops, whoever ranks them."""
+    part = RDED(factor=2, candidates=4, crops=1)
+
+    def kept(sign: float) -> set[tuple[float, ...]]:
+        here = problem(count=1)
+        ask = here.teachers[0]
+        here.teachers = [lambda images: Activations(sign * ask(images).logits, {})]
+        return {
+            tuple(p.flatten().tolist()) for p in untiled(part.recover(here, torch.arange(1)), 2)
+        }
+
+    here = problem(count=1)
+    rng = here.rng("class", 0)
+    drawn = here.real(0)[torch.randperm(6, generator=rng)[:4]]
+    crops = part.patches(drawn, 1, rng).flatten(0, 1)
+    assert kept(1.0) == kept(-1.0) == {tuple(crop.flatten().tolist()) for crop in crops}
+
+
 def test_the_first_tile_of_all_images_is_filled_before_the_second() -> None:
     here = problem(count=1)
     found = RDED(factor=2, crop=WHOLE, crops=1).recover(here, torch.arange(1))

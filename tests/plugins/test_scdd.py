@@ -21,8 +21,10 @@ from ddbench.networks import fresh
 from ddbench.overrides import apply
 from ddbench.records import Records
 from ddbench.stages.pretraining import FrozenBackbone, Problem, pretrain
+from ddbench.testing import tiny_info
 from ddbench.types import DatasetInfo, Network
 from ddbench_plugins.architectures.convnet import ConvNetD
+from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.momentum_contrast import MomentumContrast, follow, info_nce, projection
 from ddbench_plugins.recipes.scdd import scdd
 from ddbench_plugins.recipes.sre2l import sre2l
@@ -173,14 +175,32 @@ def test_options_out_of_range_are_refused() -> None:
 
 
 def test_for_a_fixed_teacher_the_objective_is_that_of_sre2l() -> None:
-    for name in ("imagenet1k", "imagenette"):
+    for name, loop in (("imagenet1k", {"iterations": 1000, "batch_size": 50}), ("imagenette", {})):
         info = DatasetInfo(
             name=name, classes=("a", "b"), shape=(3, 224, 224), mean=(0.5,) * 3, std=(0.2,) * 3,
             train_counts=(9, 9), test_counts=(9, 9), fingerprint="f",
         )  # fmt: skip
         ours, theirs = scdd(info, 10), sre2l(info, 10)
         assert (ours.matchers, ours.regularizers) == (theirs.matchers, theirs.regularizers)
-        assert (ours.distiller, ours.label_squeeze) == (theirs.distiller, theirs.squeeze)
+        assert ours.distiller == replace(theirs.distiller, **loop)
+        assert ours.label_squeeze == theirs.squeeze
+
+
+def test_settings_are_those_of_the_scripts() -> None:
+    """CIFAR-100's script, and what the paper and the script say of ImageNet-1K."""
+    small = scdd(replace(tiny_info(pixels=32), name="cifar100"), 50)
+    assert isinstance(small.distiller, Optimize)
+    loop = small.distiller
+    assert (loop.lr, loop.iterations, loop.batch_size) == (0.4, 1000, 100)
+    assert (loop.crop, loop.flip, loop.roll) == ((1.0, 1.0), False, (0, 4))
+    assert [term.weight for term in small.regularizers] == [0.005]
+    large = scdd(replace(tiny_info(pixels=224), name="imagenet1k"), 50)
+    assert large.distiller.lr == 0.25
+    assert [term.weight for term in large.regularizers] == [0.01]
+    probe = large.squeeze
+    assert (probe.epochs, probe.optimizer, probe.lr, probe.weight_decay) == (200, "sgd", 0.03, 0)
+    told = probe.pretraining
+    assert (told.lr, told.batch_size, told.temperature) == (0.03, 256, 0.2)
 
 
 def test_labels_come_from_a_supervised_teacher_that_others_share(registry: Any) -> None:

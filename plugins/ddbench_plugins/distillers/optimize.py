@@ -67,6 +67,8 @@ class Optimize:
 
     Differences:
         The last iterate is stored as rounded bytes; the released codes truncate and save a JPEG.
+        "spread" fills its groups: where classes are fewer than `batch_size`, a group holds several
+        images of each. The released codes put no two images of a class into one.
 
     References:
         Yin et al., Squeeze, Recover and Relabel (SRe2L), NeurIPS 2023, released code.
@@ -81,7 +83,8 @@ class Optimize:
     batch_size: int | Literal["auto"] = 100
     """Images optimised together, at most; "auto" for as many as fit, with `same_views`."""
     layout: Literal["classes", "spread"] = "classes"
-    """"classes": all images of a class in one group; "spread": one image a class, SRe2L's way."""
+    """"classes": all images of a class in one group; "spread": dealt class by class, as SRe2L has
+    it."""
     lr: float = 0.25
     betas: tuple[float, float] = (0.5, 0.9)
     eps: float = 1e-8

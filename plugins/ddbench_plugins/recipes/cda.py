@@ -11,7 +11,7 @@ from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Curriculum, Optimize
 from ddbench_plugins.recipes.claims import table_claims, transfer_claims
 from ddbench_plugins.recipes.settings import TEACHER_HERE, scripted
-from ddbench_plugins.recipes.sre2l import sre2l
+from ddbench_plugins.recipes.sre2l import GROUPS, sre2l
 
 CLAIMS = {
     "tiny_imagenet": {50: 48.7, 100: 53.2},
@@ -69,6 +69,7 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
             "scripts pass 1, as here.",
             "CDA trains students in batches of 128, SRe2L of 1024: figures under the two are not "
             "comparable. Here every row has the batch of the protocol.",
+            GROUPS,
         ),
     )
 

@@ -10,7 +10,9 @@ from ddbench.spec import Provenance, Recipe
 from ddbench.types import DatasetInfo
 from ddbench_plugins.distillers.coresets import Herding, KCenter, KMeansNearest
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.settings import TEACHER_HERE, smoke, teacher_training
+from ddbench_plugins.recipes.settings import ANEW, TEACHER_HERE, smoke, teacher_training
+
+TEXTBOOK = "No code is released for it; textbook algorithms, written here."
 
 NOTES = (
     "Features are those of this benchmark's teacher, at the classifier's input. The papers that "
@@ -46,11 +48,18 @@ def kmeans_nearest(info: DatasetInfo, ipc: int | None) -> Recipe:
         "kmeans_nearest", "k-means, nearest image", KMeansNearest(), info,
         "Centres that minimise Σ_x min_c ‖ f(x) − c ‖², and the real image nearest to each",
         "Cui et al., DC-BENCH: Dataset Condensation Benchmark, NeurIPS 2022, arXiv:2207.09639",
+        licence="DC-BENCH's code: MIT. " + ANEW,
     )  # fmt: skip
 
 
 def _selection(
-    name: str, title: str, distiller: Distiller, info: DatasetInfo, objective: str, reference: str
+    name: str,
+    title: str,
+    distiller: Distiller,
+    info: DatasetInfo,
+    objective: str,
+    reference: str,
+    licence: str = TEXTBOOK,
 ) -> Recipe:
     return Recipe(
         name=name,
@@ -64,7 +73,7 @@ def _selection(
             Provenance(settings="No setting but IPC; the form where there are two", source="here"),
             TEACHER_HERE,
         ),
-        licence="No code is released for it; textbook algorithms, written here.",
+        licence=licence,
         notes=NOTES,
         profiles=smoke(),
     )

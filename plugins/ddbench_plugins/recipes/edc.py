@@ -167,7 +167,9 @@ def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
             "classes of ImageNet, which have no moving average of statistics. AlexNet is left out.",
             "Moving averages start from the first batch; the release starts them at 0 by mistake "
             "(average.from_zero=true). Its scripts divide a batch over up to four GPUs.",
-            "All teachers are trained here and alike, and label together.",
+            "All teachers are trained here and alike, and label together; the release leaves out "
+            "EfficientNet when ImageNet-1K is labelled, and for ten classes of ImageNet takes it "
+            "for labels alone.",
         ),
     )  # fmt: skip
 

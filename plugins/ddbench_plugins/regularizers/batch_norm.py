@@ -75,6 +75,10 @@ class BatchNorm:
         Returns:
             At least 0. The mean's part is in units of activations, the variance's in their square.
 
+        Differences:
+            The released code of G-VBSM leaves a layer's average as it is where the layer is left
+            out; here every average moves.
+
         References:
             Yin et al., Squeeze, Recover and Relabel (SRe2L), NeurIPS 2023, released code; Yin et
             al., Dreaming to Distill (DeepInversion), CVPR 2020.

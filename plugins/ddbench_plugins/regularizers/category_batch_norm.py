@@ -104,6 +104,8 @@ class CategoryBatchNorm:
         Differences:
             The released code takes the real images under random crops and flips. Its moving
             average of μ and σ² starts at 0.
+            The release can also compare to a fresh batch of real images of the same labels, and to
+            nothing else (`--category-aware local`); that is not here.
             As released, the pooled σ² meets a mean of variances within images, which lacks the
             variance between them.
 
