@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from ddbench.context import onto
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -76,11 +78,11 @@ def resample(
     image: coordinates are clamped to the box, so that no pixel outside it is seen.
     """
     _, _, height, width = images.shape
-    boxes = boxes.to(images.device, images.dtype)
+    boxes = onto(boxes, images.device).to(images.dtype)
     top, left, h, w = (boxes[:, i, None] for i in range(4))
     y = _source(height, top, h, images)
     x = _source(width, left, w, images)
-    flips = flips.to(images.device)
+    flips = onto(flips, images.device)
     x = torch.where(flips[:, None], x.flip(1), x)
     y = (2 * y + 1) / height - 1
     x = (2 * x + 1) / width - 1
@@ -125,7 +127,7 @@ class Mix:
     def apply(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if self.kind == "none":
             return images
-        others = images[self.partners.to(images.device)]
+        others = images[onto(self.partners, images.device)]
         if self.kind == "mixup":
             return self.share * images + (1 - self.share) * others
         top, left, bottom, right = self.box

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from ddbench.errors import DDBenchError, unknown
 from ddbench.progress import NoProgress, Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Precision = Literal["fp32", "bf16"]
 _DEVICES = Path("/dev")
@@ -60,7 +63,22 @@ def choose_device(wanted: str) -> str:
             f"available: {', '.join(name for name in here if here[name])}",
             hint="--device auto takes the best there is",
         )
-    return wanted
+    if kind != wanted:
+        _check_number(kind, wanted)
+    return wanted if kind == "cuda" else kind
+
+
+def _check_number(kind: str, wanted: str) -> None:
+    """Of several devices of a kind, one that is there: `cuda:1` of two."""
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if wanted not in (names := [f"{kind}:{number}" for number in range(count)]):
+        raise DDBenchError(
+            f"device '{wanted}' is not available here",
+            f"available: {', '.join(names)}",
+            hint="CUDA_VISIBLE_DEVICES hides GPUs and numbers those that are left from 0"
+            if kind == "cuda"
+            else f"--device {kind}",
+        )
 
 
 _DEVICE_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
@@ -72,6 +90,15 @@ def _sign_of_an_accelerator() -> bool:
     if not sys.platform.startswith("linux"):
         return True
     return any(any(_DEVICES.glob(name)) for name in _DEVICE_FILES)
+
+
+def make_current(device: str) -> None:
+    """The GPU of a number is the one that torch means where no number is said.
+
+    Otherwise pinned memory and the name in the environment card would be of the first GPU.
+    """
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
 
 
 def choose_precision(wanted: str, device: str) -> Precision:
@@ -117,6 +144,23 @@ def seeded_on(device: str, seed: int) -> Iterator[None]:
             with torch.cuda.device(gpu):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+_WITHOUT_WAITING = 2**16
+"""Bytes that CUDA takes from ordinary memory at once; more it takes so from pinned memory alone."""
+
+
+def onto(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """A tensor on a device, sent without waiting for what a GPU is still doing.
+
+    `Tensor.to` waits for all of it, so that a loop that sends something in every iteration leaves
+    the GPU idle while the host puts the next one together.
+    """
+    if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    if tensor.nbytes > _WITHOUT_WAITING:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def wait_for(device: str) -> None:

@@ -18,7 +18,7 @@ from ddbench.environment import environment_card
 from ddbench.errors import DDBenchError, DivergedError, IncompatibleError
 from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
-from ddbench.memory import is_out_of_memory
+from ddbench.memory import is_out_of_memory, let_go
 from ddbench.plan import Plan
 from ddbench.records import (
     LearningCurve,
@@ -107,7 +107,7 @@ def run_cell(
         return _failure(plan, "error", str(fault), command)
     except Exception as fault:
         if is_out_of_memory(fault):
-            torch.cuda.empty_cache()
+            let_go(fault)
             reason = (str(fault).splitlines() or ["out of memory"])[0]
             return _failure(plan, "oom", reason, command)
         # A bug: told as one, and the other cells go on.

@@ -32,14 +32,40 @@ class _FrozenConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,), (kernel,) = slopes, ctx.saved_tensors
-        stride, padding, dilation, groups = ctx.how
-        # Of the input only the shape is read where its gradient alone is asked for.
-        shape_alone = slope.new_empty(1).expand(ctx.shape)
-        found, _, _ = torch.ops.aten.convolution_backward(
-            slope, shape_alone, kernel.to(slope.dtype), None,
-            stride, padding, dilation, False, (0, 0), groups, (True, False, False),
-        )  # fmt: skip
+        back = _transposed if slope.device.type == "cuda" and ctx.how[3] == 1 else _backward
+        found = back(slope, kernel.to(slope.dtype), ctx.shape, ctx.how)
         return found.to(ctx.dtype), None, None, None
+
+
+def _backward(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
+    """x̄ by torch's own backward pass, which of x reads the shape where nothing else is asked."""
+    stride, padding, dilation, groups = how
+    shape_alone = slope.new_empty(1).expand(shape)
+    found, _, _ = torch.ops.aten.convolution_backward(
+        slope, shape_alone, kernel, None,
+        stride, padding, dilation, False, (0, 0), groups, (True, False, False),
+    )  # fmt: skip
+    return found
+
+
+def _transposed(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
+    """The same as a transposed convolution, by the same kernel of cuDNN, without a stand-in for x.
+
+    Under cuDNN the backward pass copies ȳ into the layout that the strides of x tell: a stand-in
+    without strides says channels first, and ȳ would be copied there and back in every layer.
+    """
+    stride, padding, dilation, groups = how
+    least = [  # of the sizes of x that give those of y
+        (slope.shape[2 + i] - 1) * stride[i]
+        - 2 * padding[i]
+        + dilation[i] * (kernel.shape[2 + i] - 1)
+        + 1
+        for i in (0, 1)
+    ]
+    more = [size - smallest for size, smallest in zip(shape[2:], least, strict=True)]
+    return torch.nn.functional.conv_transpose2d(
+        slope, kernel, None, stride, padding, more, groups, dilation
+    )
 
 
 class LeanConv2d(nn.Conv2d):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,13 @@ import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_SIGNS = (
+    "DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""Of no room, told by an error of another kind: on a CPU, and by CUDA's libraries."""
 
 
 def room_for(work: Callable[[], object], device: str) -> float:
@@ -55,6 +63,14 @@ def _kept_for_backward(work: Callable[[], object]) -> int:
 
 
 def is_out_of_memory(fault: Exception) -> bool:
-    """Whether a device or the machine had no room: on CPU, torch has no error of its own for it."""
-    known = isinstance(fault, (torch.OutOfMemoryError, MemoryError))
-    return known or (isinstance(fault, RuntimeError) and "DefaultCPUAllocator" in str(fault))
+    """Whether a device or the machine had no room; not always does torch say so itself."""
+    if isinstance(fault, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(fault, RuntimeError) and any(sign in str(fault) for sign in _SIGNS)
+
+
+def let_go(fault: BaseException) -> None:
+    """Gives back what a failed piece of work held: a traceback keeps its activations alive."""
+    traceback.clear_frames(fault.__traceback__)
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

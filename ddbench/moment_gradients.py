@@ -17,10 +17,19 @@ _PIECE = 2**19
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and mean square over positions, [b c] each, without a tensor of squares."""
     wide, places = widened(x), tuple(range(2, x.dim()))
-    if x.device.type != "cpu" or not len(x):
+    if not len(x):
         return wide.mean(places), wide.square().mean(places)
+    if x.device.type == "cuda":
+        return _reduced(x, places)
     pieces = wide.split(max(1, _PIECE // max(1, x[0].numel())))
     return wide.mean(places), torch.cat([piece.square().mean(places) for piece in pieces])
+
+
+def _reduced(x: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """The same in two reductions of x as it is: no wide copy of it and no squares in memory."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    norm = torch.linalg.vector_norm(x, dim=places, dtype=dtype)
+    return x.mean(places, dtype=dtype), norm.square() / x[0, 0].numel()
 
 
 def _pull(x: Tensor, mean: Tensor, square: Tensor) -> Tensor:

@@ -9,7 +9,13 @@ from pathlib import Path
 from ddbench.allocator import keep_freed_memory
 from ddbench.cache import Cache, default_cache
 from ddbench.composition import chosen_evaluator
-from ddbench.context import Context, choose_device, choose_precision, default_data_root
+from ddbench.context import (
+    Context,
+    choose_device,
+    choose_precision,
+    default_data_root,
+    make_current,
+)
 from ddbench.errors import DDBenchError
 from ddbench.features import wanted_statistics
 from ddbench.grid import expand
@@ -84,6 +90,7 @@ def open_session(
     chosen = choose_device(device)
     if chosen == "cpu":
         keep_freed_memory()
+    make_current(chosen)
     ctx = Context(
         device=chosen,
         precision=choose_precision(precision, chosen),

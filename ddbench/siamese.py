@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from jaxtyping import Float, Int
 
+from ddbench.context import onto
 from ddbench.errors import DDBenchError, nearest
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ class Drawn:
         """The images transformed; differentiable in them."""
         if not self.operation:
             return images
-        return OPERATIONS[self.operation](images, self.numbers.to(images))
+        numbers = self.numbers.to(images.dtype)
+        if self.operation == "crop" and len(numbers) == 1:  # a shift is a number of the host's
+            return _shifted(images, *(int(each) for each in _shifts(images, numbers)))
+        return OPERATIONS[self.operation](images, onto(numbers, images.device))
 
 
 def operations(strategy: str, mirror: bool = True) -> tuple[str, ...]:
@@ -101,10 +105,7 @@ def _color(images: Images, u: Numbers) -> Images:
 def _crop(images: Images, u: Numbers) -> Images:
     """Shifted by whole pixels along both axes, an eighth of the side at most."""
     height, width = images.shape[2:]
-    down = _whole(u[:, 0], 2 * _part(_CROP, height) + 1) - _part(_CROP, height)
-    right = _whole(u[:, 1], 2 * _part(_CROP, width) + 1) - _part(_CROP, width)
-    if len(u) == 1:
-        return _shifted(images, int(down), int(right))
+    down, right = _shifts(images, u)
     y = torch.arange(height, device=u.device) + down[:, None]  # b h
     x = torch.arange(width, device=u.device) + right[:, None]
     seen = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
@@ -112,6 +113,12 @@ def _crop(images: Images, u: Numbers) -> Images:
     y, x = y.clamp(0, height - 1)[:, :, None], x.clamp(0, width - 1)[:, None, :]
     moved = images.permute(0, 2, 3, 1)[rows, y, x]  # b h w c
     return (moved * seen[..., None]).permute(0, 3, 1, 2)
+
+
+def _shifts(images: Images, u: Numbers) -> tuple[Int[Tensor, " s"], Int[Tensor, " s"]]:
+    """How far down and to the right, in pixels."""
+    down, right = (_part(_CROP, extent) for extent in images.shape[2:])
+    return _whole(u[:, 0], 2 * down + 1) - down, _whole(u[:, 1], 2 * right + 1) - right
 
 
 def _shifted(images: Images, down: int, right: int) -> Images:

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ddbench.augment import Mix, draw_boxes, draw_flips, draw_mix, resample
+from ddbench.context import onto
 from ddbench.seeds import generator, seed_of
 from ddbench.siamese import draw, operations
 from ddbench.spec import Augmentation
@@ -73,23 +74,24 @@ class Stream:
         names = operations(how.one_of, self.info.mirror) if self.stored is None else ()
         for step, shown in enumerate(self.views(index)):
             rows, mix = shown.rows, shown.mix
-            views = inputs(self.images[rows].to(self.device), self.info, self.whitening)
+            own = self.images.index_select(0, rows)  # ten times as fast as images[rows]
+            views = inputs(onto(own, self.device), self.info, self.whitening)
             if self._varied(shown):
                 views = resample(views, shown.boxes, shown.flips)
             if names:
-                own = generator(self.seed, "operation", index, step)
-                views = draw(names, len(rows), own).apply(views)
+                rng = generator(self.seed, "operation", index, step)
+                views = draw(names, len(rows), rng).apply(views)
             weights = self.weights[rows]
             answers = shown.answers
             yield Batch(
                 images=mix.apply(views),
-                labels=self.labels[rows].to(self.device),
-                weights=(weights / weights.mean()).to(self.device),
+                labels=onto(self.labels[rows], self.device),
+                weights=onto(weights / weights.mean(), self.device),
                 indices=rows,
-                partner_labels=self.labels[rows[mix.partners]].to(self.device),
+                partner_labels=onto(self.labels[rows[mix.partners]], self.device),
                 partner_indices=rows[mix.partners],
                 share=mix.share,
-                answers=None if answers is None else answers.to(self.device),
+                answers=None if answers is None else onto(answers, self.device),
             )
 
     def views(self, index: int) -> Iterator[Views]:
@@ -184,6 +186,6 @@ def pixels(images: Shaped[Tensor, "b c h w"], info: DatasetInfo) -> Float[Tensor
     """Normalised images for a network: uint8 0..255 or floating 0..1 in, mean 0 and sd 1 out."""
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     images = images.float()
-    mean = torch.tensor(info.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(info.std, device=images.device).view(1, -1, 1, 1)
+    mean, std = (onto(torch.tensor(each), images.device) for each in (info.mean, info.std))
+    mean, std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
     return ((images / scale - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from ddbench.averaged_weights import AveragedWeights
 from ddbench.budget import Budget, budget
-from ddbench.context import Context, seeded_on, wait_for
+from ddbench.context import Context, onto, seeded_on, wait_for
 from ddbench.errors import DivergedError
+from ddbench.memory import is_out_of_memory, let_go
 from ddbench.seeds import seed_of
 from ddbench.spec import Training
 from ddbench.stream import Stream, inputs
@@ -127,6 +128,8 @@ class _Run:
             self._trainee.fault = fault
             self._optimizer.zero_grad(set_to_none=True)
             self._optimizer.state.clear()
+            if is_out_of_memory(fault):
+                let_go(fault)  # the others go on, and this one may be tried again alone
 
     def begin(self) -> None:
         self._trainee.module.train()
@@ -264,5 +267,5 @@ def predict(
     found = []
     for chunk in images.split(batch_size):
         with ctx.autocast():
-            found.append(module(inputs(chunk.to(ctx.device), info, whitening)).float().cpu())
-    return torch.cat(found)
+            found.append(module(inputs(onto(chunk, ctx.device), info, whitening)).float())
+    return torch.cat(found).cpu()

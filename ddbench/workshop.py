@@ -17,6 +17,7 @@ from ddbench.context import Context
 from ddbench.data import RealData, open_data, whitening_of
 from ddbench.errors import DDBenchWarning
 from ddbench.keys import Key, spell
+from ddbench.memory import is_out_of_memory
 from ddbench.meter import Cost, Meter, measure
 from ddbench.networks import fresh, restored
 from ddbench.plan import Plan, PlannedStage, PlannedTeacher, same_batches, stream_seed, taught
@@ -232,8 +233,7 @@ class Workshop:
             others = self._unmade_beside(stage)
             with self.cache.locks(others) as free:
                 student = trained([stage, *(others[key] for key in free)])
-            if free and isinstance(student.fault, torch.OutOfMemoryError):
-                torch.cuda.empty_cache()
+            if free and student.fault is not None and is_out_of_memory(student.fault):
                 student = trained([stage])
             if student.fault is not None:
                 raise student.fault

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ddbench import context
-from ddbench.context import seeded, seeded_on
+from ddbench.context import onto, seeded, seeded_on
+from ddbench.errors import DDBenchError
 
 
 @pytest.mark.parametrize("within", [seeded, lambda seed: seeded_on("cpu", seed)])
@@ -49,3 +50,50 @@ def test_torch_is_asked_for_a_device_where_there_is_a_sign_of_one(
     assert context.choose_device("auto") == ("cuda" if asked else "cpu")
     assert context.choose_device("cpu") == "cpu"
     assert len(asks) == asked
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:x", "cuda:"])
+def test_a_gpu_that_is_not_there_is_told_at_once(name, two_gpus):
+    with pytest.raises(DDBenchError, match="not available") as fault:
+        context.choose_device(name)
+    assert "cuda:0, cuda:1" in str(fault.value)
+
+
+def test_a_gpu_is_chosen_by_its_number_and_becomes_the_current_one(two_gpus, monkeypatch):
+    current: list[str] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    for name in ("cuda", "cuda:1", "cpu"):
+        assert context.choose_device(name) == name
+        context.make_current(name)
+    assert current == ["cuda:1"]
+    assert context.choose_device("cpu:0") == "cpu"
+
+
+class Recorded:
+    """A tensor of the CPU that says how it was sent."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, nbytes: int, how: str = "") -> None:
+        self.nbytes, self.how = nbytes, how
+
+    def pin_memory(self) -> "Recorded":
+        return Recorded(self.nbytes, "pinned ")
+
+    def to(self, device: str, non_blocking: bool = False) -> str:
+        return f"{self.how}to {device}{', not waited for' if non_blocking else ''}"
+
+
+def test_what_goes_to_a_gpu_is_not_waited_for():
+    assert onto(Recorded(8), "cuda:1") == "to cuda:1, not waited for"
+    assert onto(Recorded(2**20), "cuda") == "pinned to cuda, not waited for"
+    assert onto(Recorded(2**20), "cpu") == "to cpu"
+    assert onto(Recorded(2**20), "mps") == "to mps"
+    here = torch.ones(3)
+    assert onto(here, "cpu") is here

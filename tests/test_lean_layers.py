@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.context import Context
-from ddbench.lean_layers import LeanConv2d, LeanMaxPool2d, LeanReLU, with_lean_layers
+from ddbench.lean_layers import (
+    LeanConv2d,
+    LeanMaxPool2d,
+    LeanReLU,
+    _backward,
+    _transposed,
+    with_lean_layers,
+)
 from ddbench.networks import fresh
 from ddbench.probe import frozen
 from ddbench.types import DatasetInfo, Network
@@ -73,6 +80,19 @@ def test_value_and_gradient_are_those_of_the_plain_layer(layer, layout):
 def test_finite_differences(layer):
     _, lean = pair(layer)
     assert torch.autograd.gradcheck(lambda x: lean(x * 1), images().requires_grad_(True))
+
+
+@pytest.mark.parametrize("layer", LAYERS[:3], ids=str)
+@pytest.mark.parametrize("size", [(9, 7), (8, 8), (5, 6)])
+def test_what_a_gpu_does_is_the_backward_pass(layer, size):
+    """Sizes of which a stride leaves a pixel out have the same output as those that it does not."""
+    kernel, how = layer.weight.double(), (layer.stride, layer.padding, layer.dilation, layer.groups)
+    x = torch.empty(2, 4, *size).double()
+    rng = torch.Generator().manual_seed(0)
+    slope = torch.randn(layer.double()(x).shape, generator=rng, dtype=torch.float64)
+    found = _transposed(slope, kernel, x.shape, how)
+    assert found.shape == x.shape
+    torch.testing.assert_close(found, _backward(slope, kernel, x.shape, how))
 
 
 def test_a_convolution_differentiates_twice():

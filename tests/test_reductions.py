@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ddbench.moment_gradients import _reduced
 from ddbench.reductions import ChannelMoments
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -43,6 +44,19 @@ def test_moments_are_those_of_plain_operations(layout: str) -> None:
     torch.testing.assert_close(
         found["square"].double(), wide.square().mean((2, 3)), rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_what_a_gpu_reduces_is_the_same(layout: str, dtype: torch.dtype) -> None:
+    x = maps(layout).detach().to(dtype)
+    bound = 1e-12 if dtype == torch.float64 else 1e-5
+    for found, plain in zip(
+        _reduced(x, (2, 3)), (x.double().mean((2, 3)), x.double().square().mean((2, 3))),
+        strict=True,
+    ):  # fmt: skip
+        assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        torch.testing.assert_close(found.double(), plain, rtol=bound, atol=bound)
 
 
 @pytest.mark.parametrize("affine", [True, False])

@@ -32,6 +32,14 @@ def test_one_draw_treats_batches_of_any_size_alike(name):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_no_number_is_asked_back_from_the_device(name, rows):
+    """A GPU would have to be waited for; a tensor without numbers has none to tell."""
+    shown = Drawn(name, torch.rand(rows, 3)).apply(noise().to("meta"))
+    assert shown.shape == noise().shape
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
 def test_own_parameters_are_those_that_an_image_gets_alone(name):
     images, numbers = noise(), torch.rand(5, 3, generator=generator(1, name))
     together = Drawn(name, numbers).apply(images)

@@ -74,3 +74,9 @@ def test_bytes_and_unit_pixels_normalise_alike(info):
     torch.testing.assert_close(pixels(images, info), pixels(images.float() / 255, info))
     value = pixels(torch.full((1, 3, 16, 16), 255, dtype=torch.uint8), info)[0, :, 0, 0]
     torch.testing.assert_close(value, torch.tensor([0.5 / 0.2, 0.6 / 0.25, 0.7 / 0.3]))
+
+
+def test_no_number_of_a_batch_is_asked_back_from_the_device(info):
+    """A GPU would have to be waited for; a tensor without numbers has none to tell."""
+    for batch in _stream(info, device="meta").epoch(0):
+        assert batch.images.device.type == "meta"

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ddbench.budget import budget
-from ddbench.context import Context
+from ddbench.context import Context, onto
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError
 from ddbench.networks import fresh
@@ -188,7 +188,7 @@ class _Answers:
                 "stored labels belong to other images than the batch shows",
                 hint="remake them: `ddbench cache gc`, then run again",
             )
-        found = self._views[self._place : end].float().to(ctx.device)
+        found = onto(self._views[self._place : end], ctx.device).float()
         self._place = end
         return found
 

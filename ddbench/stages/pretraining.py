@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
-from ddbench.context import Context
+from ddbench.context import Context, onto
 from ddbench.data import RealData
 from ddbench.errors import DivergedError
 from ddbench.pretraining import Pretraining
@@ -40,7 +40,7 @@ class Problem:
         return len(self.data.train_labels)
 
     def images(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        return pixels(self.data.train_images[rows].to(self.device), self.info)
+        return pixels(onto(self.data.train_images.index_select(0, rows), self.device), self.info)
 
     def rng(self, *names: object) -> Generator:
         return generator(self.seed, "pretraining", *names)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
-from ddbench.context import Context
+from ddbench.context import Context, onto
 from ddbench.data import RealData
 from ddbench.errors import DDBenchError
 from ddbench.memory import room_for
@@ -97,7 +97,8 @@ class Problem:
         return self._read(rows[torch.randperm(len(rows), generator=rng)[:count]])
 
     def _read(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        return self.normalise(self.data.train_images[rows].to(self.device) / 255)
+        images = self.data.train_images.index_select(0, rows)  # ten times as fast as images[rows]
+        return self.normalise(onto(images, self.device) / 255)
 
     def fresh_network(self, *names: object) -> Network:
         if self.architecture is None:
@@ -138,7 +139,7 @@ class Problem:
                 "this distiller asks for the objective but does not say so",
                 hint='add "objective" to its `needs`',
             )
-        there = indices.to(self.device)
+        there = onto(indices, self.device)
         numbers = range(len(self.taught)) if teacher is None else (teacher,)
         losses = [self._through(number, images, there, progress) for number in numbers]
         self._calls += 1

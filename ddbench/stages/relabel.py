@@ -31,10 +31,12 @@ def relabel(
     meter.group()
     with ctx.progress.stage("relabel: ask the teacher", spec.epochs) as advance:
         for epoch in range(spec.epochs):
-            batches = list(stream.epoch(epoch))
-            asked = [ask(teachers, b.images, spec.labeller, ctx) for b in batches]
-            views.append(torch.cat([answer.half().cpu() for answer in asked]))
-            rows.append(torch.cat([b.indices for b in batches]))
+            asked = [
+                (ask(teachers, batch.images, spec.labeller, ctx).half(), batch.indices)
+                for batch in stream.epoch(epoch)  # one at a time: an epoch may be large
+            ]
+            views.append(torch.cat([answers for answers, _ in asked]).cpu())
+            rows.append(torch.cat([indices for _, indices in asked]))
             meter.tick()
             advance(1)
     return {"views": torch.stack(views), "rows": torch.stack(rows)}, {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ddbench.context import Context
+from ddbench.context import Context, onto
 from ddbench.data import RealData
 from ddbench.meter import Meter
 from ddbench.probe import Probe
@@ -29,11 +29,13 @@ def statistics(
         Probe(teacher, taps, ctx) as probe,
         ctx.progress.stage("statistics: one pass", len(data.train_labels)) as advance,
     ):
-        for images, labels in zip(
-            data.train_images.split(BATCH), data.train_labels.split(BATCH), strict=True
-        ):
-            acts = probe(pixels(images.to(ctx.device), data.info))
-            there = labels.to(ctx.device)
+        chunks, classes = data.train_images.split(BATCH), data.train_labels.split(BATCH)
+        following = onto(chunks[0], ctx.device)
+        for number, labels in enumerate(classes):
+            acts = probe(pixels(following, data.info))
+            if number + 1 < len(chunks):  # on its way while a GPU is busy with this one
+                following = onto(chunks[number + 1], ctx.device)
+            there = onto(labels, ctx.device)
             states = [s.update(state, acts, there) for s, state in zip(wanted, states, strict=True)]
             meter.tick()
             advance(len(labels))

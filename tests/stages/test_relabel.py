@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -81,6 +82,25 @@ def test_stored_logits_are_those_recomputed_on_the_replayed_views(
     for epoch in range(3):
         by_image[epoch, stored["rows"][epoch]] = stored["views"][epoch].float()
     assert (by_image[0] - by_image[1]).abs().max() > 1e-3  # another view, not another order
+
+
+def test_one_batch_at_a_time_is_held(
+    info: DatasetInfo, teacher: Network, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All views of an epoch would be 60 GB for ImageNet at 100 images a class."""
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def asked(teachers: Any, images: Tensor, *others: Any) -> Tensor:
+        nonlocal most
+        alive.append(weakref.ref(images))
+        most = max(most, sum(held() is not None for held in alive))
+        return ask(teachers, images, *others)
+
+    monkeypatch.setattr("ddbench.stages.relabel.ask", asked)
+    relabel(spec_of(info), stream, [teacher], CTX, Meter("cpu"))
+    assert len(alive) == 9
+    assert most <= 2  # the next is made before the last is let go
 
 
 def test_plain_labels_are_the_teachers_of_the_plain_images(

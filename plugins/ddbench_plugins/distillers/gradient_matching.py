@@ -92,6 +92,7 @@ class GradientMatching:
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
         classes = rows_by_class(problem, indices)
         images = started(problem, classes, self.init)
+        there = {cls: rows.to(images.device) for cls, rows in classes.items()}
         sgd = torch.optim.SGD([images], lr=self.lr, momentum=self.momentum)
         for iteration in range(self.iterations):
             network = problem.fresh_network(iteration)
@@ -100,7 +101,7 @@ class GradientMatching:
                 if step:
                     rng = problem.rng("learn", iteration, step)
                     self._learn(problem, network, learner, images, classes, rng)
-                loss, images.grad = self.slope(problem, network, images, classes, iteration, step)
+                loss, images.grad = self.slope(problem, network, images, there, iteration, step)
                 sgd.step()
                 problem.tick(loss)
         return images

@@ -110,6 +110,7 @@ class RandomNetworks:
         check_divisible(problem.info, self.factor)
         shown = rows_by_class(problem, indices)
         images, classes = self.start(problem, shown)
+        classes = {cls: rows.to(images.device) for cls, rows in classes.items()}
         sgd = torch.optim.SGD([images], lr=self.lr, momentum=self.momentum)
         low, high = problem.pixel_range()
         for iteration, one in zip(range(self.iterations), self.pool.learners(problem)):  # noqa: B905
