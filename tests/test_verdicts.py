@@ -52,6 +52,21 @@ def test_tables_of_one_paper_under_one_setting_are_compared():
     assert "1 of 1 pairs" in line
 
 
+def test_rows_under_two_kinds_of_labels_do_not_answer_to_figures_of_one_kind():
+    """Only a under hard labels would be below b under the teacher's."""
+    hard = [
+        record(name, top1, seed, paper, labels="hard")
+        for name, paper, low in (("a", 60.0, 30.0), ("b", 55.0, 20.0))
+        for seed, top1 in enumerate((low, low + 0.2, low + 0.1))
+    ]
+    (line,) = lines([*A, *B, *hard])
+    assert "2 of 2 pairs of rows held" in line
+    turned = [r.model_copy(update={"metrics": [{"top1": 10.0 + r.seed}]}) for r in hard[:3]]
+    (line,) = lines([*A, *B, *turned, *hard[3:]])
+    assert "1 of 2 pairs" in line
+    assert "did not hold: a > b (labels hard) (p < 0.05)." in line
+
+
 def test_rows_of_one_table_are_compared_however_their_settings_are_worded():
     claim = PublishedFigure(value=55, source="a paper, Table 4", setting="teacher labels")
     (line,) = lines([*A, *[r.model_copy(update={"claim": claim}) for r in B]])

@@ -96,14 +96,20 @@ def _pairs(
     headings = Headings(setting for setting, _ in groups)
     for (setting, _), members in groups.items():
         place = headings.section(setting)
+        several = len({member.setting.labels for member in members}) > 1
         for a, b in combinations(members, 2):
             first, second = _claim(a, metric), _claim(b, metric)
             assert first is not None
             assert second is not None
-            together = first.setting == second.setting or first.source == second.source
+            alike = first.setting == second.setting
+            # Figures of one setting are of one kind of labels: rows of two do not answer to them.
+            if alike and a.setting.labels != b.setting.labels:
+                continue
+            together = alike or first.source == second.source
             if together and first.value != second.value:
                 high, low = (a, b) if first.value > second.value else (b, a)
-                yield _pair(high, low, values, place)
+                labels = f"labels {a.setting.labels}" if several and alike else ""
+                yield _pair(high, low, values, ", ".join(filter(None, (place, labels))))
 
 
 def _pair(
