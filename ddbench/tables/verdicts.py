@@ -96,19 +96,21 @@ def _pairs(
     headings = Headings(setting for setting, _ in groups)
     for (setting, _), members in groups.items():
         place = headings.section(setting)
-        several = len({member.setting.labels for member in members}) > 1
+        under: dict[str, set[str]] = {}
+        for member in members:
+            under.setdefault(member.label, set()).add(member.setting.labels)
         for a, b in combinations(members, 2):
             first, second = _claim(a, metric), _claim(b, metric)
             assert first is not None
             assert second is not None
-            alike = first.setting == second.setting
-            # Figures of one setting are of one kind of labels: rows of two do not answer to them.
-            if alike and a.setting.labels != b.setting.labels:
-                continue
-            together = alike or first.source == second.source
+            alike = a.setting.labels == b.setting.labels
+            if not alike and under[a.label] & under[b.label]:
+                continue  # compared where both have the same labels
+            together = first.setting == second.setting or first.source == second.source
             if together and first.value != second.value:
                 high, low = (a, b) if first.value > second.value else (b, a)
-                labels = f"labels {a.setting.labels}" if several and alike else ""
+                several = len(under[a.label] & under[b.label]) > 1
+                labels = f"labels {a.setting.labels}" if several else ""
                 yield _pair(high, low, values, ", ".join(filter(None, (place, labels))))
 
 
