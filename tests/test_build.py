@@ -15,7 +15,9 @@ from ddbench.environment import source_state
 from ddbench.scaffold import RUN_LINES
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ("ddbench", "plugins", "pyproject.toml", "build_commit.py", "README.md", "LICENSE")
+SOURCES = (
+    "ddbench", "plugins", "pyproject.toml", "build_commit.py", "README.md", "LICENSE", ".gitignore",
+)  # fmt: skip
 
 
 def build(source: Path, target: str, folder: Path) -> Path:
@@ -67,7 +69,7 @@ def test_a_wheel_names_the_commit_it_was_built_from(checkout, tmp_path):
 def test_a_wheel_of_changed_sources_says_so_through_a_source_archive_too(checkout, tmp_path):
     (checkout / "README.md").write_text("changed")
     archive = build(checkout, "sdist", tmp_path)
-    shutil.unpack_archive(archive, tmp_path / "sources", filter="data")
+    shutil.unpack_archive(archive, tmp_path / "sources")  # filters come with Python 3.11.4
     (source,) = (tmp_path / "sources").iterdir()
     with zipfile.ZipFile(build(source, "wheel", tmp_path)) as wheel:
         state = json.loads(wheel.read("ddbench/built_from.json"))
