@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -317,7 +316,7 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
         teacher="+".join(_label_teachers(plan)),
         teachers=list(dict.fromkeys(plan.teacher_names.values())),
         student=cell.student.name,
-        labels=_labels_name(plan),
+        labels=plan.cell.labels,
         protocol=cell.protocol.name,
         seed=cell.seed,
         precision=cell.precision,
@@ -359,12 +358,6 @@ def relabelled(record: Record, plan: Plan) -> Record:
 def _label_teachers(plan: Plan) -> list[str]:
     """Whom students learn from; under hard labels the cell's own, as in every row beside it."""
     return [teacher.architecture.name for teacher in plan.labelling] or [plan.cell.teacher.name]
-
-
-def _labels_name(plan: Plan) -> str:
-    """`fkd` of FKD, `mse_gt` of MseGt."""
-    name = type(plan.cell.recipe.labeller).__name__
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def find_claims(plan: Plan) -> list[Claim]:

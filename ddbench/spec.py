@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -218,3 +219,9 @@ class Cell:
     def teachers(self) -> tuple[NamedArchitecture, ...]:
         """All teachers, the cell's own first."""
         return (self.teacher, *self.companions)
+
+    @property
+    def labels(self) -> str:
+        """What the recipe's labeller is called: `fkd` of FKD, `mse_gt` of MseGt."""
+        name = type(self.recipe.labeller).__name__
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

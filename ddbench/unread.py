@@ -64,7 +64,7 @@ class Readers:
         known.update((name, True) for name in known if name in read)
 
     def _note(self, cell: Cell) -> None:
-        self.rows.setdefault((cell.recipe.name, type(cell.recipe.labeller).__name__))
+        self.rows.setdefault((cell.method, cell.labels))
 
     def report(self) -> None:
         """Nothing where every option and teacher is read by at least one row; else a warning.
@@ -101,7 +101,7 @@ class Readers:
         )
 
     def _shown(self) -> str:
-        return ", ".join(f"{method} with labels of {labels}" for method, labels in self.rows)
+        return ", ".join(f"{method}, labels {labels}" for method, labels in self.rows)
 
 
 def _reads(

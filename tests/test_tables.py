@@ -207,6 +207,12 @@ def test_a_single_seed_has_no_spread():
     assert numbers(rows(view)["wmdd"])["top1_sd"] is None
 
 
+def test_what_is_shown_as_no_difference_is_not_called_below():
+    for gap, notes in ((0.04, 0), (0.06, 1)):
+        view = choose_views([record("wmdd", 50 - gap), record("random", 50)])[0]
+        assert len(cell(view, "wmdd", "Δ random").notes) == notes
+
+
 def test_labels_are_compared_with_random_images_under_the_same_labels():
     made = [
         record(m, top1 + s * s, s, labels=labels)

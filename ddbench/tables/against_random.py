@@ -12,6 +12,7 @@ from ddbench.tables.wording import MISSING, p_value, signed
 REFERENCE = "random"
 """The method that every row is compared with."""
 SIGNIFICANT = 0.05
+NONE = signed(0)
 NOTHING = Cell(text=MISSING, tone="quiet")
 
 
@@ -54,7 +55,7 @@ def difference(entry: Entry, here: Surroundings) -> Cell | None:
         return _no_delta(entry, here)
     certain = found.p is not None and found.p < SIGNIFICANT
     tone: Tone = "" if not certain else "good" if found.difference > 0 else "bad"
-    below = found.difference < 0 and not entry.baseline
+    below = found.difference < 0 and signed(found.difference) != NONE and not entry.baseline
     return Cell(
         text=signed(found.difference),
         numbers={
