@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float
 
 from ddbench.context import Context
@@ -117,8 +118,12 @@ def _fusible(module: nn.Module, tap: Tap) -> bool:
 
 
 def frozen(network: Network, ctx: Context) -> Network:
-    """The network on the context's device: eval mode, no weight gradients, channels_last."""
-    import torch
+    """The network on the context's device: eval mode, no weight gradients, channels_last.
 
-    network.module.to(ctx.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    Its layers keep no activation that only a gradient of the weights would need.
+    """
+    from ddbench.lean_layers import with_lean_layers
+
+    module = network.module.to(ctx.device, memory_format=torch.channels_last)
+    with_lean_layers(module.eval().requires_grad_(False))
     return network
