@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
 
 import torch
@@ -13,6 +11,7 @@ from ddbench.context import Context
 from ddbench.errors import DDBenchError
 from ddbench.meter import Meter
 from ddbench.seeds import generator
+from ddbench.side_by_side import side_by_side
 from ddbench.stage_specs import Targets
 from ddbench.types import Atoms, Tensors
 
@@ -21,11 +20,10 @@ def targets(
     spec: Targets, features: Tensors, ctx: Context, meter: Meter
 ) -> tuple[Tensors, dict[str, float]]:
     """Atoms of all classes, class-major: `points` [n d], `weights` [n]; and their mean figures."""
-    rows = {
-        cls: (features["labels"] == cls).nonzero().flatten()
-        for cls, count in enumerate(spec.counts)
-        if count
-    }
+    labels = features["labels"]
+    sizes = labels.bincount(minlength=len(spec.counts)).tolist()
+    by_class = labels.argsort(stable=True).split(sizes)
+    rows = {cls: by_class[cls] for cls, count in enumerate(spec.counts) if count}
 
     def found(cls: int) -> Atoms:
         own = features["features"][rows[cls]].double()
@@ -37,7 +35,7 @@ def targets(
     every: list[Atoms] = []
     figures = defaultdict(list)
     with ctx.progress.stage("targets: atoms of each class", len(rows)) as advance:
-        for atoms in _side_by_side(found, list(rows)):
+        for atoms in side_by_side(found, list(rows)):
             every.append(atoms)
             for name, value in atoms.report.items():
                 figures[name].append(value)
@@ -47,25 +45,6 @@ def targets(
     weights = torch.cat([atoms.weights.float() for atoms in every])
     report = {f"targets.{name}": fmean(values) for name, values in figures.items()}
     return {"points": points, "weights": weights}, report
-
-
-def _side_by_side(work: Callable[[int], Atoms], classes: Sequence[int]) -> Iterator[Atoms]:
-    """Results in order; each class on a thread of its own, as many at once as torch has threads.
-
-    A class is too small to be divided. Whoever works alone adds up in one order, so that numbers
-    do not depend on how many threads there are.
-    """
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        with threadpool_limits(1):
-            yield from pool.map(work, classes)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
 
 
 def _check(atoms: Atoms, spec: Targets, cls: int, width: int) -> None:

@@ -30,6 +30,7 @@ def squared_distances(x: Float[Tensor, "m d"], y: Float[Tensor, "n d"]) -> Float
 class Cloud:
     """Points that many others are compared to: what does not change is worked out once."""
 
+    given: Float[Tensor, "n d"]
     centre: Float[Tensor, " d"]
     points: Float[Tensor, "n d"]
     """Less the centre: differences stay, rounding errors shrink."""
@@ -38,8 +39,8 @@ class Cloud:
     @classmethod
     def of(cls, points: Float[Tensor, "n d"]) -> Cloud:
         centre = points.detach().mean(0)
-        points = points - centre
-        return cls(centre, points, points.square().sum(1))
+        centred = points - centre
+        return cls(points, centre, centred, centred.square().sum(1))
 
     def squared_distances(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m n"]:
         """D_ij = ‖x_i − y_j‖² to the points y."""

@@ -19,6 +19,7 @@ from ddbench.errors import DDBenchError
 from ddbench.features import Features
 from ddbench.roles import Target
 from ddbench_plugins.distances import (
+    Cloud,
     exact_transport,
     random_directions,
     sliced_wasserstein_squared,
@@ -187,16 +188,17 @@ def test_learned_weights_beat_equal_ones_and_approach_k_means() -> None:
 def test_uniform_weights_match_pots_free_support_barycenter(seed: int) -> None:
     features = cloud(90, 5, seed)
     start = torch.randn(10, 5, generator=rng(seed), dtype=torch.float64)
-    ours, weights, trace = barycenter(
-        features, start, iterations=100, weight_steps=0, theta=1.0, smallest=0.001
+    found = barycenter(
+        Cloud.of(features), start, iterations=100, weight_steps=0, theta=1.0, smallest=0.001
     )
     pots = ot.lp.free_support_barycenter([features.numpy()], [ot.unif(90)], start.numpy())
     equal = torch.full((10,), 0.1, dtype=torch.float64)
-    assert torch.equal(weights, equal)
+    assert torch.equal(found.weights, equal)
     theirs = by_pot(torch.from_numpy(pots), equal, features)
-    assert by_pot(ours, equal, features) <= 1.001 * theirs
-    assert all(after <= before + 1e-12 for before, after in itertools.pairwise(trace))
-    assert len(trace) < 100  # it stops by itself
+    assert by_pot(found.positions, equal, features) <= 1.001 * theirs
+    falling = itertools.pairwise(found.objectives)
+    assert all(after <= before + 1e-12 for before, after in falling)
+    assert len(found.objectives) < 100  # it stops by itself
 
 
 def test_in_one_dimension_uniform_atoms_are_means_of_blocks_of_quantiles() -> None:
@@ -211,11 +213,11 @@ def test_in_one_dimension_uniform_atoms_are_means_of_blocks_of_quantiles() -> No
 def test_order_of_the_features_does_not_matter() -> None:
     features, start = cloud(), cloud(5, seed=1)
     options: dict[str, Any] = {"iterations": 10, "weight_steps": 3, "theta": 1.0, "smallest": 1e-3}
-    _, weights, trace = barycenter(features, start, **options)
-    shuffled = features[torch.randperm(60, generator=rng())]
-    _, other_weights, other_trace = barycenter(shuffled, start, **options)
-    assert other_trace[-1] == pytest.approx(trace[-1], rel=1e-9)
-    torch.testing.assert_close(other_weights, weights)
+    found = barycenter(Cloud.of(features), start, **options)
+    shuffled = Cloud.of(features[torch.randperm(60, generator=rng())])
+    other = barycenter(shuffled, start, **options)
+    assert other.objectives[-1] == pytest.approx(found.objectives[-1], rel=1e-9)
+    torch.testing.assert_close(other.weights, found.weights)
 
 
 def test_weight_steps_approach_the_shares_of_the_nearest_features() -> None:
@@ -305,12 +307,12 @@ def test_position_step_is_a_damped_newton_step() -> None:
 def test_normal_start_is_standard_normal() -> None:
     features = cloud()
     start = torch.randn(5, 4, generator=rng(2), dtype=torch.float64)
-    points, weights, _ = barycenter(
-        features, start, iterations=10, weight_steps=3, theta=1.0, smallest=0.01 / 5
+    found = barycenter(
+        Cloud.of(features), start, iterations=10, weight_steps=3, theta=1.0, smallest=0.01 / 5
     )
     atoms = BarycenterTarget(init="normal").atoms(features, 5, rng(2))
-    assert torch.equal(atoms.points, points)
-    assert torch.equal(atoms.weights, weights)
+    assert torch.equal(atoms.points, found.positions)
+    assert torch.equal(atoms.weights, found.weights)
 
 
 def test_bound_is_what_k_means_reaches_from_the_atoms() -> None:

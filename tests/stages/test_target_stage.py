@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ddbench import side_by_side
 from ddbench.context import Context
 from ddbench.errors import DDBenchError
 from ddbench.features import Features
@@ -35,8 +36,8 @@ def test_numbers_do_not_depend_on_the_threads(features, monkeypatch):
     atoms, report = found(BarycenterTarget(), features)
     assert atoms["points"].shape == (8, 4)
     assert atoms["weights"].sum().item() == pytest.approx(4)
-    monkeypatch.setattr(stage.torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(stage.torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(side_by_side.torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(side_by_side.torch, "set_num_threads", lambda count: None)
     apart, other = found(BarycenterTarget(), features)
     assert other == report
     assert all(torch.equal(atoms[name], apart[name]) for name in atoms)

@@ -15,7 +15,8 @@ from ddbench.errors import DDBenchError
 from ddbench.features import Features, feature_tap
 from ddbench.roles import Statistic, Target
 from ddbench.types import Atoms, Network, Step, Tap
-from ddbench_plugins.distances import exact_transport, squared_distances
+from ddbench_plugins.distances import Cloud
+from ddbench_plugins.guessed_transport import guessed_transport
 
 if TYPE_CHECKING:  # loaded with scikit-learn, when it is needed
     from threadpoolctl import ThreadpoolController
@@ -108,7 +109,8 @@ def checked(features: Float[Tensor, "n d"], count: int) -> Float[Tensor, "n d"]:
             hint=f"--ipc {len(features)} or less",
         )
     wide = features.detach().cpu().double()
-    if not wide.isfinite().all():
+    # A sum that is finite says so of every term, five times as fast.
+    if not wide.sum().isfinite() and not wide.isfinite().all():
         raise DDBenchError(
             "features of the real images are not finite",
             hint="check the teacher, or run it in fp32",
@@ -189,8 +191,10 @@ def _threads() -> ThreadpoolController:
 def as_atoms(
     points: Float[Tensor, "m d"],
     weights: Float[Tensor, " m"],
-    features: Float[Tensor, "n d"],
+    features: Cloud,
     like: Float[Tensor, "n d"],
+    *,
+    guess: Float[np.ndarray, " m"] | None = None,
     **figures: float,
 ) -> Atoms:
     """Atoms with what is worth knowing of them.
@@ -200,6 +204,7 @@ def as_atoms(
         weights: In float64.
         features: Of the class, in float64.
         like: Decides about dtype and device of the result.
+        guess: Potentials of a similar transport, which make it faster; the result is the same.
         figures: Further entries of the report.
 
     Returns:
@@ -207,10 +212,9 @@ def as_atoms(
         what k-means reaches that starts from the atoms, for no W₂² of as many atoms is below the
         best k-means; and `gap`, the difference, at least 0 up to rounding.
     """
-    uniform = np.full(len(features), 1 / len(features))
-    cost = squared_distances(points, features).numpy()
-    objective = exact_transport(weights.numpy(), uniform, cost).value
-    bound = cluster(features, len(points), seed=0, start=points.numpy()).value
+    cost = features.squared_distances(points).numpy()
+    objective = guessed_transport(weights.numpy(), cost, guess).value
+    bound = cluster(features.given, len(points), seed=0, start=points.numpy()).value
     report = {"objective": objective, "kmeans_bound": bound, "gap": objective - bound, **figures}
     dtype = like.dtype if like.dtype.itemsize >= 4 else torch.float32
     return Atoms(points.to(like.device, dtype), weights.to(like.device, dtype), report)

@@ -13,6 +13,7 @@ from ddbench import hookimpl
 from ddbench.features import Features
 from ddbench.roles import Matcher
 from ddbench.types import Atoms
+from ddbench_plugins.distances import Cloud
 from ddbench_plugins.matchers.atoms import (
     Norm,
     TowardsAtoms,
@@ -71,7 +72,7 @@ class KMeansTarget:
         found = cluster(real, count, seed_from(rng), restarts=self.restarts)
         weights = to_simplex(found.shares, self.weight_floor / count)
         centres = torch.from_numpy(found.centres)
-        return as_atoms(centres, torch.from_numpy(weights), real, like=features)
+        return as_atoms(centres, torch.from_numpy(weights), Cloud.of(real), like=features)
 
 
 @dataclass(frozen=True, slots=True)

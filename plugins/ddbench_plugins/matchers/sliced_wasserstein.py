@@ -14,7 +14,7 @@ from ddbench.errors import DDBenchError
 from ddbench.features import Features
 from ddbench.roles import Matcher
 from ddbench.types import Atoms
-from ddbench_plugins.distances import random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances import Cloud, random_directions, sliced_wasserstein_squared
 from ddbench_plugins.matchers.atoms import (
     Norm,
     TowardsAtoms,
@@ -85,7 +85,7 @@ class SlicedBarycenterTarget:
         points = sliced_barycenter(real, start, directions, self.iterations, self.step)
         sliced = sliced_wasserstein_squared(points, real, directions).item()
         weights = torch.full((count,), 1 / count, dtype=torch.float64)
-        return as_atoms(points, weights, real, features, sliced_objective=sliced)
+        return as_atoms(points, weights, Cloud.of(real), features, sliced_objective=sliced)
 
 
 def sliced_barycenter(

@@ -99,27 +99,40 @@ class BarycenterTarget:
             start = real_start(real, count, rng)
         else:
             start = torch.randn(count, real.shape[1], generator=rng, dtype=torch.float64)
-        positions, weights, _ = barycenter(
-            real,
+        cloud = Cloud.of(real)
+        found = barycenter(
+            cloud,
             start,
             iterations=self.iterations,
             weight_steps=self.weight_steps if self.weights == "learned" else 0,
             theta=self.theta,
             smallest=self.weight_floor / count,
         )
-        return as_atoms(positions, weights, real, like=features)
+        return as_atoms(found.positions, found.weights, cloud, like=features, guess=found.potential)
+
+
+@dataclass(frozen=True, slots=True)
+class Barycenter:
+    """Where the alternations have led."""
+
+    positions: Float[Tensor, "m d"]
+    weights: Float[Tensor, " m"]
+    objectives: list[float]
+    """W₂² after every weight step; never rises."""
+    potential: Float[np.ndarray, " m"] | None
+    """Of the last transport, for the positions before the last step."""
 
 
 def barycenter(
-    real: Float[Tensor, "n d"],
+    real: Cloud,
     start: Float[Tensor, "m d"],
     *,
     iterations: int,
     weight_steps: int,
     theta: float,
     smallest: float,
-) -> tuple[Float[Tensor, "m d"], Float[Tensor, " m"], list[float]]:
-    """Positions, weights, and the objective after every weight step, which never rises.
+) -> Barycenter:
+    """Weights and positions of atoms, by turns.
 
     Args:
         real: z, in float64.
@@ -131,21 +144,21 @@ def barycenter(
     """
     count = len(start)
     weights = np.full(count, 1 / count)
-    trace: list[float] = []
-    cloud = Cloud.of(real)
-    cost = cloud.squared_distances(start).numpy()
-    first = exact_transport(weights, np.full(len(real), 1 / len(real)), cost)
-    positions = position_step(start, weights, first.plan, real, theta)
+    values: list[float] = []
+    cost = real.squared_distances(start).numpy()
+    even = np.full(cost.shape[1], 1 / cost.shape[1])
+    plan = exact_transport(weights, even, cost).plan
+    positions = position_step(start, weights, plan, real.given, theta)
     potential = None
     for _ in range(iterations):
-        cost = cloud.squared_distances(positions).numpy()
+        cost = real.squared_distances(positions).numpy()
         weights, found = weight_step(weights, cost, weight_steps, smallest, potential)
         potential = found.potential
-        positions = position_step(positions, weights, found.plan, real, theta)
-        trace.append(found.value)
-        if len(trace) > 1 and trace[-2] - trace[-1] <= _STILL * trace[-1]:
+        positions = position_step(positions, weights, found.plan, real.given, theta)
+        values.append(found.value)
+        if len(values) > 1 and values[-2] - values[-1] <= _STILL * values[-1]:
             break
-    return positions, torch.from_numpy(weights), trace
+    return Barycenter(positions, torch.from_numpy(weights), values, potential)
 
 
 def weight_step(
@@ -202,7 +215,9 @@ def position_step(
     from scipy.sparse import csr_array
 
     # A vertex of the polytope: at most m + n − 1 entries.
-    share = csr_array(plan / weights[:, None])
+    atoms, points = plan.nonzero()
+    ends = np.bincount(atoms + 1, minlength=len(plan) + 1).cumsum()
+    share = csr_array((plan[atoms, points] / weights[atoms], points, ends), shape=plan.shape)
     means = torch.from_numpy(share @ real.numpy())
     return torch.lerp(positions, means, theta)
 
