@@ -78,7 +78,7 @@ def expand(
     root: Path | None,
     extra: tuple[Statistic, ...] = (),
     *,
-    strict: bool = True,
+    tell_unread: bool = True,
 ) -> list[Plan]:
     """The plans of every cell, reference rows last, each once.
 
@@ -87,11 +87,11 @@ def expand(
         registry: The parts that there are.
         root: Folder of the data sets.
         extra: Statistics that evaluators want.
-        strict: Whether to say which options and teachers no row reads.
+        tell_unread: Whether to warn of options and teachers that no row reads.
 
     Raises:
         DDBenchError: an unknown name, an option out of range, data that are not there, a variant
-            that changes nothing, or what no row reads.
+            that changes nothing, or an ensemble with a network that no row asks.
     """
     _check_ranges(selection)
     selection = _own_names(selection, registry)
@@ -108,7 +108,7 @@ def expand(
             for cell in _reference_cells(cells, selection, registry, info):
                 made = plan(cell, info, extra)
                 references.setdefault(made.key, made)
-    if strict:
+    if tell_unread:
         readers.report()
     return [*plans.values(), *(p for key, p in references.items() if key not in plans)]
 
@@ -190,10 +190,11 @@ def _cells(
                 told = {**sized, **wanted, **own, **changes}
                 of_profile = selection.profile.options(recipe)
                 asked = [path for path in told if of_profile.get(path) != told[path]]
-                readers.look_at(cell, told, asked, info)
                 made = apply(cell, told)
-                if selection.teachers:
-                    readers.look_at_teachers(teacher, made, info)
+                if seed == selection.seed:  # what the others read is the same
+                    readers.look_at(cell, told, asked, info)
+                    if selection.teachers:
+                        readers.look_at_teachers(teacher, made, info)
                 yield made
 
 

@@ -53,12 +53,12 @@ class Session:
         return chosen
 
     def plans(
-        self, suite: SuiteTable, evaluators: Mapping[str, Evaluator], *, strict: bool = True
+        self, suite: SuiteTable, evaluators: Mapping[str, Evaluator], *, tell_unread: bool = True
     ) -> list[Plan]:
-        """Every cell of a suite; `strict` says which options and teachers no row reads."""
+        """Every cell of a suite; `tell_unread` warns of options and teachers no row reads."""
         selection = selection_of(suite, self.ctx.precision)
         extra = wanted_statistics(evaluators)
-        return expand(selection, self.registry, self.ctx.data_root, extra, strict=strict)
+        return expand(selection, self.registry, self.ctx.data_root, extra, tell_unread=tell_unread)
 
 
 def _refuse_shared_metrics(evaluators: Mapping[str, Evaluator]) -> None:

@@ -207,7 +207,7 @@ def _plans(
     )
     plans = []
     # A card's options and teacher may be of stages that this judgement goes without.
-    for made in session.plans(table, evaluators, strict=False):
+    for made in session.plans(table, evaluators, tell_unread=False):
         if made.cell.method == known:
             labels: Labeller | None = learned if came else None
             if came and labels is None:
