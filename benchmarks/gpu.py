@@ -33,6 +33,8 @@ def steps(device: str, output: Path) -> list[Step]:
     usual = [(part, (part,), ()) for part in ("statistics", "student", "pipeline", "growth")]
     measured = [
         ("recover", ("recover", "memory"), ()),
+        ("compiled", ("compiled",), ()),
+        ("compiled-table3-setting", ("compiled",), ("--resolution", "224", "--batch", "10")),
         ("table3-setting", ("recover", "memory"), ("--resolution", "224", "--batch", "10")),
         ("recover-fp32", ("recover", "memory"), ("--precision", "fp32")),
         *usual,
@@ -45,7 +47,7 @@ def steps(device: str, output: Path) -> list[Step]:
         Step(name, (*RUN, f"benchmarks/{name}.toml", "--profile", "gpu", "--device", device))
         for name in ("table3", "table4")
     ]
-    return [*perf[:3], *suites, *perf[3:]]
+    return [*perf[:5], *suites, *perf[5:]]
 
 
 def work(todo: Sequence[Step], marks: Path, seconds: float) -> int:

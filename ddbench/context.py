@@ -30,6 +30,8 @@ class Context:
     precision: Precision = "fp32"
     progress: Progress = field(default_factory=NoProgress)
     data_root: Path | None = None
+    compile: bool = False
+    """Whether recover iterations go through `torch.compile`: the same numbers but for rounding."""
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bfloat16 convolutions and products where the precision asks for them."""

@@ -150,7 +150,8 @@ def _is_frozen(parameter: Tensor) -> bool:
 
 
 def _backward_follows(x: Tensor) -> bool:
-    return x.requires_grad and torch.is_grad_enabled()
+    # `torch.compile` decides by itself what to keep.
+    return x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 _LEAN: dict[type[nn.Module], type[nn.Module]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from ddbench.context import Context
-from ddbench.errors import unknown
+from ddbench.errors import DDBenchWarning, unknown
 from ddbench.types import Activations, FusedReduction, Network, Tap, Tensors
 
 if TYPE_CHECKING:
@@ -28,16 +29,20 @@ class Probe:
         network: Put into eval mode, parameters frozen, by `frozen`.
         taps: What to report; equal taps are reduced once.
         ctx: Decides about autocast.
+        compiled: Whether calls go through `torch.compile`, which takes a minute at the first. The
+            compiler then joins operations as it sees fit, instead of `FusedReduction`.
 
     Raises:
         DDBenchError: a tap names a layer that the network does not have.
     """
 
-    def __init__(self, network: Network, taps: Iterable[Tap], ctx: Context) -> None:
+    def __init__(
+        self, network: Network, taps: Iterable[Tap], ctx: Context, *, compiled: bool = False
+    ) -> None:
         self.network = network
         self.taps = tuple(dict.fromkeys(taps))
         self._ctx = ctx
-        self._found: dict[Tap, Tensors] = {}
+        self._found: dict[int, Tensors] = {}  # by place in `taps`
         self._handles: list[Any] = []
         modules = dict(network.module.named_modules())
         by_place: dict[tuple[str, str], list[Tap]] = defaultdict(list)
@@ -48,19 +53,25 @@ class Probe:
         self._fusible: list[tuple[nn.Module, Callable[[Tensor], Tensor]]] = []
         for (layer, side), here in by_place.items():
             module = modules[layer]
-            if side == "input" and len(here) == 1 and _fusible(module, here[0]):
+            fusible = side == "input" and len(here) == 1 and _fusible(module, here[0])
+            if fusible and not compiled:
                 self._fusible.append((module, self._fused(module, here[0])))
             else:
                 self._handles.append(self._hook(module, side, here))
 
+        self._is_compiled = compiled
+        self._pass = self._compiled() if compiled else self._forward
+
     def _hook(self, module: nn.Module, side: str, taps: list[Tap]) -> Any:
+        reductions = {self.taps.index(tap): tap.reduction for tap in taps}
+
         def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-            for tap in taps:
-                self._found[tap] = tap.reduction.reduce(inputs[0])
+            for place, reduction in reductions.items():
+                self._found[place] = reduction.reduce(inputs[0])
 
         def after(_: nn.Module, __: Any, output: Any) -> None:
-            for tap in taps:
-                self._found[tap] = tap.reduction.reduce(output)
+            for place, reduction in reductions.items():
+                self._found[place] = reduction.reduce(output)
 
         if side == "input":
             return module.register_forward_pre_hook(before)
@@ -68,15 +79,15 @@ class Probe:
 
     def _fused(self, module: nn.Module, tap: Tap) -> Callable[[Tensor], Tensor]:
         """The module's forward that reduces its input on the way, where the reduction can."""
-        forward, reduction = module.forward, tap.reduction
+        forward, reduction, place = module.forward, tap.reduction, self.taps.index(tap)
         assert isinstance(reduction, FusedReduction)
 
         def both(activation: Tensor) -> Tensor:
             found = reduction.through(module, activation)
             if found is None:
-                self._found[tap] = reduction.reduce(activation)
+                self._found[place] = reduction.reduce(activation)
                 return forward(activation)
-            output, self._found[tap] = found
+            output, self._found[place] = found
             return output
 
         return both
@@ -94,17 +105,46 @@ class Probe:
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations:
         """One forward pass. Differentiable in the images."""
-        self._found = {}
         with self._ctx.autocast(), self._in_place():
-            logits = self.network.module(images)
-        found, self._found = self._found, {}
-        return Activations(logits.float() if logits.dtype.itemsize < 4 else logits, found)
+            logits, found = self._pass(images)
+        self._found = {}
+        by_tap = {self.taps[place]: tensors for place, tensors in found.items()}
+        return Activations(logits.float() if logits.dtype.itemsize < 4 else logits, by_tap)
+
+    def _forward(self, images: Float[Tensor, "b c h w"]) -> tuple[Tensor, dict[int, Tensors]]:
+        self._found = {}
+        logits = self.network.module(images)
+        return logits, self._found
+
+    def _compiled(self) -> Callable[[Tensor], tuple[Tensor, dict[int, Tensors]]]:
+        """The forward pass by `torch.compile`, or as it is where that cannot be."""
+        attempt = torch.compile(self._forward)
+
+        def forward(images: Tensor) -> tuple[Tensor, dict[int, Tensors]]:
+            from torch._dynamo.exc import TorchDynamoException
+
+            try:
+                return attempt(images)
+            except TorchDynamoException as fault:
+                first = str(fault).strip().splitlines()[0]
+                warnings.warn(
+                    f"torch.compile cannot compile {type(self.network.module).__name__} here "
+                    f"({first}); going on without it",
+                    DDBenchWarning,
+                    stacklevel=2,
+                )
+                self._pass = self._forward
+                return self._forward(images)
+
+        return forward
 
     def close(self) -> None:
         """Takes the hooks out of the network again."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        if self._is_compiled:  # torch stops compiling a function that it has compiled eight times
+            torch.compiler.reset()
 
     def __enter__(self) -> Probe:
         return self

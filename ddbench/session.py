@@ -81,6 +81,8 @@ def open_session(
     data_root: Path | None = None,
     cache: Path | None = None,
     progress: Progress | None = None,
+    *,
+    compile: bool = False,
 ) -> Session:
     """Loads the plug-ins and settles device and precision.
 
@@ -96,5 +98,6 @@ def open_session(
         precision=choose_precision(precision, chosen),
         progress=progress or NoProgress(),
         data_root=default_data_root(data_root),
+        compile=compile,
     )
     return Session(load(), ctx, default_cache(cache))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.perf import __main__ as command
-from benchmarks.perf import growth, plot
+from benchmarks.perf import compiled, growth, plot
 from benchmarks.perf import recover as part
 from benchmarks.perf.alone import Peak
 from benchmarks.perf.plain.passes import PlainPasses
@@ -58,6 +58,13 @@ def test_the_command_writes_a_whole_report(tmp_path: Path) -> None:
         assert section["limits"]
         assert all(row["wall"] for row in section["rows"])
     assert "harness / floor" in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.slow
+def test_compiled_iterations_are_measured() -> None:
+    found = compiled.measure(Settings(quick=True, batch=10, resolution=16))
+    assert all(row.timing.wall for row in found.rows)
+    assert len(found.limits) == 2
 
 
 def test_growth_is_measured_along_every_axis_and_drawn(tmp_path, monkeypatch) -> None:

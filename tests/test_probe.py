@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.exc import TorchDynamoException
 
 from ddbench.context import Context
+from ddbench.errors import DDBenchWarning
 from ddbench.probe import Probe, frozen
 from ddbench.reductions import ChannelMoments, moment_taps
 from ddbench.types import DatasetInfo, Network, Tap, Tensors
@@ -33,10 +38,12 @@ def network(request: pytest.FixtureRequest, info: DatasetInfo) -> Network:
     return frozen(Network(module, part.classifier(module)), Context())
 
 
-def looked_at(network: Network, taps: tuple[Tap, ...], images: Tensor) -> tuple[Tensor, Tensor]:
+def looked_at(
+    network: Network, taps: tuple[Tap, ...], images: Tensor, compiled: bool = False
+) -> tuple[Tensor, Tensor]:
     """A loss of logits and all moments, and its gradient in the images."""
     images = images.clone().requires_grad_(True)
-    with Probe(network, taps, Context()) as probe:
+    with Probe(network, taps, Context(), compiled=compiled) as probe:
         acts = probe(images)
     loss = acts.logits.square().mean()
     for tap in taps:
@@ -102,3 +109,38 @@ def test_in_half_precision_the_moments_are_those_of_a_hook(network: Network) -> 
     assert kept[0].dtype == torch.bfloat16
     expected = ChannelMoments().reduce(kept[0])
     assert torch.equal(acts.taps[taps[0]]["mean"], expected["mean"])
+
+
+def test_a_compiled_pass_gives_the_same(info: DatasetInfo) -> None:
+    """In float64, where ReLUs do not flip by rounding; small, since compiling takes long."""
+    if shutil.which("c++") is None:
+        pytest.skip("torch.compile needs a C++ compiler on a CPU")
+    part = ConvNetD(2, 8, norm="batch")
+    module = part.build(info)
+    module.train()(torch.randn(8, *info.shape))
+    network = frozen(Network(module.double(), part.classifier(module)), Context())
+    taps, images = moment_taps(network, "test"), torch.randn(6, 3, 16, 16, dtype=torch.float64)
+    expected, wanted = looked_at(network, taps, images)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DDBenchWarning)  # it does not go on without the compiler
+        loss, gradient = looked_at(network, taps, images, compiled=True)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+    assert (gradient - wanted).norm() <= 1e-4 * wanted.norm()
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(function: Any) -> Any:
+        def call(*_: Any) -> Any:
+            raise TorchDynamoException("no C++ compiler\nand many more lines")
+
+        return call
+
+    taps, images = moment_taps(network, "test"), torch.randn(6, 3, 16, 16)
+    expected, wanted = looked_at(network, taps, images)
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.warns(DDBenchWarning, match=r"here \(no C\+\+ compiler\); going on without it"):
+        loss, gradient = looked_at(network, taps, images, compiled=True)
+    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
+    assert (gradient - wanted).norm() <= 1e-4 * wanted.norm()

@@ -6,7 +6,9 @@ import warnings
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from ddbench.cli import app
 from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.features import wanted_statistics
 from ddbench.grid import Selection, Variant, expand
@@ -102,3 +104,12 @@ def test_an_ensemble_that_a_stored_set_has_no_use_for_is_refused(ddbench, tmp_pa
     outcome = ddbench("eval", path, *flags, "--protocol", "ddbench-v1", "--device", "cpu")
     assert outcome.code == 2
     assert outcome.err.startswith("error: --teacher convnet3+resnet18 changes nothing"), outcome.err
+
+
+@pytest.mark.parametrize(("method", "said"), [("random", True), ("dm", True), ("wmdd", False)])
+def test_compiling_where_nothing_is_compiled_is_said(method, said, tmp_path):
+    words = ["run", "-m", method, "--compile", "--dry-run", "--cache", str(tmp_path)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert CliRunner().invoke(app, words).exit_code == 0
+    assert any("--compile changes nothing" in str(one.message) for one in caught) == said

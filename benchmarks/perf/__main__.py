@@ -19,7 +19,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-PARTS = ("recover", "memory", "statistics", "barycenters", "student", "pipeline", "growth", "grids")
+PARTS = (
+    "recover", "compiled", "memory", "statistics", "barycenters", "student", "pipeline", "growth",
+    "grids",
+)  # fmt: skip
 
 
 def main(

@@ -32,6 +32,12 @@ PrecisionOption = Annotated[
     str,
     typer.Option("--precision", help="auto, fp32 or bf16; auto takes bf16 where it is native."),
 ]
+CompileOption = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="Compile recover iterations (torch.compile): for long runs on a GPU."
+    ),
+]
 FormatOption = Annotated[
     str, typer.Option("--format", "-f", help="Of the tables: terminal, md, csv or tex.")
 ]

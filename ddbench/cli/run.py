@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ import typer
 
 from ddbench.cli.options import (
     CacheOption,
+    CompileOption,
     DataRootOption,
     DeviceOption,
     FormatOption,
@@ -199,6 +201,7 @@ def run(
     format_: FormatOption = "terminal",
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    compile_: CompileOption = False,
     data_root: DataRootOption = None,
     cache: CacheOption = None,
 ) -> None:
@@ -223,15 +226,30 @@ def run(
     given = {name: value for name, value in flags.items() if value not in (None, [], {})}
     table = read_suite(suite, profile, given)
     with shown_progress() as progress:
-        session = open_session(device, precision, data_root, cache, progress)
+        session = open_session(device, precision, data_root, cache, progress, compile=compile_)
         evaluators = session.evaluators(table.evaluator)
         plans = session.plans(table, evaluators)
+        if compile_:
+            _check_compiled(plans)
         if dry_run:
             progress.say("")
             _print_plan(session, plans)
             return
         outcome = _execute(session, plans, evaluators)
     _print_outcome(outcome, format_, table.title, session, evaluators)
+
+
+def _check_compiled(plans: list[Plan]) -> None:
+    """Says so where there is nothing to compile."""
+    if not any("objective" in made.cell.recipe.distiller.needs for made in plans):
+        from ddbench.errors import DDBenchWarning
+
+        rows = ", ".join(dict.fromkeys(made.cell.method for made in plans))
+        warnings.warn(
+            f"--compile changes nothing: no row optimises images through a teacher ({rows})",
+            DDBenchWarning,
+            stacklevel=2,
+        )
 
 
 def _execute(session: Session, plans: list[Plan], evaluators: Any) -> Outcome:

@@ -102,7 +102,8 @@ def _taught(spec: Recover, teacher: Teacher, ctx: Context) -> Taught:
         for (weight, matcher), found in zip(spec.matchers, teacher.atoms, strict=True)
     ]
     known = {s: {n: t.to(there) for n, t in found.items()} for s, found in teacher.known.items()}
-    probe = Probe(teacher.network, spec.taps(teacher.network), ctx)
+    taps = spec.taps(teacher.network)
+    probe = Probe(teacher.network, taps, ctx, compiled=ctx.compile)
     return Taught(teacher.network, probe, terms, known)
 
 
@@ -142,6 +143,8 @@ def _all_groups(
             result[group] = done
     assert result is not None
     report = decided | ({} if math.isnan(last) else {"recover.final_loss": last})
+    if ctx.compile and problem.teachers:
+        report["recover.compiled"] = 1.0
     return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
 
 
