@@ -6,8 +6,8 @@ A gap is a part of a distiller: an option with options, and a version for its ke
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -16,7 +16,7 @@ from ddbench.errors import IncompatibleError
 from ddbench.features import feature_tap
 from ddbench.types import Network, Tap, Tensors
 from ddbench.widening import widened
-from ddbench_plugins.distances import rbf_mmd_squared
+from ddbench_plugins.distances import polynomial_mmd_squared, rbf_mmd_squared
 from ddbench_plugins.synthetic import check_at_least
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ class MeanGap:
 
 @dataclass(frozen=True, slots=True)
 class KernelGap:
-    """MMD² of embeddings under five Gaussian kernels whose widths follow the points.
-
-    The mean of an infinite number of moments, where `MeanGap` has the first. Neither a rotation nor
-    a common scale of the embeddings matters.
+    """MMD² of embeddings: gaps between more moments than the first, which is `MeanGap`'s.
 
     References:
         Zhang et al., M3D: Dataset Condensation by Minimizing Maximum Mean Discrepancy, AAAI 2024.
@@ -74,13 +71,18 @@ class KernelGap:
 
     version: ClassVar[int] = 1
 
+    kernel: Literal["polynomial", "rbf"] = field(default="rbf", metadata={"added": True})
+    """"rbf": five Gaussians whose widths follow the points, so that a common scale of the
+    embeddings does not matter: all moments. "polynomial": (⟨u, v⟩ + 1)², the first two."""
+
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network),)
 
     def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
         """mean K_ss − 2 mean K_sx + mean K_xx ≥ 0, pairs of a point with itself included."""
         tap = feature_tap(network)
-        return rbf_mmd_squared(made[tap]["features"], real[tap]["features"])
+        distance = rbf_mmd_squared if self.kernel == "rbf" else polynomial_mmd_squared
+        return distance(made[tap]["features"], real[tap]["features"])
 
 
 @dataclass(frozen=True, slots=True)

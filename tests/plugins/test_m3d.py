@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 from torch import Tensor, nn
 
 from ddbench.features import feature_tap
@@ -50,6 +50,19 @@ def test_one_point_a_side_gives_one_constant_whatever_their_distance(distance):
     apart = torch.zeros(1, 7, dtype=torch.float64)
     apart[0, 2] = distance
     assert gap(torch.zeros_like(apart), apart).item() == pytest.approx(constant, rel=1e-12)
+
+
+def test_the_polynomial_kernel_is_scikit_learns():
+    real, made = points(6, "real"), points(3, "made") + 0.5
+    tap = feature_tap(NETWORK)
+    part = KernelGap(kernel="polynomial")
+    found = part.gap(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
+
+    def mean(u, v):
+        return polynomial_kernel(u, v, degree=2, gamma=1, coef0=1).mean()
+
+    expected = mean(made, made) - 2 * mean(made, real) + mean(real, real)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_value_is_that_of_scikit_learns_kernels():

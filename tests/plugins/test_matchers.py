@@ -20,6 +20,7 @@ from ddbench_plugins import distances
 from ddbench_plugins.distances import (
     adaptive_bandwidth,
     linear_mmd_squared,
+    polynomial_mmd_squared,
     rbf_mmd_squared,
     squared_distances,
 )
@@ -124,6 +125,7 @@ ALL = {
     "mmd_rbf": MMD(),
     "mmd_rbf_unbiased": MMD(biased=False),
     "mmd_linear": MMD(kernel="linear"),
+    "mmd_polynomial": MMD(kernel="polynomial"),
     "mmd_linear_unbiased": MMD(kernel="linear", biased=False),
     "cross_entropy": CrossEntropy(),
     "cross_entropy_sum": CrossEntropy(reduction="sum"),
@@ -319,6 +321,21 @@ def test_unbiased_mmd_pair_by_pair() -> None:
     assert rbf.item() == pytest.approx(brute_force(gaussians, x, y), rel=1e-10)
     linear = linear_mmd_squared(x, y, biased=False)
     assert linear.item() == pytest.approx(brute_force(torch.dot, x, y), rel=1e-10)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_polynomial_mmd_by_its_explicit_features(biased: bool) -> None:
+    """(⟨u, v⟩ + 1)² = ⟨φ(u), φ(v)⟩, φ(u) = (1, √2 u, u uᵀ)."""
+    x, y = tensors(4, 3), tensors(6, 3, seed=1) + 0.5
+    a = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+
+    def expanded(points: Tensor) -> Tensor:
+        second = (points[:, :, None] * points[:, None]).flatten(1)
+        return torch.cat([torch.ones(len(points), 1), 2**0.5 * points, second], 1)
+
+    found = polynomial_mmd_squared(x, y, a, biased=biased)
+    expected = linear_mmd_squared(expanded(x), expanded(y), a, biased=biased)
+    torch.testing.assert_close(found, expected)
 
 
 def test_unbiased_linear_mmd_of_weighted_points_by_hand() -> None:

@@ -13,7 +13,11 @@ from ddbench import hookimpl
 from ddbench.features import Features, feature_tap
 from ddbench.roles import Matcher, Statistic
 from ddbench.types import Network, Step, Tap
-from ddbench_plugins.distances import linear_mmd_squared, rbf_mmd_squared
+from ddbench_plugins.distances import (
+    linear_mmd_squared,
+    polynomial_mmd_squared,
+    rbf_mmd_squared,
+)
 from ddbench_plugins.matchers.classwise import by_class
 
 if TYPE_CHECKING:
@@ -29,8 +33,9 @@ class MaximumMeanDiscrepancy:
 
     layer: str = ""
     """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
-    kernel: Literal["linear", "rbf"] = "rbf"
-    """"rbf": five Gaussians, as wide as the mean squared distance of all points."""
+    kernel: Literal["linear", "polynomial", "rbf"] = "rbf"
+    """"rbf": five Gaussians, as wide as the mean squared distance of all points. "linear": the gap
+    of the means. "polynomial": (⟨u, v⟩ + 1)², of the second moments as well."""
     biased: bool = True
     """Whether pairs of a point with itself count; else a class needs two images a batch."""
     weighted: bool = True
@@ -61,12 +66,19 @@ class MaximumMeanDiscrepancy:
         References:
             Zhang et al., M3D: Dataset Condensation by Minimizing Maximum Mean Discrepancy, 2024.
         """
-        distance = linear_mmd_squared if self.kernel == "linear" else rbf_mmd_squared
+        distance = _DISTANCES[self.kernel]
         values = [
             distance(one.synthetic, one.real, one.weights, biased=self.biased)
             for one in by_class(step, self.layer, self.weighted)
         ]
         return torch.stack(values).sum()
+
+
+_DISTANCES = {
+    "linear": linear_mmd_squared,
+    "polynomial": polynomial_mmd_squared,
+    "rbf": rbf_mmd_squared,
+}
 
 
 @hookimpl
