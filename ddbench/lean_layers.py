@@ -1,8 +1,8 @@
 """Layers of a frozen network that keep for the backward pass only what a gradient in x needs.
 
 torch's convolution keeps its input for the gradient of its kernel, also where the kernel is frozen;
-max pooling keeps its input for the shape; a ReLU keeps its output for its signs, of which one byte
-holds one. A ResNet under image optimisation keeps about half as much without.
+max pooling keeps its input for the shape; a ReLU keeps its output for its signs. A ResNet under
+image optimisation keeps about half as much without.
 """
 
 from __future__ import annotations
@@ -82,13 +82,18 @@ class LeanConv2d(nn.Conv2d):
         return _FrozenConvolution.apply(input, weight, bias, how)
 
 
+_PIECE = 2**19
+"""Numbers multiplied by signs at a time on a CPU: torch makes floats of the signs first."""
+
+
 class _SignsKept(torch.autograd.Function):
-    """max(x, 0), with the signs as bytes."""
+    """max(x, 0), with the signs as bytes; as bits on a CPU, where packing them takes no time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, in_place: bool) -> Tensor:
         positive: Bool[Tensor, ...] = x > 0
-        ctx.save_for_backward(positive)
+        ctx.shape, ctx.strides = positive.shape, positive.stride()
+        ctx.save_for_backward(_packed(positive) if x.device.type == "cpu" else positive)
         if not in_place:
             return x.relu()
         ctx.mark_dirty(x)
@@ -96,8 +101,35 @@ class _SignsKept(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        (positive,), (slope,) = ctx.saved_tensors, slopes
-        return slope * positive, None
+        (kept,), (slope,) = ctx.saved_tensors, slopes
+        if slope.device.type != "cpu":
+            return slope * kept, None
+        return _signed(slope, _unpacked(kept, ctx.shape, ctx.strides)), None
+
+
+def _packed(positive: Bool[Tensor, ...]) -> Tensor:
+    """Bits in the order of memory; what a comparison gives has no gaps in it."""
+    import numpy as np
+
+    return torch.from_numpy(np.packbits(positive.as_strided((positive.numel(),), (1,)).numpy()))
+
+
+def _unpacked(bits: Tensor, shape: torch.Size, strides: tuple[int, ...]) -> Bool[Tensor, ...]:
+    import numpy as np
+
+    flat = torch.from_numpy(np.unpackbits(bits.numpy(), count=shape.numel()))
+    return flat.view(torch.bool).as_strided(shape, strides)
+
+
+def _signed(slope: Tensor, positive: Bool[Tensor, ...]) -> Tensor:
+    """The product, in pieces."""
+    if slope.numel() <= _PIECE:
+        return slope * positive
+    found = torch.empty_like(slope)
+    count = max(1, _PIECE // slope[0].numel())
+    for one, keep, out in zip(*(t.split(count) for t in (slope, positive, found)), strict=True):
+        torch.mul(one, keep, out=out)
+    return found
 
 
 class LeanReLU(nn.ReLU):
@@ -110,24 +142,27 @@ class LeanReLU(nn.ReLU):
 
 
 class _PlacesKept(torch.autograd.Function):
-    """Max pooling that keeps where the maxima were, in half the bytes, and not what lay there."""
+    """Max pooling that keeps where the maxima were, in a few bytes, and not what lay there."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, how: tuple[Any, ...]) -> Tensor:
         found, places = torch.ops.aten.max_pool2d_with_indices(x, *how)
-        ctx.save_for_backward(places.int())
+        few = x[0, 0].numel() <= torch.iinfo(torch.int16).max
+        ctx.save_for_backward(places.to(torch.int16 if few else torch.int32))
         ctx.how, ctx.shape, ctx.strides = how, x.shape, x.stride()
         return found
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         (places,), (slope,) = ctx.saved_tensors, slopes
-        layout = torch.empty_strided(
+        back = torch.ops.aten.max_pool2d_with_indices_backward
+        found = torch.empty_strided(
             ctx.shape, ctx.strides, dtype=slope.dtype, device=slope.device
-        )  # its numbers are not read
-        return torch.ops.aten.max_pool2d_with_indices_backward(
-            slope, layout, *ctx.how, places.long()
-        ), None
+        )  # whose layout is asked for, not its numbers
+        if slope.device.type == "cpu":
+            back.grad_input(slope, found, *ctx.how, places.long(), grad_input=found)
+            return found, None
+        return back(slope, found, *ctx.how, places.long()), None
 
 
 class LeanMaxPool2d(nn.MaxPool2d):

@@ -102,15 +102,38 @@ def test_a_convolution_differentiates_twice():
 
 
 @pytest.mark.parametrize(
-    ("layer", "most"), [(LAYERS[0], 0), (LAYERS[4], 1 / 8), (LAYERS[5], 1 / 8)], ids=str
+    ("layer", "most"), [(LAYERS[0], 0), (LAYERS[4], 1 / 64), (LAYERS[5], 1 / 16)], ids=str
 )
 def test_keeps_what_it_promises(layer, most):
-    """Nothing; a byte in place of a float64; four bytes for each of a quarter of the pixels."""
+    """Nothing; a bit in place of a float64; two bytes for each of a quarter of the pixels."""
     plain, lean = pair(layer)
     x = images().requires_grad_(True) * 1
     size = x.untyped_storage().nbytes()
     assert kept(plain, x.detach().requires_grad_(True) * 1) >= size
     assert kept(lean, x) <= most * size * 1.3
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        images()[:, ::2],
+        images()[:, :, 1:8, ::3].permute(2, 0, 3, 1),
+        images()[:1].expand(5, 4, 9, 7),
+        images()[0, 0, 0, 0],
+        images()[:0],
+        images().repeat(30, 70, 1, 1),  # more than is multiplied at a time
+    ],
+    ids=["gaps", "permuted", "expanded", "number", "none", "large"],
+)
+def test_signs_of_any_tensor_are_kept_as_bits(x):
+    slope = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
+    found = {}
+    for relu in (LeanReLU().eval(), nn.ReLU()):
+        own = x.detach().requires_grad_(True)
+        (found[type(relu)],) = torch.autograd.grad(relu(own), own, slope)
+    assert torch.equal(found[LeanReLU], found[nn.ReLU])
+    own = x.detach().clone().requires_grad_(True)
+    assert kept(LeanReLU().eval(), own) <= x.numel() // 8 + 1
 
 
 def test_a_layer_that_learns_is_torchs_own():

@@ -45,6 +45,7 @@ def main(part: str, variant: str, settings: Settings) -> Peak:
     """What the new process does."""
     import psutil
     import torch
+    import torchvision  # noqa: F401  a library, which is otherwise loaded with the network
 
     from ddbench.allocator import keep_freed_memory
     from ddbench.meter import measure

@@ -187,9 +187,8 @@ def mixture_moments(
         mean: m, of each image and channel over positions.
         square: q, likewise of the squares.
     """
-    both = shares @ torch.cat([mean, square], 1)  # r 2c
-    first, second = both.chunk(2, 1)
-    return first, second - first.square()
+    first = shares @ mean  # r c
+    return first, shares @ square - first.square()
 
 
 def class_shares(

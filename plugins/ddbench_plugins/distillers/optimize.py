@@ -213,6 +213,7 @@ class Optimize:
             loss = problem.objective(view, indices, progress, **turn)
             (images.grad,) = torch.autograd.grad(loss, [images])
             adam.step()
+            images.grad = None  # before the next activations are kept
             if self.clamp:
                 with torch.no_grad():
                     images.clamp_(low, high)
