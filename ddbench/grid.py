@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
-from ddbench.composition import with_matcher, with_regularizer
 from ddbench.context import Precision
 from ddbench.description import describe
 from ddbench.errors import DDBenchError
@@ -18,6 +17,7 @@ from ddbench.profiles import Profile
 from ddbench.protocols import read_protocol
 from ddbench.registry import Registry
 from ddbench.roles import Statistic
+from ddbench.row_recipes import composed, composed_name, recipe_of, relabelled
 from ddbench.spec import Cell, Claim, NamedArchitecture, NamedDataset, Protocol, Recipe
 from ddbench.types import DatasetInfo
 from ddbench.unread import Readers
@@ -158,7 +158,9 @@ def _cells(
         for labels in selection.labels or ("",):
             chosen = recipe
             if labels:
-                chosen = replace(recipe, labeller=registry.get("labeller", labels))
+                chosen = relabelled(
+                    recipe, registry.get("labeller", labels), selection.claims.get(label, ())
+                )
             for protocol, teacher, student, seed in product(
                 protocols,
                 selection.teachers or (recipe.teacher or DEFAULT_TEACHER,),
@@ -268,66 +270,23 @@ def _recipes(
 ) -> Iterator[tuple[str, Recipe, Mapping[str, str]]]:
     """Label, recipe and further changes of every row."""
     for variant in selection.variants:
-        base = _recipe(registry, variant.method or selection.methods[0], info, ipc)
-        changed = _composed(base, variant.matcher, variant.regularizer, registry, info, ipc)
+        base = recipe_of(registry, variant.method or selection.methods[0], info, ipc)
+        changed = composed(base, variant.matcher, variant.regularizer, registry, info, ipc)
         if variant.set:  # what was published for the method says nothing of it with other options
             changed = replace(changed, claims=())
-        yield variant.name or _label(changed), changed, variant.set
+        yield variant.name or composed_name(changed), changed, variant.set
     if selection.variants:
         return
     for method in selection.methods:
-        base = _recipe(registry, method, info, ipc)
+        base = recipe_of(registry, method, info, ipc)
         if not selection.matchers and not selection.regularizers:
             yield registry.resolve("recipe", method), base, {}
             continue
         for matcher, regularizer in product(
             selection.matchers or ("",), selection.regularizers or ("",)
         ):
-            changed = _composed(base, matcher, regularizer, registry, info, ipc)
-            yield _label(changed), changed, {}
-
-
-def _recipe(registry: Registry, method: str, info: DatasetInfo, ipc: int | None) -> Recipe:
-    return registry.get("recipe", method)(info, ipc)
-
-
-def _composed(
-    recipe: Recipe, matcher: str, regularizer: str, registry: Registry, info: DatasetInfo, ipc: int
-) -> Recipe:
-    if matcher:
-        recipe = with_matcher(recipe, matcher, registry)
-    if regularizer:
-        recipe = with_regularizer(recipe, regularizer, registry)
-    if not (matcher or regularizer):
-        return recipe
-    if "objective" not in recipe.distiller.needs:
-        raise DDBenchError(
-            f"method '{recipe.name}' has no losses that could be exchanged",
-            "its images are not optimised by matchers and regularizers",
-            hint="leave --matcher and --regularizer out, or name a method such as wmdd",
-        )
-    return replace(recipe, title="", claims=_published(recipe, registry, info, ipc))
-
-
-def _published(
-    recipe: Recipe, registry: Registry, info: DatasetInfo, ipc: int
-) -> tuple[Claim, ...]:
-    """Claims of a known method that is composed of the same parts, so that an ablation by flags
-    shows the published figures too. Others may have the same losses and another loop."""
-    wanted = _label(recipe)
-    for name in registry.names("recipe"):
-        known = _recipe(registry, name, info, ipc)
-        same = known.matchers and _label(known) == wanted and known.distiller == recipe.distiller
-        if same and known.claims and not known.baseline:
-            return known.claims
-    return ()
-
-
-def _label(recipe: Recipe) -> str:
-    """`wasserstein + class_batch_norm`."""
-    matchers = "+".join(term.name for term in recipe.matchers) or "none"
-    regularizers = "+".join(term.name for term in recipe.regularizers) or "none"
-    return f"{matchers} + {regularizers}"
+            changed = composed(base, matcher, regularizer, registry, info, ipc)
+            yield composed_name(changed), changed, {}
 
 
 def _reference_cells(
@@ -338,7 +297,7 @@ def _reference_cells(
         return
     for name in registry.names("recipe"):
         for cell in cells:
-            recipe = _recipe(registry, name, info, cell.ipc)
+            recipe = recipe_of(registry, name, info, cell.ipc)
             if not recipe.baseline:
                 break
             # The teacher must be the very one of the rows that this row is compared with.

@@ -62,6 +62,18 @@ def test_a_variant_with_other_options_has_the_claims_of_its_suite_alone():
     assert "imagenette" in claimed["layer 18"], "the method as it is"
 
 
+def test_what_was_published_under_other_labels_is_not_shown():
+    suite = next(path for path in SUITES if path.stem == "methods")
+    found = {
+        (plan.cell.method, plan.cell.labels): bool(plan.cell.recipe.claims)
+        for plan in planned(suite, "paper", dataset=["digits"], seeds=1, method=["wmdd", "random"])
+    }
+    assert found["wmdd", "fkd"]
+    assert not found["wmdd", "hard"]
+    assert found["random", "hard"], "papers print it beside rows of any labels"
+    assert found["random", "fkd"]
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
 def test_the_smallest_profile_runs(suite, ddbench):
