@@ -59,7 +59,8 @@ class Probe:
             else:
                 self._handles.append(self._hook(module, side, here))
 
-        self._is_compiled = compiled
+        self.compiled = compiled
+        """Whether calls are compiled; false once that has failed."""
         self._pass = self._compiled() if compiled else self._forward
 
     def _hook(self, module: nn.Module, side: str, taps: list[Tap]) -> Any:
@@ -133,7 +134,7 @@ class Probe:
                     DDBenchWarning,
                     stacklevel=2,
                 )
-                self._pass = self._forward
+                self._pass, self.compiled = self._forward, False
                 return self._forward(images)
 
         return forward
@@ -143,7 +144,7 @@ class Probe:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        if self._is_compiled:  # torch stops compiling a function that it has compiled eight times
+        if self.compiled:  # torch stops compiling a function that it has compiled eight times
             torch.compiler.reset()
 
     def __enter__(self) -> Probe:

@@ -20,6 +20,8 @@ from ddbench.types import DatasetInfo, Network, Tap, Tensors
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
 
+COMPILE = torch.compile
+
 
 @dataclass(frozen=True, slots=True)
 class PlainMoments:
@@ -45,6 +47,7 @@ def looked_at(
     images = images.clone().requires_grad_(True)
     with Probe(network, taps, Context(), compiled=compiled) as probe:
         acts = probe(images)
+        assert probe.compiled == (compiled and torch.compile is COMPILE)
     loss = acts.logits.square().mean()
     for tap in taps:
         mean, square = acts.taps[tap]["mean"].mean(0), acts.taps[tap]["square"].mean(0)

@@ -143,7 +143,7 @@ def _all_groups(
             result[group] = done
     assert result is not None
     report = decided | ({} if math.isnan(last) else {"recover.final_loss": last})
-    if ctx.compile and problem.teachers:
+    if any(probe.compiled for probe in problem.teachers):
         report["recover.compiled"] = 1.0
     return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
 
