@@ -3,6 +3,7 @@ since an autograd function cannot be defined without torch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,19 +11,31 @@ from torch import Tensor
 
 from ddbench.widening import widened
 
-_PIECE = 2**19
-"""Numbers squared at a time on a CPU: few enough that the squares never leave its cache."""
+_PIECE = 2**16
+"""Numbers treated at a time on a CPU: few enough that what is made of them, in float32, stays in
+the cache of a core."""
+
+
+def _pieces(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """A few images of x and of the others at a time, at least one."""
+    count = max(1, _PIECE // max(1, x[0].numel()))
+    return zip(*(tensor.split(count) for tensor in (x, *others)), strict=True)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and mean square over positions, [b c] each, without a tensor of squares."""
-    wide, places = widened(x), tuple(range(2, x.dim()))
+    """Mean and mean square over positions, [b c] each, with no wide copy, no tensor of squares."""
+    places = tuple(range(2, x.dim()))
     if not len(x):
-        return wide.mean(places), wide.square().mean(places)
+        return widened(x).mean(places), widened(x).square().mean(places)
     if x.device.type == "cuda":
         return _reduced(x, places)
-    pieces = wide.split(max(1, _PIECE // max(1, x[0].numel())))
-    return wide.mean(places), torch.cat([piece.square().mean(places) for piece in pieces])
+    found = [_moments_of(widened(piece), places) for (piece,) in _pieces(x)]
+    mean, square = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return mean, square
+
+
+def _moments_of(wide: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    return wide.mean(places), wide.square().mean(places)
 
 
 def _reduced(x: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -59,16 +72,44 @@ class SpatialMoments(torch.autograd.Function):
 class NormWithMoments(torch.autograd.Function):
     """A frozen BatchNorm and the moments of its input: y = s x + t, and ȳ s + m̄/p + 2/p q̄ x back.
 
-    Apart, the two gradients in x are two activations more to write and to add.
+    Apart, the two gradients in x are two activations more to write and to add. On a CPU half
+    precision is widened piece by piece, so that y and the gradient are rounded once.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(x, scale)
-        mean, square = _moments(x.detach())
-        return torch.addcmul(shift, x, scale), mean, square
+        x = x.detach()
+        if x.device.type == "cuda" or not len(x):
+            mean, square = _moments(x)
+            return torch.addcmul(shift, x, scale), mean, square
+        return _norm_in_pieces(x, scale, shift)
 
     @staticmethod
     def backward(ctx: Any, through: Tensor, *grads: Tensor) -> tuple[Tensor, None, None]:
         x, scale = ctx.saved_tensors
-        return _pull(x, *grads).addcmul_(through, scale), None, None
+        if x.device.type == "cuda" or not len(x):
+            return _pull(x, *grads).addcmul_(through, scale), None, None
+        return _pull_in_pieces(x, scale, through, *grads), None, None
+
+
+def _norm_in_pieces(x: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    places, output, found = tuple(range(2, x.dim())), torch.empty_like(x), []
+    for piece, out in _pieces(x, output):
+        wide = widened(piece)
+        found.append(_moments_of(wide, places))
+        out.copy_(torch.addcmul(shift, wide, scale))
+    mean, square = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return output, mean, square
+
+
+def _pull_in_pieces(
+    x: Tensor, scale: Tensor, through: Tensor, mean: Tensor, square: Tensor
+) -> Tensor:
+    positions, shape = x[0, 0].numel(), (*x.shape[:2], *([1] * (x.dim() - 2)))
+    shift, slope = (mean / positions).view(shape), (square * (2 / positions)).view(shape)
+    found = torch.empty_like(x)
+    for piece, come, add, times, out in _pieces(x, through, shift, slope, found):
+        pulled = torch.addcmul(add, widened(piece), times)
+        out.copy_(pulled.addcmul_(widened(come), scale))
+    return found

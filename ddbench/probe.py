@@ -161,10 +161,11 @@ def _fusible(module: nn.Module, tap: Tap) -> bool:
 def frozen(network: Network, ctx: Context) -> Network:
     """The network on the context's device: eval mode, no weight gradients, channels_last.
 
-    Its layers keep no activation that only a gradient of the weights would need.
+    Its layers keep no activation that only a gradient of the weights would need, and under bf16 its
+    kernels are kept in it.
     """
     from ddbench.lean_layers import with_lean_layers
 
     module = network.module.to(ctx.device, memory_format=torch.channels_last)
-    with_lean_layers(module.eval().requires_grad_(False))
+    with_lean_layers(module.eval().requires_grad_(False), half=ctx.precision == "bf16")
     return network

@@ -37,10 +37,11 @@ class ChannelMoments:
     ) -> tuple[Tensor, Tensors] | None:
         """What a frozen BatchNorm in eval mode gives, and the moments of its input, in one pass.
 
-        None for any other module, and in half precision, where the product of two roundings would
-        show in the gradient.
+        None for any other module, and in half precision on an accelerator, where the product of two
+        roundings would show in the gradient.
         """
-        if activation.dtype.itemsize < 4 or not _is_fixed_affine(module):
+        half = activation.dtype.itemsize < 4 and activation.device.type != "cpu"
+        if half or not _is_fixed_affine(module):
             return None
         from ddbench.moment_gradients import NormWithMoments
 

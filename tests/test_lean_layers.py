@@ -193,3 +193,31 @@ def test_a_teacher_keeps_much_less_and_gives_the_same_gradient(dtype):
     assert gap < tolerance
     if dtype == torch.float32:
         assert found["lean"][1] < 0.7 * found["plain"][1]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_kernels_in_half_precision_are_those_that_autocast_rounds(bias):
+    """The same bits under autocast; without it, in the precision of the images."""
+    kernels = nn.Sequential(nn.Conv2d(4, 6, 3, bias=bias), nn.Conv2d(6, 6, 3, groups=2, bias=bias))
+    kernels.eval().requires_grad_(False)
+    lean = with_lean_layers(copy.deepcopy(kernels), half=True)
+    assert {parameter.dtype for parameter in lean.parameters()} == {torch.bfloat16}
+    found = []
+    for network in (kernels, lean):
+        x = images().float().requires_grad_(True)
+        with torch.autocast("cpu", torch.bfloat16):
+            y = network(x)
+        found.append((y, *torch.autograd.grad(y.float().square().sum(), x)))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    apart = lean(images().float())
+    assert apart.dtype == torch.float32
+    torch.testing.assert_close(apart, kernels(images().float()), rtol=0.05, atol=0.05)
+    x = images().float().requires_grad_(True)
+    lean(x).square().sum().backward()
+    assert x.grad is not None
+
+
+def test_a_network_that_learns_keeps_its_precision():
+    lean = with_lean_layers(nn.Sequential(nn.Conv2d(4, 6, 3)), half=True)
+    assert lean[0].weight.dtype == torch.float32

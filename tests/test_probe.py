@@ -98,7 +98,7 @@ def test_hooks_of_others_still_run_and_other_taps_share_the_place(network: Netwo
 
 
 def test_in_half_precision_the_moments_are_those_of_a_hook(network: Network) -> None:
-    """bfloat16 differs by its own rounding, and the fused path is not taken: equal bits."""
+    """Of the same bfloat16 activations: equal bits, whether fused or not."""
     ctx, images = Context(precision="bf16"), torch.randn(2, 3, 16, 16)
     taps = moment_taps(network, "test")
     with Probe(network, taps, ctx) as probe:

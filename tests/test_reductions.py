@@ -75,6 +75,28 @@ def test_through_a_batch_norm_is_batch_norm_and_moments(layout: str, affine: boo
     assert gradient.is_contiguous(memory_format=LAYOUTS[layout])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_half_precision_is_rounded_once(layout: str) -> None:
+    """Output and gradient are the bfloat16 numbers nearest to those of float64, give or take one
+    step where float32 in between decides otherwise."""
+    norm, one = frozen_norm(5), maps(layout).detach().bfloat16().requires_grad_(True)
+    output, found = ChannelMoments().through(norm, one)
+    assert output.dtype == torch.bfloat16
+    assert found["mean"].dtype == found["square"].dtype == torch.float32
+    wide, exact = one.detach().double().requires_grad_(True), frozen_norm(5)
+    exact.load_state_dict(norm.state_dict())
+    plain = exact.double()(wide)
+    mean, square = wide.mean((2, 3)), wide.square().mean((2, 3))
+    torch.testing.assert_close(found["mean"].double(), mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found["square"].double(), square, rtol=1e-5, atol=1e-6)
+    slopes = [torch.randn(t.shape).to(t.dtype) for t in (output, found["mean"], found["square"])]
+    (gradient,) = torch.autograd.grad((output, found["mean"], found["square"]), one, slopes)
+    (wanted,) = torch.autograd.grad((plain, mean, square), wide, [s.double() for s in slopes])
+    step = torch.finfo(torch.bfloat16).eps
+    torch.testing.assert_close(output.double(), plain, rtol=step / 2 * 1.01, atol=1e-5)
+    torch.testing.assert_close(gradient.double(), wanted, rtol=step / 2 * 1.01, atol=1e-5)
+
+
 def test_gradients_are_exact() -> None:
     norm = frozen_norm(2).double()
     start = torch.randn(3, 2, 2, 3, dtype=torch.float64, requires_grad=True)
@@ -104,7 +126,8 @@ def test_what_is_not_a_frozen_batch_norm_is_left_alone() -> None:
     assert moments.through(Louder(3).eval().requires_grad_(False), one) is None
     assert moments.through(nn.BatchNorm2d(3, track_running_stats=False).eval(), one) is None
     assert moments.through(nn.Identity(), one) is None
-    assert moments.through(frozen_norm(3).bfloat16(), one.bfloat16()) is None
+    elsewhere = one.bfloat16().to("meta")  # half precision on an accelerator
+    assert moments.through(frozen_norm(3).to("meta"), elsewhere) is None
 
 
 def test_an_empty_batch_has_empty_moments() -> None:
