@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ddbench.plan import Plan
-
-STAGES = ("squeeze", "statistics", "targets", "recover", "relabel", "evaluate")
+from ddbench.stage_specs import STAGES
 
 
 @dataclass(frozen=True, slots=True)

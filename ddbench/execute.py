@@ -31,6 +31,7 @@ from ddbench.records import (
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
 from ddbench.spec import Claim
+from ddbench.stage_specs import STAGES
 from ddbench.types import FeatureSample, Tensors, Trial
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
@@ -244,8 +245,7 @@ def _costs(trials: Sequence[Artifact], workshop: Workshop) -> list[StageCost]:
         for key, entry in above.items():
             cached = key not in workshop.made
             found[key] = StageCost(stage=entry["stage"], key=key, cached=cached, **entry["cost"])
-    order = ["squeeze", "statistics", "targets", "recover", "relabel", "evaluate"]
-    return sorted(found.values(), key=lambda cost: order.index(cost.stage))
+    return sorted(found.values(), key=lambda cost: STAGES.index(cost.stage))
 
 
 def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:

@@ -10,12 +10,14 @@ from typing import Any
 from ddbench.budget import budget
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
+from ddbench.preparation import preparation_of
 from ddbench.ranges import check_protocol, check_training
 from ddbench.roles import Architecture, Distiller, Statistic, shown_of, statistics_of
 from ddbench.seeds import seed_of
 from ddbench.spec import Cell, NamedArchitecture, Training
 from ddbench.stage_specs import (
     Evaluate,
+    Prepare,
     Recover,
     RecoverAnew,
     Relabel,
@@ -74,6 +76,8 @@ class Plan:
     """Those through which images are made or evaluators look, the cell's own first."""
     labelling: tuple[PlannedTeacher, ...]
     """Those that are asked for labels."""
+    prepare: PlannedStage | None
+    """What the distiller wants ahead of any image."""
     recover: PlannedStage
     relabel: PlannedStage | None
     evaluate: tuple[PlannedStage, ...]
@@ -86,6 +90,7 @@ class Plan:
             *(teacher.squeeze for teacher in (*self.teachers, *self.labelling)),
             *self.statistics,
             *(target for teacher in self.teachers for target in teacher.targets),
+            self.prepare,
             self.recover,
             self.relabel,
             *self.evaluate,
@@ -152,8 +157,10 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     schooling = recipe.label_squeeze or recipe.squeeze
     labelling = tuple(PlannedTeacher(a, _squeeze(cell, info, a, schooling)) for a in asked)
 
-    used = (key for teacher in teachers for key in _read(teacher, making))
-    recover = PlannedStage("recover", making, tuple(used) if taught(recipe.distiller) else ())
+    prepare = _prepare(cell, info)
+    used = [key for teacher in teachers for key in _read(teacher, making)]
+    inputs = (*(used if taught(recipe.distiller) else ()), *((prepare.key,) if prepare else ()))
+    recover = PlannedStage("recover", making, inputs)
     upstream = tuple(teacher.squeeze.key for teacher in labelling)
     relabel = _relabel(cell, info, sum(counts), recover, upstream)
     labels_from = (relabel.key,) if relabel else upstream
@@ -162,6 +169,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
         info=info,
         teachers=teachers,
         labelling=labelling,
+        prepare=prepare,
         recover=recover,
         relabel=relabel,
         evaluate=tuple(
@@ -237,6 +245,12 @@ def _check_needs(cell: Cell) -> None:
             "statistics are taken of a teacher's activations",
             hint='add "teacher" to its `needs`',
         )
+    if preparation_of(recipe.distiller) is not None and "networks" not in needs:
+        raise DDBenchError(
+            f"the distiller of method '{cell.method}' has a preparation but needs no networks",
+            "preparations are made through fresh networks",
+            hint='add "networks" to its `needs`',
+        )
 
 
 def _check_whitening(cell: Cell) -> None:
@@ -297,6 +311,20 @@ def _squeeze(
         precision=cell.precision,
     )
     return PlannedStage("squeeze", spec, ())
+
+
+def _prepare(cell: Cell, info: DatasetInfo) -> PlannedStage | None:
+    preparation = preparation_of(cell.recipe.distiller)
+    if preparation is None:
+        return None
+    spec = Prepare(
+        data=data_key(info),
+        preparation=preparation,
+        architecture=cell.teacher.part,
+        seed=cell.teacher_seed,
+        precision=cell.precision,
+    )
+    return PlannedStage("prepare", spec, ())
 
 
 def _recover_spec(cell: Cell, info: DatasetInfo, counts: tuple[int, ...]) -> Recover:

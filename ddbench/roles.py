@@ -146,6 +146,8 @@ class Problem(Protocol):
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]]
     """Frozen, probed networks, the cell's own first; empty unless the distiller needs a teacher,
     one unless it needs the objective."""
+    prepared: Sequence[Tensor]
+    """The pieces of the distiller's `preparation`, in order, on the CPU."""
     known: Mapping[Any, Tensors]
     """What the statistics stage found through the first teacher, by Statistic: all that the
     distiller declares is there."""
@@ -228,9 +230,10 @@ class Distiller(Part, Protocol):
     `shown_of` reads it. If it needs a teacher,
     `statistics`, what it reads of `problem.known`, and `taps(network)`, what the activations of
     `problem.teachers` hold, mean what they mean in a Matcher; `statistics_of` and `taps_of` read
-    them. `fitted(problem, labels)` returns the distiller with what it leaves to the machine
-    decided, such as a batch size; called before `batches`. No number may depend on it but by
-    rounding, for the cache does not know of it.
+    them. `preparation`, for a distiller that needs networks, is what is made ahead once for all
+    seeds (`ddbench.preparation`); `problem.prepared` holds it. `fitted(problem, labels)` returns
+    the distiller with what it leaves to the machine decided, such as a batch size; called before
+    `batches`. No number may depend on it but by rounding, for the cache does not know of it.
     """
 
     needs: ClassVar[frozenset[str]]

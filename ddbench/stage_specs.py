@@ -11,6 +11,7 @@ import functools
 from dataclasses import dataclass, field
 
 from ddbench.context import Precision
+from ddbench.preparation import Preparation
 from ddbench.roles import (
     Architecture,
     Distiller,
@@ -25,6 +26,9 @@ from ddbench.roles import (
 )
 from ddbench.spec import Augmentation, Training
 from ddbench.types import DatasetInfo, Network, Tap
+
+STAGES = ("squeeze", "statistics", "targets", "prepare", "recover", "relabel", "evaluate")
+"""In running order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,20 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prepare:
+    """Make what a distiller wants ahead of any image, through freshly initialised networks."""
+
+    data: DataKey
+    preparation: Preparation
+    architecture: Architecture
+    seed: int
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recover:
-    """Make the images. Built on: squeeze, statistics and targets, as far as they are needed."""
+    """Make the images. Built on: squeeze, statistics, targets and what was prepared, as far as they
+    are needed."""
 
     data: DataKey
     distiller: Distiller

@@ -21,8 +21,22 @@ from ddbench.seeds import generator, seed_of
 from ddbench.siamese import draw, operations
 from ddbench.spec import Augmentation
 from ddbench.stored_views import StoredViews
-from ddbench.types import Batch, DatasetInfo
+from ddbench.types import Batch, DatasetInfo, DistilledSet
 from ddbench.whitening import Whitening
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """A distilled set as students are trained on it."""
+
+    images: Shaped[Tensor, "n c h w"]
+    """uint8, or floating pixels, of which an image has those in [0, 1]."""
+    labels: Int[Tensor, " n"]
+    weights: Float[Tensor, " n"]
+
+    def as_set(self) -> DistilledSet:
+        scale = 255.0 if self.images.dtype == torch.uint8 else 1.0
+        return DistilledSet(self.images.float() / scale, self.labels, self.weights)
 
 
 @dataclass(frozen=True, slots=True)

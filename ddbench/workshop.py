@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-import torch
 from torch import nn
 
 from ddbench.cache import Artifact, Cache
 from ddbench.context import Context
 from ddbench.data import RealData, open_data, whitening_of
-from ddbench.errors import DDBenchWarning
 from ddbench.keys import Key, spell
 from ddbench.memory import is_out_of_memory
 from ddbench.meter import Cost, Meter, measure
@@ -24,36 +21,21 @@ from ddbench.plan import Plan, PlannedStage, PlannedTeacher, same_batches, strea
 from ddbench.probe import Probe
 from ddbench.roles import Statistic
 from ddbench.spec import NamedDataset
-from ddbench.stages.evaluate import Student, evaluate
+from ddbench.stages.evaluate import Student, evaluate, warn_unless_same
+from ddbench.stages.prepare import pieces_of, prepare
 from ddbench.stages.recover import Teacher, recover
 from ddbench.stages.relabel import relabel
 from ddbench.stages.squeeze import check_teacher, squeeze
 from ddbench.stages.statistics import statistics
 from ddbench.stages.targets import targets
-from ddbench.stream import Stream
-from ddbench.types import DistilledSet, Network, Tensors
+from ddbench.stream import Distilled, Stream
+from ddbench.types import Network, Tensors
 from ddbench.whitening import Whitening
 
 StageDone = Callable[[str, str, float, int | None, bool], None]
 Made = tuple[Tensors, Mapping[str, float]]
 MOST_STUDENTS = 8
 """Trained side by side at most: weights and optimiser states of all are in memory."""
-MOST_OTHER = 0.01
-"""Part of the test images that a student trained again may answer otherwise without a warning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Distilled:
-    """A distilled set as students are trained on it."""
-
-    images: torch.Tensor
-    """uint8, or floating pixels, of which an image has those in [0, 1]."""
-    labels: torch.Tensor
-    weights: torch.Tensor
-
-    def as_set(self) -> DistilledSet:
-        scale = 255.0 if self.images.dtype == torch.uint8 else 1.0
-        return DistilledSet(self.images.float() / scale, self.labels, self.weights)
 
 
 class Workshop:
@@ -159,6 +141,20 @@ class Workshop:
 
         return self._artifact(stage, make, lambda: (features(),))
 
+    def prepared(self, plan: Plan) -> Artifact | None:
+        stage = plan.prepare
+        if stage is None:
+            return None
+        partial = self.cache.partial(stage.stage, stage.key)
+
+        def make(meter: Meter) -> Made:
+            data = self.data(plan.cell.dataset)
+            return prepare(stage.spec, data, partial, self.ctx, meter)
+
+        artifact = self._artifact(stage, make, ())
+        partial.clear()
+        return artifact
+
     def recovered(self, plan: Plan) -> Artifact:
         stage, spec = plan.recover, plan.recover.spec
         teachers = plan.teachers if taught(spec.distiller) else ()
@@ -169,7 +165,8 @@ class Workshop:
                 found.append(self.squeezed(plan, teacher))
                 found += [self.statistic(plan, teacher, s) for s in spec.statistics]
                 found += [self.target(plan, teacher, t) for t in teacher.targets if t is not None]
-            return tuple(found)
+            ahead = self.prepared(plan)
+            return (*found, *((ahead,) if ahead else ()))
 
         def handed(teacher: PlannedTeacher) -> Teacher:
             known = {s: self.statistic(plan, teacher, s).tensors() for s in spec.statistics}
@@ -181,8 +178,10 @@ class Workshop:
 
         def make(meter: Meter) -> Made:
             partial = self.cache.partial(stage.stage, stage.key)
-            data = self.data(plan.cell.dataset)
-            return recover(spec, data, [handed(t) for t in teachers], partial, self.ctx, meter)
+            data, ahead = self.data(plan.cell.dataset), self.prepared(plan)
+            pieces = pieces_of(ahead.tensors()) if ahead else ()
+            taught_by = [handed(teacher) for teacher in teachers]
+            return recover(spec, data, taught_by, partial, self.ctx, meter, pieces)
 
         artifact = self._artifact(stage, make, upstream)
         self.cache.partial(stage.stage, stage.key).clear()
@@ -270,7 +269,7 @@ class Workshop:
                 if again.made is None:
                     assert again.fault is not None
                     raise again.fault
-                _warn_unless_same(trial.tensors()["logits"], again.made[0]["logits"])
+                warn_unless_same(trial.tensors()["logits"], again.made[0]["logits"])
             return dict(self._at_hand[trial.key].state_dict()), {}
 
         artifact = self._artifact(student_stage(plan, run), make, (trial,))
@@ -386,15 +385,3 @@ def _asks_views(plan: Plan) -> bool:
 def student_stage(plan: Plan, run: int) -> PlannedStage:
     """The weights of a student: the stage beside its trial."""
     return replace(plan.evaluate[run], stage="student")
-
-
-def _warn_unless_same(judged: torch.Tensor, again: torch.Tensor) -> None:
-    """A student that was trained again must be the one whose accuracy the record holds."""
-    other = (judged.argmax(1) != again.argmax(1)).float().mean().item()
-    if other > MOST_OTHER:
-        warnings.warn(
-            f"a student trained again answers {100 * other:.1f} % of the test images otherwise "
-            "than the one whose accuracy is recorded: this device does not repeat its numbers",
-            DDBenchWarning,
-            stacklevel=2,
-        )

@@ -11,7 +11,7 @@ import torch
 from ddbench import workshop
 from ddbench.cache import Cache
 from ddbench.records import Records
-from ddbench.workshop import _warn_unless_same
+from ddbench.stages.evaluate import warn_unless_same
 
 RANDOM = ["-m", "random", "--labels", "hard", "--no-reference"]
 
@@ -67,7 +67,7 @@ def test_a_student_is_trained_once_more_for_an_old_trial_and_then_kept(
 def test_a_student_that_comes_out_otherwise_is_warned_of():
     judged = torch.eye(4)
     with pytest.warns(UserWarning, match=r"answers 50\.0 %"):
-        _warn_unless_same(judged, judged[[0, 1, 3, 2]])
+        warn_unless_same(judged, judged[[0, 1, 3, 2]])
 
 
 def test_bytes_count_the_teacher_where_it_has_to_come_along(ddbench, tiny, alone, cache):

@@ -10,6 +10,7 @@ from ddbench.errors import DDBenchError
 from ddbench.keys import key_of
 from ddbench.plan import Plan
 from ddbench.records import Record, is_altered
+from ddbench.stage_specs import STAGES
 
 ACCURACY = re.compile(r"top\d+")
 
@@ -67,7 +68,9 @@ def _other_keys(record: Record, plan: Plan) -> Iterator[str]:
     made: dict[str, list[str]] = {}
     for stage in plan.stages():
         made.setdefault(stage.stage, []).append(stage.key)
-    for stage in ("squeeze", "targets", "recover", "relabel", "evaluate"):
+    for stage in STAGES:
+        if stage == "statistics":
+            continue
         told, found = record.keys.get(stage, []), made.get(stage, [])
         # A teacher, too, may have been trained for an evaluator alone.
         if told == found or (stage == "squeeze" and not (told and found)):

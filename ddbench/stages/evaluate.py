@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ddbench.budget import budget
 from ddbench.context import Context, onto
 from ddbench.data import RealData
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.networks import fresh
 from ddbench.seeds import generator, seed_of
 from ddbench.stage_specs import Evaluate
@@ -23,6 +24,9 @@ from ddbench.stream import Stream
 from ddbench.training import Answers, Trainee, predict, train
 from ddbench.types import Batch, DatasetInfo, Network, Tensors
 from ddbench.whitening import Whitening
+
+MOST_OTHER = 0.01
+"""Part of the test images that a student trained again may answer otherwise without a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,3 +252,15 @@ class _Chooser:
         if self._epoch >= 0:
             self._module.load_state_dict(self._state)
         return self._epoch
+
+
+def warn_unless_same(judged: Float[Tensor, "n k"], again: Float[Tensor, "n k"]) -> None:
+    """A student that was trained again must be the one whose accuracy the record holds."""
+    other = (judged.argmax(1) != again.argmax(1)).float().mean().item()
+    if other > MOST_OTHER:
+        warnings.warn(
+            f"a student trained again answers {100 * other:.1f} % of the test images otherwise "
+            "than the one whose accuracy is recorded: this device does not repeat its numbers",
+            DDBenchWarning,
+            stacklevel=2,
+        )

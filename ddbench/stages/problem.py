@@ -52,6 +52,7 @@ class Problem:
     seed: int
     data: RealData
     taught: Sequence[Taught] = ()
+    prepared: Sequence[Tensor] = ()
     regularizers: Sequence[tuple[float, Regularizer]] = ()
     on_tick: Callable[[Float[Tensor, ""] | None], None] = lambda loss: None
     architecture: Architecture | None = None

@@ -46,6 +46,7 @@ def recover(
     partial: PartialGroups,
     ctx: Context,
     meter: Meter,
+    prepared: Sequence[Tensor] = (),
 ) -> tuple[Tensors, dict[str, float]]:
     """A distilled set: `images` or `indices` into the training set, `labels`, `weights`.
 
@@ -58,6 +59,7 @@ def recover(
         partial: Where finished groups are kept until all are.
         ctx: Device, precision, progress.
         meter: Counts iterations.
+        prepared: The pieces of the distiller's preparation, if it has one.
 
     Raises:
         DivergedError: a loss is not finite.
@@ -72,6 +74,7 @@ def recover(
         seed=spec.seed,
         data=data,
         taught=[_taught(spec, teacher, ctx) for teacher in teachers],
+        prepared=prepared,
         regularizers=spec.regularizers,
         architecture=spec.architecture if isinstance(spec, RecoverAnew) else None,
         ctx=ctx,

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from ddbench.context import Context, seeded
 from ddbench.errors import DDBenchError
 from ddbench.features import feature_tap
+from ddbench.preparation import preparation_of
 from ddbench.probe import Probe, frozen
 from ddbench.roles import (
     Distiller,
@@ -288,6 +289,7 @@ class TinyProblem:
     """How often `tick` was called."""
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]] = field(init=False)
     known: Mapping[Any, Tensors] = field(init=False)
+    _prepared: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         network = tiny_network(self.info)
@@ -296,6 +298,15 @@ class TinyProblem:
         taps = () if self.distiller is None else taps_of(self.distiller, network)
         probe = Probe(network, [feature_tap(network), *taps], Context())
         self.teachers = [probe] if self.needs - {"networks"} else []
+
+    @property
+    def prepared(self) -> Sequence[Tensor]:
+        """The pieces of the distiller's preparation, made when they are first asked for."""
+        part = None if self.distiller is None else preparation_of(self.distiller)
+        if part is not None and not self._prepared:
+            ahead = TinyProblem(info=self.info, needs=self.needs)
+            self._prepared = [part.piece(ahead, number) for number in range(part.pieces)]
+        return self._prepared
 
     def rng(self, *names: object) -> Generator:
         return generator(0, "recover", *names)

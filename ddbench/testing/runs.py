@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ddbench.errors import IncompatibleError
+from ddbench.preparation import preparation_of
 from ddbench.testing.fakes import TinyProblem, tiny_batch, tiny_info, tiny_trial
 from ddbench.testing.losses import check_statistics
-from ddbench.testing.structure import check_loss, finite, guarded, same
+from ddbench.testing.structure import check_loss, check_structure, finite, guarded, same
 from ddbench.types import Metric, Trial
 
 NEEDS = {
@@ -47,9 +48,37 @@ def check_distiller(part: Any) -> Iterator[str]:
         return
     if hasattr(part, "statistics"):
         yield from check_statistics(part)
+    if preparation_of(part) is not None:
+        yield from _check_preparation(part)
     yield from guarded("counts", lambda: _check_counts(part))
     yield from guarded("batches", lambda: _check_batches(part))
     yield from guarded("recover", lambda: _check_recover(part))
+
+
+def _check_preparation(part: Any) -> Iterator[str]:
+    """Pieces that depend on their numbers alone."""
+    if "networks" not in part.needs:
+        yield 'has a preparation without "networks" in `needs`'
+        return
+    preparation = part.preparation
+    yield from check_structure("preparation", preparation)
+    if not isinstance(preparation.pieces, int) or preparation.pieces < 1:
+        yield f"the preparation has {preparation.pieces!r} pieces, expected a whole number above 0"
+        return
+    yield from guarded("preparation", lambda: _check_pieces(preparation, part.needs))
+
+
+def _check_pieces(preparation: Any, needs: frozenset[str]) -> Iterator[str]:
+    numbers = range(min(2, preparation.pieces))
+    problem = TinyProblem(needs=needs)
+    made = [preparation.piece(problem, number) for number in numbers]
+    expected = preparation.updates(problem.info) * len(made)
+    if problem.ticks != expected:
+        yield f"a piece calls tick {problem.ticks} times, updates says {expected}"
+    if not all(isinstance(piece, Tensor) and finite(piece) for piece in made):
+        yield "a piece of the preparation is not a finite tensor"
+    elif not same(preparation.piece(TinyProblem(needs=needs), numbers[-1]), made[-1]):
+        yield "a piece has other numbers without those before it: draw from problem.rng"
 
 
 def _check_counts(part: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ddbench import roles
 from ddbench.errors import DDBenchError
 from ddbench.keys import canonical
+from ddbench.preparation import Preparation
 from ddbench.registry import PART_NAME
 
 ROLES: Mapping[str, type[Any]] = {
@@ -28,6 +29,7 @@ ROLES: Mapping[str, type[Any]] = {
     "format": roles.SetFormat,
     "statistic": roles.Statistic,
     "target": roles.Target,
+    "preparation": Preparation,
 }
 """Kinds whose parts are dataclasses; recipes and protocols are functions that return them."""
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 
 from ddbench.errors import IncompatibleError
-from ddbench.siamese import draw
-from ddbench.types import Network
+from ddbench.preparation import PreparationProblem
+from ddbench.siamese import draw, operations
+from ddbench.types import DatasetInfo, Network
+from ddbench_plugins.synthetic import DSA, check_at_least
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -45,6 +47,50 @@ class Weights:
         return torch.func.functional_call(self.network.module, put, (images,))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertTrails:
+    """Weights of networks that were trained on real images, epoch by epoch: a piece an expert,
+    [epochs + 1, weights] float32.
+
+    References:
+        Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022,
+        Section 3.1.
+    """
+
+    version: ClassVar[int] = 1
+
+    experts: int = 100
+    epochs: int = 50
+    lr: float = 0.01
+    batch_size: int = 256
+    augment: str = DSA
+    """Operations of which each batch gets one; "" none."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, experts=1, epochs=1, batch_size=1, lr=0)
+        operations(self.augment)
+
+    @property
+    def pieces(self) -> int:
+        return self.experts
+
+    def updates(self, info: DatasetInfo) -> int:
+        return self.epochs * -(-sum(info.train_counts) // self.batch_size)
+
+    def piece(self, problem: PreparationProblem, number: int) -> Float[Tensor, "t p"]:
+        network = problem.fresh_network("expert", number)
+        Weights(network)  # says no before real images are read
+        real = [problem.real(cls) for cls in range(problem.info.num_classes)]
+        labels = [images.new_full((len(images),), cls).long() for cls, images in enumerate(real)]
+        trail = expert_trail(
+            network, torch.cat(real), torch.cat(labels),
+            epochs=self.epochs, lr=self.lr, batch_size=self.batch_size,
+            names=operations(self.augment, problem.info.mirror),
+            rng=problem.rng("expert", number), tick=problem.tick,
+        )  # fmt: skip
+        return torch.stack(trail)
+
+
 def expert_trail(
     network: Network,
     images: Float[Tensor, "n c h w"],
@@ -55,6 +101,7 @@ def expert_trail(
     batch_size: int,
     names: tuple[str, ...],
     rng: Generator,
+    tick: Callable[[Float[Tensor, ""]], None] = lambda loss: None,
 ) -> list[Float[Tensor, " p"]]:
     """Flat weights before the first and after every epoch of plain SGD on real images, on the CPU.
 
@@ -67,6 +114,7 @@ def expert_trail(
         batch_size: Images a step.
         names: Operations of which each batch gets one.
         rng: For order and augmentation.
+        tick: Told the loss of every step.
     """
     weights = Weights(network)
     sgd = torch.optim.SGD(network.module.parameters(), lr=lr)
@@ -79,6 +127,7 @@ def expert_trail(
             sgd.zero_grad(set_to_none=True)
             loss.backward()
             sgd.step()
+            tick(loss.detach())
         trail.append(weights.flat().cpu())
     return trail
 

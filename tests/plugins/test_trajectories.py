@@ -160,7 +160,7 @@ class Watched(TinyProblem):
 def test_matching_shortens_the_way():
     losses: list[Tensor] = []
     part = replace(FAST, iterations=40, lr=20.0, augment="")
-    part.recover(Watched(needs=NEEDS, losses=losses), torch.arange(6))
+    part.recover(Watched(needs=NEEDS, distiller=part, losses=losses), torch.arange(6))
     assert sum(losses[-10:]) < 0.95 * sum(losses[:10])
 
 
@@ -168,8 +168,28 @@ def test_matching_shortens_the_way():
     "change", [{"rate": 0.2}, {"steps": 2}, {"lr_rate": 0.1}, {"latest": 1}, {"experts": 1}]
 )
 def test_every_option_bears_on_the_images(change):
-    rows, made = torch.arange(6), TinyProblem(needs=NEEDS)
-    assert not torch.equal(FAST.recover(made, rows), replace(FAST, **change).recover(made, rows))
+    rows, found = torch.arange(6), []
+    for part in (FAST, replace(FAST, **change)):
+        found.append(part.recover(TinyProblem(needs=NEEDS, distiller=part), rows))
+    assert not torch.equal(*found)
+
+
+@pytest.mark.parametrize("change", [{"rate": 0.2}, {"steps": 2}, {"lr": 3.0}, {"iterations": 9}])
+def test_experts_are_shared_by_settings_that_do_not_bear_on_them(change):
+    assert replace(FAST, **change).preparation == FAST.preparation
+    told = {"latest": 3, "experts": 3, "expert_lr": 0.2, "expert_batch": 5, "augment": ""}
+    for name, value in told.items():
+        assert replace(FAST, **{name: value}).preparation != FAST.preparation
+
+
+def test_an_expert_is_trained_as_far_as_it_is_looked_at():
+    """Starts 0 and 1, each an epoch from its end; every expert has a start of its own."""
+    made = TinyProblem(needs=NEEDS, distiller=FAST)
+    size = len(Weights(made.fresh_network(0)).flat())
+    assert [piece.shape for piece in made.prepared] == [(3, size)] * 2
+    first, second = (piece[0] for piece in made.prepared)
+    assert torch.equal(first, Weights(made.fresh_network("expert", 0)).flat())
+    assert not torch.equal(first, second)
 
 
 def test_batch_normalisation_does_not_fit():

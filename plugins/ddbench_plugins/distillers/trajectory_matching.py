@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
@@ -21,12 +21,12 @@ from ddbench_plugins.synthetic import (
     rows_by_class,
     started,
 )
-from ddbench_plugins.trajectories import Weights, expert_trail, walked, way_left
+from ddbench_plugins.trajectories import ExpertTrails, Weights, walked, way_left
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-Trails: TypeAlias = 'list[list[Float[Tensor, " p"]]]'
+Trails: TypeAlias = 'Sequence[Float[Tensor, "t p"]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +36,9 @@ class TrajectoryMatching:
     min_S,α  ‖ θ̂_{t+N} − θ*_{t+M} ‖² / ‖ θ*_t − θ*_{t+M} ‖²
 
     θ* is an expert's trail, one point an epoch, t random; θ̂ starts at θ*_t and takes N steps of
-    rate α on the images. Experts are trained here, as far as they are looked at; their cost is the
-    method's. In float32 whatever the precision of the cell; images may leave the range of pixels.
+    rate α on the images. Experts are trained ahead, as far as they are looked at, and are the same
+    for every seed and IPC; their cost is the method's. In float32 whatever the precision of the
+    cell; images may leave the range of pixels.
 
     Differences:
         The learned rate is not handed to the students that judge the images. No ZCA whitening.
@@ -46,7 +47,7 @@ class TrajectoryMatching:
         Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[str]] = frozenset({"networks"})
     makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
     exact: ClassVar[bool] = True
@@ -82,6 +83,13 @@ class TrajectoryMatching:
         check_at_least(self, **dict.fromkeys(counts, 1), **rates, batch_synthetic=0)
         operations(self.augment)
 
+    @property
+    def preparation(self) -> ExpertTrails:
+        return ExpertTrails(
+            experts=self.experts, epochs=self.latest - 1 + self.ahead, lr=self.expert_lr,
+            batch_size=self.expert_batch, augment=self.augment,
+        )  # fmt: skip
+
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return equal_counts(info, ipc)
 
@@ -90,12 +98,10 @@ class TrajectoryMatching:
         return [torch.arange(len(labels))]
 
     def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
-        """Steps of the images; those of the experts are not counted."""
         return self.iterations
 
     def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
         weights = Weights(problem.fresh_network("student"))
-        trails = self.trails(problem)
         images = started(problem, rows_by_class(problem, indices), self.init).requires_grad_(True)
         labels = problem.labels[indices.to(problem.labels.device)].to(images.device)
         rate = torch.tensor(self.rate, device=images.device, requires_grad=True)
@@ -106,7 +112,9 @@ class TrajectoryMatching:
         names = operations(self.augment, problem.info.mirror)
         for iteration in range(self.iterations):
             rng = problem.rng("iteration", iteration)
-            start, target = (point.to(images.device) for point in self._drawn(trails, rng))
+            start, target = (
+                point.to(images.device) for point in self._drawn(problem.prepared, rng)
+            )
             batches = [
                 (draw(names, len(rows), rng).apply(images[rows]), labels[rows])
                 for rows in self.rows(len(images), rng)
@@ -116,22 +124,6 @@ class TrajectoryMatching:
             sgd.step()
             problem.tick(loss.detach())
         return images.detach()
-
-    def trails(self, problem: Problem) -> Trails:
-        """The experts' weights, epoch by epoch."""
-        real = [problem.real(cls) for cls in range(problem.info.num_classes)]
-        labels = [images.new_full((len(images),), c).long() for c, images in enumerate(real)]
-        everything, classes = torch.cat(real), torch.cat(labels)
-        return [
-            expert_trail(
-                problem.fresh_network("expert", number), everything, classes,
-                epochs=self.latest - 1 + self.ahead, lr=self.expert_lr,
-                batch_size=self.expert_batch,
-                names=operations(self.augment, problem.info.mirror),
-                rng=problem.rng("expert", number),
-            )
-            for number in range(self.experts)
-        ]  # fmt: skip
 
     def _drawn(
         self, trails: Trails, rng: Generator

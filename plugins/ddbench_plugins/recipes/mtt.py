@@ -104,8 +104,9 @@ def mtt(info: DatasetInfo, ipc: int | None) -> Recipe:
             "learning rate; here the last images count, at the protocol's rate.",
             "The paper whitens CIFAR (ZCA) at IPC 1 and 10 on CIFAR-10 and at 1 and 50 on "
             "CIFAR-100; here images are distilled unwhitened (students: --set evaluate.zca=0.1).",
-            "Experts are trained no longer than they are looked at. All their weights are kept in "
-            "memory: 1.3 MB a point of ConvNet-D3.",
+            "Experts are trained no longer than they are looked at, once for all seeds, IPC and "
+            "settings of the student. All their weights are read into memory: 1.3 MB a point of "
+            "ConvNet-D3.",
             "Memory grows with the student's steps: --set recover.steps=10 where it is short.",
             "Settings by data set are the authors' commands as DC-BENCH quotes them.",
             "Known issue: in the release the loss stops being a number on CIFAR-10 at IPC 10 and "

@@ -1,0 +1,86 @@
+"""prepare: what a distiller wants made ahead of any image; finished pieces survive a kill."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ddbench.cache import PartialGroups
+from ddbench.context import Context
+from ddbench.data import RealData
+from ddbench.errors import DivergedError
+from ddbench.meter import Meter
+from ddbench.stage_specs import Prepare
+from ddbench.stages.problem import Problem
+from ddbench.types import Tensors
+
+_CHECK_EVERY = 25
+"""Updates between looks at the loss, where each look waits for the device."""
+
+
+def prepare(
+    spec: Prepare, data: RealData, partial: PartialGroups, ctx: Context, meter: Meter
+) -> tuple[Tensors, dict[str, float]]:
+    """The pieces by number, each as its preparation made it; `pieces_of` reads them.
+
+    Args:
+        spec: What to do.
+        data: The real data.
+        partial: Where finished pieces are kept until all are.
+        ctx: Device, precision, progress.
+        meter: Counts updates.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    part, made = spec.preparation, {}
+    updates = part.updates(data.info)
+    with ctx.progress.stage("prepare: once for all seeds", part.pieces * updates) as advance:
+        for number in range(part.pieces):
+            piece = partial.get(number)
+            if piece is None:
+                piece = part.piece(_problem(spec, data, number, ctx, meter, advance), number)
+                piece = piece.detach().cpu()
+                partial.put(number, piece)
+            else:
+                advance(updates)
+            made[f"{number:06d}"] = piece
+    return made, {}
+
+
+def _problem(
+    spec: Prepare, data: RealData, number: int, ctx: Context, meter: Meter, advance: object
+) -> Problem:
+    meter.group()
+    done = 0
+
+    def tick(loss: Tensor | None) -> None:
+        nonlocal done
+        meter.tick()
+        done += 1
+        if loss is not None and done % _CHECK_EVERY == 0 and not math.isfinite(float(loss)):
+            raise DivergedError(
+                f"prepare: the loss is not finite after {done} updates, piece {number + 1} of "
+                f"{spec.preparation.pieces}",
+                hint="lower its learning rate (ddbench show METHOD names the options)",
+            )
+        advance(1)  # type: ignore[operator]
+
+    return Problem(
+        info=data.info,
+        labels=torch.empty(0, dtype=torch.long),
+        weights=torch.empty(0),
+        device=ctx.device,
+        seed=spec.seed,
+        data=data,
+        architecture=spec.architecture,
+        ctx=ctx,
+        on_tick=tick,
+    )
+
+
+def pieces_of(prepared: Tensors) -> list[Tensor]:
+    """What the stage made, in order."""
+    return [prepared[name] for name in sorted(prepared)]
