@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 
-from ddbench.roles import Distiller, Part
-from ddbench.types import DatasetInfo, Network
+from ddbench.roles import Distiller, Forward, Part
+from ddbench.types import DatasetInfo, Network, Tap
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -30,6 +31,10 @@ class PreparationProblem(Protocol):
     def fresh_network(self, *names: object) -> Network:
         """A newly initialised network of the cell's architecture (that of its teacher), in train
         mode, a function of the teacher's seed and these names alone."""
+        ...
+
+    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Forward:
+        """A forward pass of a network, in the cell's precision, that reports what taps ask for."""
         ...
 
     def tick(self, loss: Float[Tensor, ""] | None = None) -> None:

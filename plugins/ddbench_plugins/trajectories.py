@@ -50,7 +50,7 @@ class Weights:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertTrails:
     """Weights of networks that were trained on real images, epoch by epoch: a piece an expert,
-    [epochs + 1, weights] float32.
+    [epochs + 1, weights] float32. Trained in the precision of the cell, as teachers are.
 
     References:
         Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022,
@@ -82,8 +82,9 @@ class ExpertTrails:
         Weights(network)  # says no before real images are read
         real = [problem.real(cls) for cls in range(problem.info.num_classes)]
         labels = [images.new_full((len(images),), cls).long() for cls, images in enumerate(real)]
+        forward = problem.probe(network)
         trail = expert_trail(
-            network, torch.cat(real), torch.cat(labels),
+            network, lambda views: forward(views).logits, torch.cat(real), torch.cat(labels),
             epochs=self.epochs, lr=self.lr, batch_size=self.batch_size,
             names=operations(self.augment, problem.info.mirror),
             rng=problem.rng("expert", number), tick=problem.tick,
@@ -93,6 +94,7 @@ class ExpertTrails:
 
 def expert_trail(
     network: Network,
+    forward: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b k"]],
     images: Float[Tensor, "n c h w"],
     labels: Int[Tensor, " n"],
     *,
@@ -107,6 +109,7 @@ def expert_trail(
 
     Args:
         network: Trained in place.
+        forward: Its logits.
         images: Normalised.
         labels: Their classes.
         epochs: How many.
@@ -123,7 +126,7 @@ def expert_trail(
         for rows in torch.randperm(len(images), generator=rng).split(batch_size):
             there = rows.to(images.device)
             views = draw(names, len(rows), rng).apply(images[there])
-            loss = torch.nn.functional.cross_entropy(network.module(views), labels[there])
+            loss = torch.nn.functional.cross_entropy(forward(views), labels[there])
             sgd.zero_grad(set_to_none=True)
             loss.backward()
             sgd.step()

@@ -130,11 +130,12 @@ def test_an_expert_leaves_a_point_an_epoch_and_learns():
     one = made.fresh_network(0)
     before = F.cross_entropy(one.module(real), labels).item()
     told = {"lr": 0.2, "batch_size": 5, "names": ("color",)}
-    trail = expert_trail(one, real, labels, epochs=4, rng=generator(0), **told)
+    trail = expert_trail(one, one.module, real, labels, epochs=4, rng=generator(0), **told)
     assert len(trail) == 5
     assert torch.equal(trail[-1], Weights(one).flat())
     assert F.cross_entropy(one.module(real), labels).item() < before
-    short = expert_trail(made.fresh_network(0), real, labels, epochs=2, rng=generator(0), **told)
+    two = made.fresh_network(0)
+    short = expert_trail(two, two.module, real, labels, epochs=2, rng=generator(0), **told)
     assert all(torch.equal(a, b) for a, b in zip(short, trail, strict=False))
 
 

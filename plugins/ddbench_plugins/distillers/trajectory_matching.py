@@ -37,8 +37,8 @@ class TrajectoryMatching:
 
     θ* is an expert's trail, one point an epoch, t random; θ̂ starts at θ*_t and takes N steps of
     rate α on the images. Experts are trained ahead, as far as they are looked at, and are the same
-    for every seed and IPC; their cost is the method's. In float32 whatever the precision of the
-    cell; images may leave the range of pixels.
+    for every seed and IPC; their cost is the method's. Students walk in float32 whatever the
+    precision of the cell; images may leave the range of pixels.
 
     Differences:
         The learned rate is not handed to the students that judge the images. No ZCA whitening.
