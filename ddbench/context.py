@@ -32,6 +32,8 @@ class Context:
     data_root: Path | None = None
     compile: bool = False
     """Whether recover iterations go through `torch.compile`: the same numbers but for rounding."""
+    checkpoint: bool = False
+    """Whether recover iterations compute activations again instead of keeping them."""
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """bfloat16 convolutions and products where the precision asks for them."""

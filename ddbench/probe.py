@@ -29,6 +29,8 @@ class Probe:
         network: Put into eval mode, parameters frozen, by `frozen`.
         taps: What to report; equal taps are reduced once.
         ctx: Decides about autocast.
+        checkpointed: Whether blocks keep their inputs alone and are computed again in the backward
+            pass (activation checkpointing): less memory, more time, the same numbers.
         compiled: Whether calls go through `torch.compile`, which takes a minute at the first. The
             compiler then joins operations as it sees fit, instead of `FusedReduction`.
 
@@ -37,12 +39,21 @@ class Probe:
     """
 
     def __init__(
-        self, network: Network, taps: Iterable[Tap], ctx: Context, *, compiled: bool = False
+        self,
+        network: Network,
+        taps: Iterable[Tap],
+        ctx: Context,
+        *,
+        compiled: bool = False,
+        checkpointed: bool = False,
     ) -> None:
         self.network = network
         self.taps = tuple(dict.fromkeys(taps))
         self._ctx = ctx
         self._found: dict[int, Tensors] = {}  # by place in `taps`
+        self._listening = False
+        """Not while a block is computed again: what it reports was reported before."""
+        self._blocks: list[tuple[nn.Module, Callable[..., Any]]] = []
         self._handles: list[Any] = []
         modules = dict(network.module.named_modules())
         by_place: dict[tuple[str, str], list[Tap]] = defaultdict(list)
@@ -61,6 +72,8 @@ class Probe:
 
         self.compiled = compiled
         """Whether calls are compiled; false once that has failed."""
+        if checkpointed:
+            self.checkpoint()
         self._pass = self._compiled() if compiled else self._forward
 
     def _hook(self, module: nn.Module, side: str, taps: list[Tap]) -> Any:
@@ -68,11 +81,11 @@ class Probe:
 
         def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
             for place, reduction in reductions.items():
-                self._found[place] = reduction.reduce(inputs[0])
+                self._report(place, reduction.reduce(inputs[0]))
 
         def after(_: nn.Module, __: Any, output: Any) -> None:
             for place, reduction in reductions.items():
-                self._found[place] = reduction.reduce(output)
+                self._report(place, reduction.reduce(output))
 
         if side == "input":
             return module.register_forward_pre_hook(before)
@@ -86,28 +99,48 @@ class Probe:
         def both(activation: Tensor) -> Tensor:
             found = reduction.through(module, activation)
             if found is None:
-                self._found[place] = reduction.reduce(activation)
+                self._report(place, reduction.reduce(activation))
                 return forward(activation)
-            output, self._found[place] = found
-            return output
+            self._report(place, found[1])
+            return found[0]
 
         return both
 
-    @contextlib.contextmanager
-    def _in_place(self) -> Iterator[None]:
-        """Fused forwards stand in for those of the modules, for this call of this probe alone."""
-        for module, fused in self._fusible:
-            module.forward = fused
-        try:
-            yield
-        finally:
-            for module, _ in self._fusible:
-                del module.forward
+    def _report(self, place: int, found: Tensors) -> None:
+        if self._listening:
+            self._found[place] = found
+
+    @property
+    def checkpointed(self) -> bool:
+        """Whether blocks are computed again in the backward pass."""
+        return bool(self._blocks)
+
+    def checkpoint(self) -> bool:
+        """From now on blocks are computed again in the backward pass.
+
+        Returns:
+            Whether that is new; false if it was so, and for networks that are no row of blocks.
+        """
+        from ddbench.recomputing import blocks, recomputed
+
+        if self._blocks:
+            return False
+
+        def fused() -> contextlib.AbstractContextManager[None]:
+            return _standing_in(self._fusible)
+
+        found = [block for block in blocks(self.network.module) if "forward" not in vars(block)]
+        self._blocks = [(block, recomputed(block, fused)) for block in found]
+        return bool(found)
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations:
         """One forward pass. Differentiable in the images."""
-        with self._ctx.autocast(), self._in_place():
-            logits, found = self._pass(images)
+        self._listening = True
+        try:
+            with self._ctx.autocast(), _standing_in([*self._fusible, *self._blocks]):
+                logits, found = self._pass(images)
+        finally:
+            self._listening = False
         self._found = {}
         by_tap = {self.taps[place]: tensors for place, tensors in found.items()}
         return Activations(logits.float() if logits.dtype.itemsize < 4 else logits, by_tap)
@@ -152,6 +185,19 @@ class Probe:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _standing_in(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+    """Other forwards in the place of the modules' own, but where another one stands already."""
+    free = [(module, other) for module, other in forwards if "forward" not in vars(module)]
+    for module, other in free:
+        module.forward = other
+    try:
+        yield
+    finally:
+        for module, _ in free:
+            del module.forward
 
 
 def _fusible(module: nn.Module, tap: Tap) -> bool:

@@ -83,6 +83,7 @@ def open_session(
     progress: Progress | None = None,
     *,
     compile: bool = False,
+    checkpoint: bool = False,
 ) -> Session:
     """Loads the plug-ins and settles device and precision.
 
@@ -99,5 +100,6 @@ def open_session(
         progress=progress or NoProgress(),
         data_root=default_data_root(data_root),
         compile=compile,
+        checkpoint=checkpoint,
     )
     return Session(load(), ctx, default_cache(cache))

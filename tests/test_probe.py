@@ -41,11 +41,11 @@ def network(request: pytest.FixtureRequest, info: DatasetInfo) -> Network:
 
 
 def looked_at(
-    network: Network, taps: tuple[Tap, ...], images: Tensor, compiled: bool = False
+    network: Network, taps: tuple[Tap, ...], images: Tensor, compiled: bool = False, **how: bool
 ) -> tuple[Tensor, Tensor]:
     """A loss of logits and all moments, and its gradient in the images."""
     images = images.clone().requires_grad_(True)
-    with Probe(network, taps, Context(), compiled=compiled) as probe:
+    with Probe(network, taps, Context(), compiled=compiled, **how) as probe:
         acts = probe(images)
         assert probe.compiled == (compiled and torch.compile is COMPILE)
     loss = acts.logits.square().mean()
@@ -112,6 +112,56 @@ def test_in_half_precision_the_moments_are_those_of_a_hook(network: Network) -> 
     assert kept[0].dtype == torch.bfloat16
     expected = ChannelMoments().reduce(kept[0])
     assert torch.equal(acts.taps[taps[0]]["mean"], expected["mean"])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_computed_again_is_the_same(info: DatasetInfo, precision: str) -> None:
+    """Bit for bit, from fewer bytes kept."""
+    part, ctx = ResNet(18), Context(precision=precision)
+    torch.manual_seed(0)
+    module = part.build(info)
+    module.train()(torch.randn(8, *info.shape))
+    network = frozen(Network(module, part.classifier(module)), ctx)
+    taps = moment_taps(network, "test")
+    start, found, kept = torch.randn(6, 3, 16, 16), [], []
+    for checkpointed in (False, True):
+        images, sizes = start.clone().requires_grad_(True), {}
+
+        def keep(tensor: Tensor, sizes: dict[int, int] = sizes) -> Tensor:
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with Probe(network, taps, ctx, checkpointed=checkpointed) as probe:
+            assert probe.checkpointed == checkpointed
+            with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+                acts = probe(images)
+            loss = sum(m.square().sum() for tap in taps for m in acts.taps[tap].values())
+            (gradient,) = torch.autograd.grad(loss + acts.logits.square().sum(), images)
+        assert acts.taps.keys() == set(taps)
+        assert not any("forward" in vars(layer) for layer in module.modules())
+        found.append((acts.logits.detach(), loss.detach(), gradient))
+        weights = {p.untyped_storage().data_ptr() for p in module.parameters()}
+        kept.append(sum(size for place, size in sizes.items() if place not in weights))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    assert kept[1] < 0.6 * kept[0]
+
+
+def test_a_network_that_is_no_row_of_blocks_cannot_be_checkpointed(info: DatasetInfo) -> None:
+    part = ConvNetD(width=8, norm="batch")
+    module = part.build(info)
+    plain = frozen(Network(module, part.classifier(module)), Context())
+    with Probe(plain, (), Context(), checkpointed=True) as probe:
+        assert not probe.checkpointed
+        assert not probe.checkpoint()
+
+
+def test_checkpointing_is_switched_on_once(info: DatasetInfo) -> None:
+    part = ResNet(18)
+    module = part.build(info)
+    network = frozen(Network(module, part.classifier(module)), Context())
+    with Probe(network, (), Context()) as probe:
+        assert probe.checkpoint()
+        assert not probe.checkpoint()
 
 
 def test_a_compiled_pass_gives_the_same(info: DatasetInfo) -> None:

@@ -106,10 +106,11 @@ def test_an_ensemble_that_a_stored_set_has_no_use_for_is_refused(ddbench, tmp_pa
     assert outcome.err.startswith("error: --teacher convnet3+resnet18 changes nothing"), outcome.err
 
 
+@pytest.mark.parametrize("option", ["--compile", "--checkpoint"])
 @pytest.mark.parametrize(("method", "said"), [("random", True), ("dm", True), ("wmdd", False)])
-def test_compiling_where_nothing_is_compiled_is_said(method, said, tmp_path):
-    words = ["run", "-m", method, "--compile", "--dry-run", "--cache", str(tmp_path)]
+def test_options_of_iterations_where_there_are_none_are_told(method, said, option, tmp_path):
+    words = ["run", "-m", method, option, "--dry-run", "--cache", str(tmp_path)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert CliRunner().invoke(app, words).exit_code == 0
-    assert any("--compile changes nothing" in str(one.message) for one in caught) == said
+    assert any(f"{option} changes nothing" in str(one.message) for one in caught) == said

@@ -10,7 +10,7 @@ from benchmarks.perf.world import Settings
 
 def measure(settings: Settings) -> Part:
     found = {name: alone("recover", name, settings) for name in VARIANTS}
-    ours, field, bare = found.values()
+    ours, field, bare, _ = found.values()
     return Part(
         f"Peak memory of recover, {settings.resolution} pixels, batch {settings.batch}",
         [

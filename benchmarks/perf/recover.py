@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -122,14 +122,24 @@ def floor(world: Scene) -> Callable[[], object]:
     return run
 
 
-VARIANTS = {"harness": harness, "plain loop": plain, "floor": floor}
+def checkpointed(world: Scene) -> Callable[[], object]:
+    """The harness with `--checkpoint`."""
+    return harness(replace(world, settings=replace(world.settings, checkpoint=True)))
+
+
+VARIANTS = {
+    "harness": harness,
+    "plain loop": plain,
+    "floor": floor,
+    "harness, --checkpoint": checkpointed,
+}
 
 
 def measure(settings: Settings) -> Part:
     world = scene(settings)
     works = {name: Work(make(world), world.iterations) for name, make in VARIANTS.items()}
     times = interleaved(works, settings.repeats, settings.device)
-    device, (ours, field, bare) = settings.device, (times[name] for name in VARIANTS)
+    device, (ours, field, bare, again) = settings.device, times.values()
     return Part(
         f"Recover: Wasserstein + PCBN, ResNet-18, {settings.resolution} pixels, "
         f"batch {settings.batch}",
@@ -138,4 +148,5 @@ def measure(settings: Settings) -> Part:
             Limit("harness / floor", ratio(ours, bare, device), most=1.25, goal=1.0),
             Limit("plain loop / harness", ratio(field, ours, device), least=2.0, goal=2.5),
         ],
+        (f"--checkpoint takes {ratio(again, ours, device):.2f} times as long as the harness.",),
     )

@@ -38,12 +38,14 @@ class Settings:
     """Channels of a ConvNet-D3 with BatchNorm; 0 for a ResNet-18."""
     images: str = ""
     """Class folders `train/` and `test/` of JPEG files for the whole pipeline; "" to make some."""
+    checkpoint: bool = False
+    """Whether the harness computes activations again instead of keeping them."""
     teachers: str = ""
     """A cache that holds the teacher of the whole pipeline; "" to train one first."""
 
     @property
     def ctx(self) -> Context:
-        return Context(device=self.device, precision=self.precision)
+        return Context(device=self.device, precision=self.precision, checkpoint=self.checkpoint)
 
     @property
     def each(self) -> int:

@@ -38,6 +38,14 @@ CompileOption = Annotated[
         "--compile", help="Compile recover iterations (torch.compile): for long runs on a GPU."
     ),
 ]
+CheckpointOption = Annotated[
+    bool,
+    typer.Option(
+        "--checkpoint",
+        help="Compute activations of recover iterations again instead of keeping them: less "
+        "memory. Done by itself where a device runs out.",
+    ),
+]
 FormatOption = Annotated[
     str, typer.Option("--format", "-f", help="Of the tables: terminal, md, csv or tex.")
 ]

@@ -14,6 +14,7 @@ import typer
 
 from ddbench.cli.options import (
     CacheOption,
+    CheckpointOption,
     CompileOption,
     DataRootOption,
     DeviceOption,
@@ -202,6 +203,7 @@ def run(
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     compile_: CompileOption = False,
+    checkpoint: CheckpointOption = False,
     data_root: DataRootOption = None,
     cache: CacheOption = None,
 ) -> None:
@@ -226,11 +228,14 @@ def run(
     given = {name: value for name, value in flags.items() if value not in (None, [], {})}
     table = read_suite(suite, profile, given)
     with shown_progress() as progress:
-        session = open_session(device, precision, data_root, cache, progress, compile=compile_)
+        session = open_session(
+            device, precision, data_root, cache, progress, compile=compile_, checkpoint=checkpoint
+        )
         evaluators = session.evaluators(table.evaluator)
         plans = session.plans(table, evaluators)
-        if compile_:
-            _check_compiled(plans)
+        for option, given_ in (("--compile", compile_), ("--checkpoint", checkpoint)):
+            if given_:
+                _check_iterated(plans, option)
         if dry_run:
             progress.say("")
             _print_plan(session, plans)
@@ -239,14 +244,14 @@ def run(
     _print_outcome(outcome, format_, table.title, session, evaluators)
 
 
-def _check_compiled(plans: list[Plan]) -> None:
-    """Says so where there is nothing to compile."""
+def _check_iterated(plans: list[Plan], option: str) -> None:
+    """Says so where an option of recover iterations bears on nothing."""
     if not any("objective" in made.cell.recipe.distiller.needs for made in plans):
         from ddbench.errors import DDBenchWarning
 
         rows = ", ".join(dict.fromkeys(made.cell.method for made in plans))
         warnings.warn(
-            f"--compile changes nothing: no row optimises images through a teacher ({rows})",
+            f"{option} changes nothing: no row optimises images through a teacher ({rows})",
             DDBenchWarning,
             stacklevel=2,
         )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ddbench.cache import PartialGroups
 from ddbench.context import Context
 from ddbench.data import RealData
-from ddbench.errors import DDBenchError, DivergedError
+from ddbench.errors import DDBenchError, DDBenchWarning, DivergedError
+from ddbench.memory import is_out_of_memory, let_go
 from ddbench.meter import Meter
 from ddbench.probe import Probe
 from ddbench.roles import Statistic
@@ -106,7 +108,7 @@ def _taught(spec: Recover, teacher: Teacher, ctx: Context) -> Taught:
     ]
     known = {s: {n: t.to(there) for n, t in found.items()} for s, found in teacher.known.items()}
     taps = spec.taps(teacher.network)
-    probe = Probe(teacher.network, taps, ctx, compiled=ctx.compile)
+    probe = Probe(teacher.network, taps, ctx, compiled=ctx.compile, checkpointed=ctx.checkpoint)
     return Taught(teacher.network, probe, terms, known)
 
 
@@ -134,9 +136,7 @@ def _all_groups(
             if done is None:
                 watch = _Watch(spec, number, len(groups), advance, meter, ctx)
                 problem.on_tick = watch
-                problem.begin(int(group[0]))
-                done = spec.distiller.recover(problem, group)
-                done = _stored(spec, done, problem)
+                done = _stored(spec, _group(spec, problem, group), problem)
                 partial.put(number, done)
                 last = watch.last()
             else:
@@ -148,7 +148,32 @@ def _all_groups(
     report = decided | ({} if math.isnan(last) else {"recover.final_loss": last})
     if any(probe.compiled for probe in problem.teachers):
         report["recover.compiled"] = 1.0
+    if any(probe.checkpointed for probe in problem.teachers):
+        report["recover.checkpointed"] = 1.0
     return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
+
+
+def _group(spec: Recover, problem: Problem, group: Int[Tensor, " b"]) -> Tensor:
+    """One group; where a device has no room for it, with activations computed again."""
+    while True:
+        problem.begin(int(group[0]))
+        try:
+            return spec.distiller.recover(problem, group)
+        except Exception as fault:
+            if not is_out_of_memory(fault) or not _checkpointed(problem):
+                raise
+            let_go(fault)
+        warnings.warn(
+            "recover: out of memory; going on with activations computed again instead of kept "
+            "(--checkpoint), which takes about a third longer",
+            DDBenchWarning,
+            stacklevel=2,
+        )
+
+
+def _checkpointed(problem: Problem) -> bool:
+    """Makes all teachers so; whether any was not."""
+    return sum(probe.checkpoint() for probe in problem.teachers) > 0
 
 
 def _fitted(

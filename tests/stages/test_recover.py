@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from ddbench.cache import Cache
 from ddbench.context import Context
 from ddbench.data import RealData
-from ddbench.errors import DDBenchError, DivergedError
+from ddbench.errors import DDBenchError, DDBenchWarning, DivergedError
 from ddbench.features import Features, feature_tap
 from ddbench.meter import Meter
 from ddbench.networks import fresh
@@ -24,6 +25,7 @@ from ddbench.stages.recover import Teacher, quantise, recover
 from ddbench.stages.statistics import statistics
 from ddbench.types import DatasetInfo, Network, Tap
 from ddbench_plugins.architectures.convnet import ConvNetD
+from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.distillers.select import RandomSelection, WholeSet
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
@@ -360,3 +362,50 @@ def test_pixel_range_is_that_of_black_and_white(data: RealData) -> None:
     torch.testing.assert_close(problem.normalise(torch.ones(1, 3, 1, 1)), high)
     torch.testing.assert_close(problem.normalise(data.train_images[:1]),
                                problem.normalise(data.train_images[:1] / 255))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hungry(Optimize):
+    """Has room only where activations are computed again."""
+
+    def recover(self, problem: Any, indices: Tensor) -> Tensor:
+        if not all(probe.checkpointed for probe in problem.teachers):
+            raise torch.OutOfMemoryError("no room")
+        return super(Hungry, self).recover(problem, indices)
+
+
+def test_where_memory_runs_out_activations_are_computed_again(data, tmp_path) -> None:
+    """The same images, and a line that says so."""
+    part, ctx = ResNet(18), Context()
+    module = fresh(part, INFO, 0, ctx)
+    taught = Teacher(frozen(Network(module, part.classifier(module)), ctx), {}, [None])
+    made = []
+    for number, distiller in enumerate((FAST, Hungry(iterations=3, lr=0.1, roll=(0, 2)))):
+        spec = Recover(
+            data=data_key(INFO), distiller=distiller, counts=(1, 1, 1),
+            matchers=((1.0, CrossEntropy()),), regularizers=(), seed=0, precision="fp32",
+        )  # fmt: skip
+        partial = Cache(tmp_path / str(number)).partial("recover", "x")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            tensors, report = recover(spec, data, [taught], partial, ctx, Meter("cpu"))
+        told = [str(one.message) for one in caught if one.category is DDBenchWarning]
+        made.append((tensors["images"], report.get("recover.checkpointed"), told))
+    (plain, no, silent), (again, yes, words) = made
+    assert torch.equal(plain, again)
+    assert (no, yes, silent) == (None, 1.0, [])
+    assert "out of memory" in words[0]
+    assert "--checkpoint" in words[0]
+
+
+def test_where_nothing_can_be_computed_again_memory_that_runs_out_is_told(
+    data, teacher, tmp_path
+) -> None:
+    """A ConvNet is no row of blocks."""
+    spec = Recover(
+        data=data_key(INFO), distiller=Hungry(iterations=3), counts=(1, 1, 1),
+        matchers=((1.0, CrossEntropy()),), regularizers=(), seed=0, precision="fp32",
+    )  # fmt: skip
+    partial = Cache(tmp_path).partial("recover", "x")
+    with pytest.raises(torch.OutOfMemoryError):
+        recover(spec, data, [Teacher(teacher, {}, [None])], partial, Context(), Meter("cpu"))
