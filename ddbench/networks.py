@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ddbench.context import Context, seeded
 from ddbench.errors import DDBenchError
+from ddbench.instance_norm import with_instance_norms
 from ddbench.probe import frozen
 from ddbench.roles import Architecture
 from ddbench.small_maps import with_small_maps
@@ -23,7 +24,7 @@ def fresh(architecture: Architecture, info: DatasetInfo, seed: int, ctx: Context
     and every optimiser step slower, since the images alone decide the layout there.
     """
     with seeded(seed):
-        module = with_small_maps(architecture.build(info))
+        module = with_instance_norms(with_small_maps(architecture.build(info)))
     if ctx.device == "cpu":
         return module
     return module.to(ctx.device, memory_format=torch.channels_last)
