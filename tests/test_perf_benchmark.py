@@ -44,7 +44,7 @@ def scene() -> part.Scene:
 
 
 def test_the_command_writes_a_whole_report(tmp_path: Path) -> None:
-    parts = ["recover", "statistics", "barycenters", "student", "pipeline"]
+    parts = ["recover", "statistics", "barycenters", "student", "convnet", "pipeline"]
     words = ["--quick", "--only", ",".join(parts), "-o", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.perf", *words],

@@ -20,8 +20,8 @@ import typer
 from rich.console import Console
 
 PARTS = (
-    "recover", "compiled", "memory", "statistics", "barycenters", "student", "pipeline", "growth",
-    "grids",
+    "recover", "compiled", "memory", "statistics", "barycenters", "student", "convnet", "pipeline",
+    "growth", "grids",
 )  # fmt: skip
 
 

@@ -1,0 +1,67 @@
+"""A training step of ConvNet-D3, which the DC family uses: the harness's layers beside torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.perf.report import Limit, Part, Row
+from benchmarks.perf.timing import Work, interleaved, ratio
+from benchmarks.perf.world import Settings, describe, stock
+from ddbench.context import Context
+from ddbench.networks import fresh
+from ddbench.types import DatasetInfo
+from ddbench_plugins.architectures.convnet import ConvNetD
+
+PIXELS, CLASSES = 32, 10
+
+
+def measure(settings: Settings) -> Part:
+    settings = replace(settings, resolution=PIXELS)
+    info = describe(settings, CLASSES, CLASSES)
+    images = torch.randn(settings.batch, 3, info.resolution, info.resolution).to(settings.device)
+    labels = (torch.arange(settings.batch) % CLASSES).to(settings.device)
+    module = fresh(ConvNetD(3), info, 0, settings.ctx)
+    works = {
+        "harness": step(module, images, labels, settings.ctx),
+        "torch's layers, fp32": step(bare(info, settings), images, labels, Context()),
+        "torch's layers, same precision": step(bare(info, settings), images, labels, settings.ctx),
+    }
+    times = interleaved(
+        {name: Work(work) for name, work in works.items()}, settings.repeats, settings.device
+    )
+    ours, plain, floor = times.values()
+    device = settings.device
+    return Part(
+        f"A training step of ConvNet-D3 with instance norm: {info.resolution} pixels, "
+        f"batch {settings.batch}",
+        [Row(name, "s / step", timing) for name, timing in times.items()],
+        [
+            Limit("harness / same layers", ratio(ours, floor, device), most=1.25, goal=1),
+            Limit("fp32 / harness", ratio(plain, ours, device), least=1.0),
+        ],
+        ("torch's layers see images with channels first, where its GroupNorm is fastest.",),
+    )
+
+
+def bare(info: DatasetInfo, settings: Settings) -> nn.Module:
+    """The network of torch's own layers, which leaves the layout of images as it is."""
+    module = stock(ConvNetD(3), info, 0, settings.device)
+    return nn.Sequential(*module.features, nn.Flatten(), module.classifier)
+
+
+def step(module: nn.Module, images: Tensor, labels: Tensor, ctx: Context) -> Callable[[], object]:
+    sgd = torch.optim.SGD(module.parameters(), lr=0.01)
+
+    def run() -> None:
+        with ctx.autocast():
+            logits = module(images)
+        sgd.zero_grad(set_to_none=True)
+        F.cross_entropy(logits.float(), labels).backward()
+        sgd.step()
+
+    return run
