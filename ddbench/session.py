@@ -11,6 +11,7 @@ from ddbench.cache import Cache, default_cache
 from ddbench.composition import chosen_evaluator
 from ddbench.context import (
     Context,
+    Precision,
     choose_device,
     choose_precision,
     default_data_root,
@@ -53,10 +54,16 @@ class Session:
         return chosen
 
     def plans(
-        self, suite: SuiteTable, evaluators: Mapping[str, Evaluator], *, tell_unread: bool = True
+        self,
+        suite: SuiteTable,
+        evaluators: Mapping[str, Evaluator],
+        *,
+        precision: Precision | None = None,
+        tell_unread: bool = True,
     ) -> list[Plan]:
-        """Every cell of a suite; `tell_unread` warns of options and teachers no row reads."""
-        selection = selection_of(suite, self.ctx.precision)
+        """Every cell of a suite, in the session's precision or another; `tell_unread` warns of
+        options and teachers no row reads."""
+        selection = selection_of(suite, precision or self.ctx.precision)
         extra = wanted_statistics(evaluators)
         return expand(selection, self.registry, self.ctx.data_root, extra, tell_unread=tell_unread)
 

@@ -89,3 +89,20 @@ def test_a_suite_of_nothing_is_refused(tmp_path, field):
     with pytest.raises(DDBenchError, match="not a valid suite") as caught:
         read_suite(path, "", {})
     assert caught.value.facts[0].startswith(f"{field}: list should have at least 1 item")
+
+
+def test_the_table_of_a_suite_has_its_cells_of_every_precision(ddbench, alone, tmp_path):
+    """Whatever the machine that makes the table would take by itself."""
+    suite = tmp_path / "suite.toml"
+    suite.write_text(
+        'title = "One"\nmethod = ["random"]\ndataset = ["digits"]\nipc = [1]\nlabels = ["hard"]\n'
+        f'arch = ["convnet3_bn"]\nprotocol = "{tmp_path / "tiny.toml"}"\nseeds = 1\n'
+        "reference = false\n[set]\n'student.width' = 16\n"
+    )
+    for precision in ("fp32", "bf16"):
+        outcome = ddbench("run", suite, "--precision", precision, "--device", "cpu")
+        assert outcome.code == 0, outcome.err
+        outcome = ddbench("table", suite, "-f", "csv")
+        assert outcome.code == 0, outcome.err
+        assert precision in outcome.out
+    assert len(outcome.out.splitlines()) == 3  # a head and two rows

@@ -319,8 +319,8 @@ def of_suite(
     found: list[Record], suite: Path, profile: str, set_: list[str], data_root: Path | None,
     cache: Path | None,
 ) -> tuple[list[Record], str, set[str]]:  # fmt: skip
-    """The records of a suite's cells under the names that it gives them, its title, and the metrics
-    that it asks for."""
+    """The records of a suite's cells in any precision, under the names that it gives them, its
+    title, and the metrics that it asks for."""
     from ddbench.execute import relabelled
     from ddbench.overrides import parse_assignment
     from ddbench.session import open_session
@@ -330,7 +330,11 @@ def of_suite(
     table = read_suite(suite, profile, flags)
     session = open_session(data_root=data_root, cache=cache)
     evaluators = session.evaluators(table.evaluator)
-    plans = {p.key: p for p in session.plans(table, evaluators)}
+    plans = {
+        made.key: made
+        for number, precision in enumerate(sorted({record.precision for record in found}))
+        for made in session.plans(table, evaluators, precision=precision, tell_unread=number == 0)
+    }
     asked = {metric.name for part in evaluators.values() for metric in part.metrics}
     return [relabelled(r, plans[r.key]) for r in found if r.key in plans], table.title, asked
 
