@@ -162,7 +162,8 @@ def _facets(entry: Entry) -> dict[str, Shown]:
     held = f", {100 * setting.holdout:g} % held out" if setting.holdout else ""
     networks = setting.student
     if setting.teacher != setting.student:
-        networks = f"{setting.teacher} → {setting.student}"
+        several = setting.teacher.replace("+", " + ")  # which may be broken into lines
+        networks = f"{several} → {setting.student}"
     ipc = setting.ipc
     precision = "" if setting.precision == "fp32" else f", {setting.precision}"
     return {
