@@ -158,9 +158,10 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     labelling = tuple(PlannedTeacher(a, _squeeze(cell, info, a, schooling)) for a in asked)
 
     prepare = _prepare(cell, info)
-    used = [key for teacher in teachers for key in _read(teacher, making)]
-    inputs = (*(used if taught(recipe.distiller) else ()), *((prepare.key,) if prepare else ()))
-    recover = PlannedStage("recover", making, inputs)
+    through_which = teachers if taught(recipe.distiller) else ()
+    used = (key for teacher in through_which for key in _read(teacher, making))
+    ahead = (prepare.key,) if prepare else ()
+    recover = PlannedStage("recover", making, (*used, *ahead))
     upstream = tuple(teacher.squeeze.key for teacher in labelling)
     relabel = _relabel(cell, info, sum(counts), recover, upstream)
     labels_from = (relabel.key,) if relabel else upstream
