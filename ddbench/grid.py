@@ -308,10 +308,11 @@ def _reference_cells(
                 label_squeeze=cell.recipe.label_squeeze,
             )
             whole = recipe.distiller.counts(info, cell.ipc) == info.train_counts
-            yield replace(
+            beside = replace(
                 cell, method=name, recipe=same, ipc=None if whole else cell.ipc,
-                profile=selection.profile.mark_of_reference(cell.recipe),
+                profile=selection.profile.mark_of_reference(cell.recipe, same),
             )  # fmt: skip
+            yield apply(beside, selection.assignments_for.get(recipe.name, {}))
 
 
 def _collect(

@@ -35,10 +35,12 @@ class Profile:
         data sets or seeds alone makes the same cells as without it."""
         return self.name if self.options(recipe) else ""
 
-    def mark_of_reference(self, recipe: Recipe) -> str:
-        """The same of a reference row, which shares training and labels with the recipe's rows."""
+    def mark_of_reference(self, recipe: Recipe, reference: Recipe) -> str:
+        """The same of a reference row, which shares training and labels with the recipe's rows,
+        and may have options of its own."""
         roots = {path.partition(".")[0] for path in self.options(recipe)}
-        return self.name if roots & set(_SHARED) else ""
+        own = self.set_for.get(reference.name)
+        return self.name if own or roots & set(_SHARED) else ""
 
     def check(self, recipes: Sequence[Recipe]) -> None:
         """The profile means something: the file has it, or every recipe.

@@ -109,11 +109,25 @@ def test_a_profile_that_only_chooses_cells_leaves_no_mark(registry, suite):
 def test_reference_rows_are_marked_where_they_share_what_is_changed(registry):
     recipe = registry.get("recipe", "dm")(registry_info(registry), 1)
     loops = Profile(name="few", known=("few",), set={"recover.iterations": "3"})
-    assert (loops.mark(recipe), loops.mark_of_reference(recipe)) == ("few", "")
+    whole = registry.get("recipe", "full")(registry_info(registry), 1)
+    assert (loops.mark(recipe), loops.mark_of_reference(recipe, whole)) == ("few", "")
     training = replace(loops, set={"evaluate.epochs": "3"})
-    assert training.mark_of_reference(recipe) == "few"
+    assert training.mark_of_reference(recipe, whole) == "few"
+    own = replace(loops, set={}, set_for={"full": {"evaluate.epochs": "3"}})
+    assert (own.mark(recipe), own.mark_of_reference(recipe, whole)) == ("", "few")
     alone = replace(loops, set={}, set_for={"dc": {"recover.iterations": "3"}})
     assert alone.mark(recipe) == ""
+
+
+def test_a_reference_row_may_have_options_of_its_own(registry, tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text('method = ["dm"]\n[profile.cpu.set_for.full]\nevaluate.epochs = 4\n')
+    found = cells(registry, path, "cpu")
+    epochs = {cell.method: cell.protocol.training.epochs for cell in found}
+    assert epochs["full"] == 4
+    assert epochs["random"] == epochs["dm"] != 4
+    assert {cell.method: cell.profile for cell in found} == {"dm": "", "random": "", "full": "cpu"}
+    assert of(found, "full").overrides == {"evaluate.epochs": "4"}
 
 
 def registry_info(registry):
