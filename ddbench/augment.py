@@ -32,7 +32,8 @@ def draw_boxes(
     """Boxes of random resized crops: top, left, height, width, in pixels.
 
     As torchvision's RandomResizedCrop: area uniform in `crop` times the image's, aspect ratio
-    log-uniform in `ratio`, ten attempts, else the largest central box of an allowed ratio.
+    log-uniform in `ratio`, ten attempts, else the largest central box of an allowed ratio. A crop
+    of (1, 1) is the whole image, of whatever ratio.
     """
     height, width = size
     areas = torch.rand(count, _ATTEMPTS, generator=rng) * (crop[1] - crop[0]) + crop[0]
@@ -49,6 +50,8 @@ def draw_boxes(
     left = (place[:, 1] * (width - w + 1)).long().clamp(min=0)
     boxes = torch.stack([top, left, h, w], 1)
     boxes[~fits.any(1)] = torch.tensor(_central_box(size, ratio))
+    if tuple(crop) == (1.0, 1.0):
+        boxes[:] = torch.tensor([0, 0, height, width])
     return boxes
 
 

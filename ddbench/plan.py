@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ddbench.budget import budget
+from ddbench.budget import annealed, budget
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
 from ddbench.preparation import preparation_of
@@ -164,7 +164,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     recover = PlannedStage("recover", making, (*used, *ahead))
     upstream = tuple(teacher.squeeze.key for teacher in labelling)
     relabel = _relabel(cell, info, sum(counts), recover, upstream)
-    labels_from = (relabel.key,) if relabel else upstream
+    judged_on = (recover.key, *((relabel.key,) if relabel else upstream))
     return Plan(
         cell=cell,
         info=info,
@@ -174,7 +174,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
         recover=recover,
         relabel=relabel,
         evaluate=tuple(
-            PlannedStage("evaluate", _evaluate(cell, info, run), (recover.key, *labels_from))
+            PlannedStage("evaluate", _evaluate(cell, info, sum(counts), run), judged_on)
             for run in range(cell.students)
         ),
     )
@@ -307,7 +307,7 @@ def _squeeze(
     spec = Squeeze(
         data=data_key(info),
         architecture=architecture.part,
-        training=warmed(training, architecture.part),
+        training=annealed(warmed(training, architecture.part), sum(info.train_counts)),
         seed=cell.teacher_seed,
         precision=cell.precision,
     )
@@ -373,9 +373,9 @@ def _relabel(
     return PlannedStage("relabel", spec, (*upstream, recover.key))
 
 
-def _evaluate(cell: Cell, info: DatasetInfo, run: int) -> Evaluate:
+def _evaluate(cell: Cell, info: DatasetInfo, images: int, run: int) -> Evaluate:
     crossed = cell.student.part != cell.teacher.part
-    training = cell.protocol.training
+    training = annealed(cell.protocol.training, images)
     return Evaluate(
         data=data_key(info),
         student=cell.student.part,

@@ -43,7 +43,8 @@ class Training:
     epochs: int
     batch_size: int = 100
     max_updates: int = 0
-    """At most so many optimiser steps, over which the schedule runs; 0 for no limit."""
+    """At most so many optimiser steps, over which the schedule runs; 0 for no limit. A training
+    that it cuts is annealed by update, whatever `annealed` says."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = 1e-3
     momentum: float = 0.9
@@ -52,15 +53,17 @@ class Training:
     weight_decay: float = 0.01
     """On weights of two and more dimensions; biases and normalisation are left alone."""
     schedule: Literal["cosine", "onecycle", "constant", "halfway", "half_cosine"] = "cosine"
-    """"cosine" steps per epoch to 0, "half_cosine" to half of the rate, "onecycle" per update (30 %
-    up, then down); "halfway" goes on with a tenth, and without the momentum gathered so far, in the
-    second half of the epochs."""
+    """"cosine" falls to 0, "half_cosine" to half of the rate, "onecycle" rises for 30 % of the
+    updates, then falls to 0; "halfway" goes on with a tenth, and without the momentum gathered so
+    far, in the second half."""
     weight_ema: float = field(default=0.0, metadata={"added": True})
     """Share of what was before in a moving average of the weights, which is what is kept of the
     training; 0 for the weights themselves. Running statistics are not averaged."""
     label_smoothing: float = 0.0
     """Of the classes that a teacher learns; students have their labeller's."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    annealed: Literal["epoch", "update"] = field(default="epoch", metadata={"added": True})
+    """When "cosine", "half_cosine" and "halfway" move on."""
     warmup: float = field(default=0.0, metadata={"added": True})
     """Part of the updates over which the rate rises, straight, to what the schedule says."""
 

@@ -210,25 +210,27 @@ class Schedule:
         self._length = length
 
     def rate(self, epoch: int, update: int) -> float:
-        """The learning rate of an update: cosine and halfway by epoch, one-cycle by update.
+        """The learning rate of an update; e of E counts epochs, or updates if `annealed` says so.
 
-        Cosine: lr/2 (1 + cos(pi e / E)), which is lr at epoch 0 and would be 0 at epoch E.
-        Half-cosine: lr/2 (1 + cos(pi e / 2E)), which would be lr/2 at epoch E.
+        Cosine: lr/2 (1 + cos(pi e / E)), which is lr at e = 0 and would be 0 at E.
+        Half-cosine: lr/2 (1 + cos(pi e / 2E)), which would be lr/2 at E.
         One-cycle: cosine from lr/25 up over the first 30 % of updates, then down to 0.
-        Halfway: lr, then lr/10 in the second half of the epochs, the shorter one if they are odd.
+        Halfway: lr, then lr/10 in the second half, the shorter one if E is odd.
         Each times the warm-up.
         """
         lr, length = self._training.lr * self._warm(update), self._length
+        by_update = self._training.annealed == "update"
+        past = update / length.updates if by_update else epoch / length.epochs
         if self._training.schedule == "cosine":
-            return lr * _half_cosine(epoch / length.epochs)
+            return lr * _half_cosine(past)
         if self._training.schedule == "half_cosine":
-            return lr * _half_cosine(epoch / (2 * length.epochs))
+            return lr * _half_cosine(past / 2)
         if self._training.schedule == "onecycle":
             place, top = update / max(length.updates - 1, 1), 0.3
             if place < top:
                 return lr / 25 + (lr - lr / 25) * _half_cosine(1 - place / top)
             return lr * _half_cosine((place - top) / (1 - top))
-        if self._training.schedule == "halfway" and epoch >= self._half:
+        if self._training.schedule == "halfway" and update >= self._turn:
             return lr / 10
         return lr
 
@@ -238,12 +240,15 @@ class Schedule:
         return min(1.0, (update + 1) / rising) if rising else 1.0
 
     @property
-    def _half(self) -> int:
-        return (self._length.epochs + 1) // 2
+    def _turn(self) -> int:
+        """The update with which the second half begins."""
+        if self._training.annealed == "update":
+            return (self._length.updates + 1) // 2
+        return (self._length.epochs + 1) // 2 * self._length.steps
 
     def set(self, epoch: int, update: int) -> None:
         """Puts the rate of an update in place, and forgets momentum halfway if asked to."""
-        if self._training.schedule == "halfway" and update == self._half * self._length.steps:
+        if self._training.schedule == "halfway" and update == self._turn:
             self._optimizer.state.clear()
         for group in self._optimizer.param_groups:
             group["lr"] = self.rate(epoch, update)

@@ -60,6 +60,12 @@ def test_a_crop_of_the_whole_area_is_the_image():
     torch.testing.assert_close(resample(images, boxes, torch.zeros(3, dtype=torch.bool)), images)
 
 
+@pytest.mark.parametrize("size", [(32, 64), (7, 13), (1, 5)])
+def test_a_crop_of_the_whole_area_is_the_image_of_any_shape(size):
+    boxes = draw_boxes(50, size, (1.0, 1.0), (3 / 4, 4 / 3), generator(0))
+    assert boxes.tolist() == [[0, 0, *size]] * 50
+
+
 def test_flip_twice_is_the_image():
     images = torch.rand(2, 3, 9, 9)
     whole = torch.tensor([[0, 0, 9, 9]] * 2)

@@ -125,6 +125,9 @@ def test_what_cannot_be_tested_has_no_p():
     assert paired({0: 3.0}, {0: 2.0})[:4] == (1.0, None, None, None)
     assert paired({0: 50.1, 1: 51.1}, {0: 40.1, 1: 41.1}).p is None
     assert summarize([]) is None
+    right = [[397, 385, 391], [398, 384, 391]]
+    equal = [summarize(100 * n / 450 for n in seeds) for seeds in right]
+    assert equal[0].mean == equal[1].mean  # as many right: a tie, whatever floats make of it
     assert summarize([4.0]) == (4.0, None, 1)
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ddbench.budget import budget
+from ddbench.budget import annealed, budget
 from ddbench.context import Context
 from ddbench.errors import DivergedError
 from ddbench.spec import Augmentation, Training
@@ -54,6 +54,46 @@ def test_a_limit_on_updates_shortens_the_schedule_itself():
     cut = budget(Training(epochs=100, max_updates=250), 100)
     assert (cut.updates, cut.epochs) == (250, 3)
     assert budget(Training(epochs=100, max_updates=250), 1).updates == 100
+
+
+@pytest.mark.parametrize(("schedule", "end"), [("cosine", 0.0), ("half_cosine", 0.1)])
+def test_a_training_that_a_limit_cuts_comes_to_its_end_however_long_an_epoch_is(schedule, end):
+    """Full CIFAR-10 under ddbench-v1: 500 updates an epoch, 1,000 in all."""
+    whole = Training(epochs=100, max_updates=1000, lr=0.2, schedule=schedule)
+    length, found = _rates(annealed(whole, 50_000), 500)
+    rates = [found.rate(update // 500, update) for update in range(length.updates)]
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[500] == pytest.approx(0.1 if schedule == "cosine" else 0.17071, rel=1e-4)
+    assert rates[-1] == pytest.approx(end, abs=1e-3)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_a_training_that_no_limit_cuts_stays_as_it_is():
+    for training in (
+        Training(epochs=10, max_updates=1000, batch_size=100),
+        Training(epochs=10, batch_size=100),
+    ):
+        assert annealed(training, 10_000) is training
+    assert annealed(Training(epochs=10, max_updates=1000), 10_001).annealed == "update"
+
+
+@pytest.mark.parametrize(("how", "turn"), [("epoch", 6), ("update", 5)])
+def test_halfway_goes_on_with_a_tenth_and_without_momentum(how, turn):
+    training = Training(
+        epochs=3, lr=0.1, optimizer="sgd", momentum=0.9, schedule="halfway", annealed=how
+    )
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=1, momentum=0.9)
+    schedule = Schedule(optimizer, training, budget(training, 3))
+    rates, kept = [], []
+    for update in range(9):
+        schedule.set(update // 3, update)
+        kept.append(len(optimizer.state) == 1)
+        rates.append(optimizer.param_groups[0]["lr"])
+        weight.grad = torch.ones(1)
+        optimizer.step()
+    assert rates == pytest.approx([0.1] * turn + [0.01] * (9 - turn))
+    assert kept == [update not in (0, turn) for update in range(9)]
 
 
 def test_weight_decay_spares_vectors():

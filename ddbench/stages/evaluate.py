@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ddbench.budget import budget
 from ddbench.context import Context, onto
 from ddbench.data import RealData
-from ddbench.errors import DDBenchError, DDBenchWarning
+from ddbench.errors import DDBenchError, DDBenchWarning, DivergedError
 from ddbench.networks import fresh
 from ddbench.seeds import generator, seed_of
 from ddbench.stage_specs import Evaluate
@@ -101,6 +101,8 @@ class _Training:
         if self.chooser is not None:
             report["evaluate.chosen_epoch"] = float(self.chooser.restore())
         logits = predict(trainee.module, data.test_images, data.info, ctx, whitening)
+        if not logits.isfinite().all():  # a last update may do it, after the last loss
+            return Student(None, _not_finite(), 0.0)
         made = {
             "logits": logits,
             "labels": data.test_labels.clone(),
@@ -144,6 +146,14 @@ def _only(stream: Stream, rows: Bool[Tensor, " n"]) -> Stream:
         images=stream.images[rows],
         labels=stream.labels[rows],
         weights=stream.weights[rows],
+    )
+
+
+def _not_finite() -> DivergedError:
+    return DivergedError(
+        "the trained student's logits of the test images are not finite",
+        "the loss of every update was: the last steps were too long",
+        hint="lower the learning rate",
     )
 
 
@@ -241,6 +251,8 @@ class _Chooser:
         if (epoch + 1) % self._every and epoch != self._last:
             return
         logits = predict(self._module, self._images, self._info, self._ctx, self._whitening)
+        if not logits.isfinite().all():
+            return  # argmax would take them for the first class
         right = (logits.argmax(1) == self._labels).float().mean().item()
         score = (right, -F.cross_entropy(logits, self._labels).item())
         if score >= self._best:

@@ -74,13 +74,14 @@ class TrainingQueue:
     Networks are looked through in eval mode.
 
     Differences:
-        Each class gives as many images to a training batch; the released code draws from all.
+        Classes give as many images to a training batch, or one more; the released code
+        draws from all.
 
     References:
         Zhao et al., Improved Distribution Matching for Dataset Condensation, CVPR 2023.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     start: int = 3
     """Networks at the beginning."""
@@ -130,16 +131,19 @@ class TrainingQueue:
         """A few steps on real images of all classes."""
         assert one.sgd is not None
         classes = problem.info.num_classes
-        share = -(-self.batch_size // classes)
+        share, rest = divmod(self.batch_size, classes)
         module = one.network.module.train().requires_grad_(True)
         forward = problem.probe(one.network)
         for step in range(self.steps):
-            batches = [
-                problem.real_batch(c, share, problem.rng("train", iteration, step, c))
-                for c in range(classes)
-            ]
-            labels = torch.cat([b.new_full((len(b),), c).long() for c, b in enumerate(batches)])
-            logits = forward(torch.cat(batches)).logits
+            # Classes have equal shares; which of them have one image more is drawn.
+            order = torch.randperm(classes, generator=problem.rng("train", iteration, step))
+            taken = {c: share + (place < rest) for place, c in enumerate(order.tolist())}
+            batches = {
+                c: problem.real_batch(c, count, problem.rng("train", iteration, step, c))
+                for c, count in sorted(taken.items()) if count
+            }  # fmt: skip
+            labels = torch.cat([b.new_full((len(b),), c).long() for c, b in batches.items()])
+            logits = forward(torch.cat([*batches.values()])).logits
             one.sgd.zero_grad(set_to_none=True)
             torch.nn.functional.cross_entropy(logits, labels).backward()
             one.sgd.step()

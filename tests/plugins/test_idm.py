@@ -117,6 +117,16 @@ def test_networks_learn_and_their_accuracy_is_what_they_knew():
     assert 34 < one.accuracy <= 100
 
 
+@pytest.mark.parametrize("size", [1, 4, 6, 7])
+def test_a_training_batch_is_as_large_as_it_was_told(size):
+    """Also where classes cannot give equally much, and where there are more of them."""
+    made = Flat(needs=NEEDS)
+    alone = TrainingQueue(start=1, most=1, interval=1000, trained=1, steps=3, batch_size=size)
+    learners = alone.learners(made)
+    next(learners)
+    assert next(learners).seen == 3 * size
+
+
 def test_training_is_that_of_plain_sgd():
     made, twin = Flat(needs=NEEDS), Flat(needs=NEEDS)
     alone = TrainingQueue(start=1, most=1, interval=1000, trained=1, steps=3, batch_size=6)

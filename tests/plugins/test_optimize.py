@@ -217,6 +217,19 @@ def test_real_start_takes_different_images_of_the_right_class() -> None:
     assert [level % 3 for level in levels] == labels.tolist()
 
 
+@pytest.mark.parametrize("same_views", [False, True])
+def test_groups_that_share_a_class_start_from_different_real_images(same_views: bool) -> None:
+    """With equal views they would stay the same images."""
+    problem = Toy(classes(4, 9), total)
+    part = Optimize(init="real", iterations=1, lr=0.0, batch_size=2, same_views=same_views, **STILL)
+    groups = part.batches(problem.labels)
+    made = torch.cat([part.recover(problem, group) for group in groups])
+    assert max(map(len, groups)) == 2
+    assert len({tuple(image.flatten().tolist()) for image in made}) == 13
+    together = replace(part, batch_size=100, same_views=True).recover(problem, torch.arange(13))
+    assert torch.equal(made, together) or not same_views
+
+
 def test_noise_is_standard_normal_in_normalised_pixels() -> None:
     problem = Toy(classes(99, 99, 99), total)
     start = Optimize()._start(problem, torch.arange(297), generator(0))

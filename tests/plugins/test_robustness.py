@@ -143,6 +143,14 @@ def test_calibration_by_hand():
     )
 
 
+def test_a_confidence_of_one_is_in_the_last_bin():
+    """Half is sure by 1 and right nine times of ten, half by 0.95 and always right: one bin."""
+    logits = torch.tensor([[100.0, 0.0]] * 10 + [[math.log(0.95), math.log(0.05)]] * 10)
+    labels = torch.tensor([0] * 9 + [1] + [0] * 10)
+    found = Calibration().evaluate(trial_of(logits, labels))["ece"]
+    assert found == pytest.approx(2.5, abs=1e-4)
+
+
 def test_logits_between_0_and_1_are_logits():
     logits = torch.tensor([[1.0, 0.0]])  # a probability of 0.731, not of 1
     found = Calibration().evaluate(trial_of(logits, torch.tensor([0])))["ece"]
@@ -197,6 +205,12 @@ def test_blur_spreads_a_point_as_a_gaussian():
     point[..., 16, 16] = 255
     found = spoilt(point, "blur", blur=1 / 33)[0, 0, 16].float()
     assert (found[17] / found[16]).item() == pytest.approx(math.exp(-0.5), abs=0.05)
+
+
+@pytest.mark.parametrize("size", [(1, 40), (2, 40), (40, 2)])
+def test_blur_takes_images_of_any_shape(size):
+    flat = torch.full((2, 3, *size), 77, dtype=torch.uint8)
+    assert torch.equal(spoilt(flat, "blur"), flat)
 
 
 def test_jpeg_is_that_of_pillow(images, tmp_path):

@@ -263,8 +263,14 @@ class Optimize:
             for cls in labels.unique():
                 rows = (labels == cls).nonzero().flatten()
                 real = problem.real(int(cls))
-                own = problem.rng("start", "class", int(cls)) if self.same_views else rng
-                chosen = torch.randperm(len(real), generator=own)[: len(rows)]
+                # An image's place in its class: groups that share a class share one order of its
+                # real images, and none of these is taken twice.
+                places = (problem.labels.cpu() == cls).nonzero().flatten()
+                divided = len(rows) < len(places)
+                alone = self.same_views or divided
+                own = problem.rng("start", "class", int(cls)) if alone else rng
+                place = torch.searchsorted(places, indices.cpu()[rows])
+                chosen = torch.randperm(len(real), generator=own)[place]
                 start[rows.to(problem.device)] = real[chosen.to(problem.device)]
         return start.contiguous(memory_format=torch.channels_last)
 

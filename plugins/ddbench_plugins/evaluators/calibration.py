@@ -11,6 +11,9 @@ from ddbench.errors import DDBenchError
 from ddbench.roles import Evaluator
 from ddbench.types import Metric, Trial
 
+_BELOW_ONE = 1 - 2**-24
+"""The largest float32 below 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -20,7 +23,7 @@ class Calibration:
     mean gap between that probability and the accuracy of the bin, over images.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("ece", "%", higher_is_better=False),)
 
     bins: int = 15
@@ -39,8 +42,9 @@ class Calibration:
                 f"calibration_error.bins is {self.bins}", "expected: 1 or more",
                 hint="for example --evaluator calibration_error[bins=15]",
             )  # fmt: skip
-        # As probabilities: torchmetrics takes logits that all lie in [0, 1] for such.
-        sure = trial.logits.double().softmax(1)
+        # As probabilities: torchmetrics takes logits that all lie in [0, 1] for such. A one would
+        # get a bin of its own, beyond the last.
+        sure = trial.logits.double().softmax(1).float().clamp(max=_BELOW_ONE)
         error = multiclass_calibration_error(
             sure, trial.labels, num_classes=trial.info.num_classes, n_bins=self.bins, norm="l1"
         )

@@ -88,8 +88,9 @@ class Corruptions:
         if name == "blur":
             sigma = self.blur * images.shape[-1]
             # Four standard deviations, but no more than can be mirrored at the border.
-            reach = min(math.ceil(4 * sigma), images.shape[-1] - 1)
-            return functional.gaussian_blur(images, [2 * reach + 1] * 2, [sigma] * 2)
+            width, height = images.shape[-1], images.shape[-2]
+            kernel = [2 * min(math.ceil(4 * sigma), side - 1) + 1 for side in (width, height)]
+            return functional.gaussian_blur(images, kernel, [sigma] * 2)
         if name == "contrast":
             return functional.adjust_contrast(images, self.contrast)
         return torch.stack([_compressed(image, self.quality) for image in images])
