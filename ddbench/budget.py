@@ -1,10 +1,11 @@
-"""How many epochs and updates a training has."""
+"""How long a training is, and how its rate moves: what a protocol's options come to."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 
+from ddbench.roles import Architecture
 from ddbench.spec import Training
 
 
@@ -38,3 +39,11 @@ def annealed(training: Training, images: int) -> Training:
     whole = training.epochs * -(-images // training.batch_size)
     cut = 0 < training.max_updates < whole
     return replace(training, annealed="update") if cut else training
+
+
+def warmed(training: Training, architecture: Architecture) -> Training:
+    """The training with the warm-up that an architecture asks for, unless it has one already."""
+    asked = getattr(architecture, "warmup", 0.0)
+    if not asked or training.warmup or training.schedule == "onecycle":
+        return training
+    return replace(training, warmup=asked)

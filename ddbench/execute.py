@@ -19,18 +19,14 @@ from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
 from ddbench.memory import is_out_of_memory, let_go
 from ddbench.plan import Plan
-from ddbench.records import (
-    LearningCurve,
-    PublishedFigure,
-    Record,
-    Records,
-    StageCost,
-    Status,
-    joined,
+from ddbench.record_names import (
+    configuration_of,
+    names_of,
+    relabelled,
 )
+from ddbench.records import LearningCurve, Record, Records, StageCost, Status, joined
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
-from ddbench.spec import Claim
 from ddbench.stage_specs import STAGES
 from ddbench.types import FeatureSample, Tensors, Trial
 
@@ -279,100 +275,27 @@ def _failure(plan: Plan, status: Status, reason: str, command: str) -> Record:
 
 def _base(plan: Plan, status: Status, command: str) -> Record:
     cell = plan.cell
-    configuration = {
-        "recipe": {
-            "squeeze": spell(cell.recipe.squeeze),
-            "matchers": spell(cell.recipe.matchers),
-            "regularizers": spell(cell.recipe.regularizers),
-            "distiller": spell(cell.recipe.distiller),
-            "labeller": spell(cell.recipe.labeller),
-        },
-        "protocol": spell(cell.protocol),
-        "teacher": spell(cell.teacher.part),
-        "student": spell(cell.student.part),
-        "classes": list(plan.info.classes),
-        "shape": list(plan.info.shape),
-        "mean": list(plan.info.mean),
-        "std": list(plan.info.std),
-        "fingerprint": plan.info.fingerprint,
-        "train_images": sum(plan.info.train_counts),
-        "test_images": sum(plan.info.test_counts),
-        "teacher_seed": cell.teacher_seed,
-    }
-    if cell.companions:
-        configuration["companions"] = spell(cell.companions)
-    if cell.recipe.label_squeeze is not None:
-        configuration["recipe"]["label_squeeze"] = spell(cell.recipe.label_squeeze)
-        configuration["labelled_by"] = [teacher.squeeze.key for teacher in plan.labelling]
     keys: dict[str, list[str]] = {}
     for stage in plan.stages():
         keys.setdefault(stage.stage, []).append(stage.key)
+    if plan.looked:
+        keys["looked"] = list(plan.looked)
     return Record(
         key=plan.key,
         status=status,
-        dataset=cell.dataset.name,
-        holdout=cell.dataset.holdout,
         ipc=cell.ipc,
-        teacher="+".join(_label_teachers(plan)),
+        holdout=cell.dataset.holdout,
         teachers=list(dict.fromkeys(plan.teacher_names.values())),
-        student=cell.student.name,
         labels=plan.cell.labels,
-        protocol=cell.protocol.name,
         seed=cell.seed,
         precision=cell.precision,
-        configuration=configuration,
+        configuration=configuration_of(plan),
         given=dict(cell.overrides),
         keys=keys,
         environment=environment_card(),
         command=command,
-        **_names(plan),
+        **names_of(plan),
     )
-
-
-def _names(plan: Plan) -> dict[str, Any]:
-    cell = plan.cell
-    claims = [_published(claim) for claim in find_claims(plan)]
-    return {
-        "method": cell.recipe.name,
-        "title": cell.recipe.title or cell.method,
-        "variant": "" if cell.method == cell.recipe.name else cell.method,
-        "baseline": cell.recipe.baseline,
-        "profile": cell.profile,
-        "claim": next((c for c in claims if c.metric == "top1"), None),
-        "cost_claims": [c for c in claims if c.metric != "top1"],
-    }
-
-
-def _published(claim: Claim) -> PublishedFigure:
-    return PublishedFigure(
-        value=claim.value, sd=claim.sd, source=claim.source, setting=claim.setting,
-        metric=claim.metric,
-    )  # fmt: skip
-
-
-def relabelled(record: Record, plan: Plan) -> Record:
-    """A finished record under the names of this run: names are no part of a key."""
-    return record.model_copy(update=_names(plan))
-
-
-def _label_teachers(plan: Plan) -> list[str]:
-    """Whom students learn from; under hard labels the cell's own, as in every row beside it."""
-    return [teacher.architecture.name for teacher in plan.labelling] or [plan.cell.teacher.name]
-
-
-def find_claims(plan: Plan) -> list[Claim]:
-    """The published figures for a cell, the first of each kind, whatever its resolution; none for
-    held-out judgements."""
-    cell = plan.cell
-    if cell.dataset.holdout:
-        return []
-    family = cell.dataset.name.partition("@")[0]
-    found: dict[str, Claim] = {}
-    for claim in cell.recipe.claims:
-        same = claim.dataset == family and claim.ipc == cell.ipc
-        if same and claim.student in ("", cell.student.name):
-            found.setdefault(claim.metric, claim)
-    return list(found.values())
 
 
 def _observer(registry: Registry) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from typing import TypeAlias
 
 from ddbench.context import Precision
 from ddbench.description import describe
@@ -26,6 +27,7 @@ DEFAULT_IPC = 10
 """Where a data set does not name its own `default_ipc`."""
 DEFAULT_TEACHER = "resnet18"
 """Where neither the user nor the recipe names one."""
+_Place: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +97,8 @@ def expand(
     """
     _check_ranges(selection)
     selection = _own_names(selection, registry)
-    plans: dict[str, Plan] = {}
-    references: dict[str, Plan] = {}
+    plans: dict[_Place, Plan] = {}
+    references: dict[_Place, Plan] = {}
     readers = Readers(extra)
     for dataset in selection.datasets:
         named = named_dataset(dataset, registry, selection.holdout)
@@ -107,10 +109,18 @@ def expand(
             _collect(cells, info, extra, plans)
             for cell in _reference_cells(cells, selection, registry, info):
                 made = plan(cell, info, extra)
-                references.setdefault(made.key, made)
+                references.setdefault(_place(made), made)
     if tell_unread:
         readers.report()
-    return [*plans.values(), *(p for key, p in references.items() if key not in plans)]
+    return [*plans.values(), *(p for place, p in references.items() if place not in plans)]
+
+
+def _place(made: Plan) -> _Place:
+    """A cell once for every table that it stands in: under hard labels random images are the same
+    cell beside each teacher."""
+    cell = made.cell
+    names = (cell.dataset.name, cell.teacher.name, cell.student.name, cell.protocol.name)
+    return (made.key, *names)
 
 
 def named_dataset(text: str, registry: Registry, holdout: float = 0.0) -> NamedDataset:
@@ -316,18 +326,19 @@ def _reference_cells(
 
 
 def _collect(
-    cells: list[Cell], info: DatasetInfo, extra: tuple[Statistic, ...], plans: dict[str, Plan]
+    cells: list[Cell], info: DatasetInfo, extra: tuple[Statistic, ...], plans: dict[_Place, Plan]
 ) -> None:
     for cell in cells:
         made = plan(cell, info, extra)
-        if made.key in plans and plans[made.key].cell.method != cell.method:
-            other = plans[made.key].cell.method
+        place = _place(made)
+        if place in plans and plans[place].cell.method != cell.method:
+            other = plans[place].cell.method
             raise DDBenchError(
                 f"'{cell.method}' changes nothing against '{other}'",
                 "every stage has the same key",
                 hint="remove one of them, or give an option another value",
             )
-        plans.setdefault(made.key, made)
+        plans.setdefault(place, made)
 
 
 def _check_ranges(selection: Selection) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ddbench.budget import annealed, budget
+from ddbench.budget import annealed, budget, warmed
 from ddbench.errors import DDBenchError
 from ddbench.keys import Key, key_of
 from ddbench.preparation import preparation_of
 from ddbench.ranges import check_protocol, check_training
-from ddbench.roles import Architecture, Distiller, Statistic, shown_of, statistics_of
+from ddbench.roles import Distiller, Statistic, shown_of, statistics_of
 from ddbench.seeds import seed_of
 from ddbench.spec import Cell, NamedArchitecture, Training
 from ddbench.stage_specs import (
@@ -122,7 +122,21 @@ class Plan:
     @property
     def key(self) -> Key:
         """Of the cell: equal exactly when every number must be equal."""
-        return key_of("cell", [stage.key for stage in self.evaluate])
+        return cell_key([stage.key for stage in self.evaluate], self.looked)
+
+    @property
+    def looked(self) -> tuple[Key, ...]:
+        """What evaluators see of the real data through a teacher that images and labels do not
+        depend on: with another one they find other numbers."""
+        asked = {teacher.squeeze.key for teacher in self.labelling}
+        if taught(self.cell.recipe.distiller) or (self.squeeze and self.squeeze.key in asked):
+            return ()
+        return tuple(stage.key for stage in self.statistics)
+
+
+def cell_key(trials: Sequence[Key], looked: Sequence[Key]) -> Key:
+    """Of a cell, from the keys of its evaluate stages and those of `Plan.looked`."""
+    return key_of("cell", list(trials), *([list(looked)] if looked else []))
 
 
 def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Plan:
@@ -291,14 +305,6 @@ def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
             hint=f"--ipc {have} or less",
         )
     return counts
-
-
-def warmed(training: Training, architecture: Architecture) -> Training:
-    """The training with the warm-up that an architecture asks for, unless it has one already."""
-    asked = getattr(architecture, "warmup", 0.0)
-    if not asked or training.warmup or training.schedule == "onecycle":
-        return training
-    return replace(training, warmup=asked)
 
 
 def _squeeze(

@@ -26,6 +26,26 @@ def test_the_full_data_row_is_shared_by_every_ipc(registry):
     assert sorted(c.ipc for c in cells if c.method == "random") == [1, 2]
 
 
+def test_reference_rows_stand_beside_every_teacher_also_where_they_ask_none(registry):
+    """Under hard labels they are the same cells: one record each, in two places of a table."""
+    choices = {"methods": ("wmdd",), "labels": ("hard",), "teachers": ("resnet18", "convnet3_bn")}
+    plans = expand(Selection(seeds=1, students=("resnet50",), **choices), registry, None)
+    rows = {(p.cell.method, p.cell.teacher.name) for p in plans}
+    assert rows == {(m, t) for m in ("wmdd", "random", "full") for t in choices["teachers"]}
+    assert len(plans) == 6
+    assert len({p.key for p in plans}) == 4
+
+
+def test_protocols_of_equal_content_are_rows_of_their_own(registry, tmp_path):
+    for name in ("one", "two"):
+        told = f'name = "{name}"\n[training]\nepochs = 3\n'
+        (tmp_path / f"{name}.toml").write_text(told)
+    protocols = tuple(str(tmp_path / f"{name}.toml") for name in ("one", "two"))
+    plans = expand(Selection(seeds=1, protocols=protocols, reference=False), registry, None)
+    assert [p.cell.protocol.name for p in plans] == ["one", "two"]
+    assert len({p.key for p in plans}) == 1
+
+
 def test_a_baseline_that_is_asked_for_is_there_once(registry):
     cells = _cells(registry, methods=("random",))
     assert [c.method for c in cells].count("random") == 1

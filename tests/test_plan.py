@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ddbench.errors import DDBenchError
+from ddbench.features import Features
 from ddbench.grid import Selection, expand
 from ddbench.plan import plan
 
@@ -143,3 +144,24 @@ def test_more_images_than_a_class_has_is_an_error(registry):
 def test_an_optimiser_with_nothing_to_optimise_is_an_error(registry):
     with pytest.raises(DDBenchError, match="no matcher and no regularizer"):
         _plans(registry, matchers=("none",), regularizers=("none",))
+
+
+def test_what_evaluators_see_through_a_teacher_is_in_the_key_of_a_cell_that_asks_none(registry):
+    """Random images under hard labels: the accuracy is that of every teacher, W2 is not."""
+
+    def key(epochs, extra, **choices):
+        (made,) = expand(
+            Selection(
+                methods=("random",), seeds=1, reference=False,
+                assignments={"squeeze.epochs": str(epochs)}, **choices,
+            ),
+            registry, None, extra, tell_unread=False,
+        )  # fmt: skip
+        return made.key, made.looked
+
+    hard = {"labels": ("hard",)}
+    assert key(1, (), **hard) == key(4, (), **hard)
+    one, other = (key(epochs, (Features(),), **hard) for epochs in (1, 4))
+    assert one[0] != other[0]
+    assert one[1]
+    assert key(1, (Features(),), labels=("fkd",))[1] == ()  # the teacher is in its labels' key

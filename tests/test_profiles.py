@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ddbench.errors import DDBenchError
-from ddbench.execute import relabelled
 from ddbench.grid import Selection, expand
 from ddbench.profiles import Profile
+from ddbench.record_names import relabelled
 from ddbench.records import Record
 from ddbench.registry import load
 from ddbench.suites import read_suite, selection_of

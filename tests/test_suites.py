@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ddbench.errors import DDBenchError
-from ddbench.execute import find_claims
 from ddbench.grid import Selection, expand
+from ddbench.record_names import find_claims
 from ddbench.registry import load
 from ddbench.suites import read_suite, selection_of
 

@@ -57,6 +57,23 @@ def record(method="wmdd", top1=50.0, seed=0, **changes) -> Record:
     return Record(**{"key": key, **fields})
 
 
+def test_a_reference_that_asks_no_teacher_stands_beside_the_rows_of_every_teacher():
+    hard = {"labels": "hard", "keys": {"recover": ["r"], "evaluate": ["e"]}}
+    taught = {**hard, "keys": {**hard["keys"], "squeeze": ["s"]}}
+    entries = gather([
+        record("wmdd", 50, teacher="a", **taught),
+        record("wmdd", 60, teacher="b", **taught),
+        record("random", 40, teacher="a", **hard),
+        record("full", 90, ipc=None, teacher="a", **hard),
+    ])  # fmt: skip
+    found = {(e.name, e.setting.teacher) for e in entries}
+    assert found == {(m, t) for m in ("wmdd", "random", "full") for t in "ab"}
+    own = gather([
+        record("wmdd", 50, teacher="b", **taught), record("random", 40, teacher="a", **taught)
+    ])  # fmt: skip
+    assert len(own) == 2
+
+
 def rows(view: View) -> dict[str, Row]:
     return {row.cells[0].text: row for row in view.rows}
 

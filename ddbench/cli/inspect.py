@@ -249,6 +249,8 @@ def table(
     title = ""
     asked = metrics_of(split(evaluator))
     if suite is not None:
+        from ddbench.cli.suite_records import of_suite
+
         found, title, own = of_suite(found, suite, profile, set_ or [], data_root, cache)
         asked |= own
     wanted = {
@@ -313,30 +315,6 @@ def _draw_ranks(records: Sequence[Record], path: Path) -> None:
             hint="run a grid of several, or leave --diagram away",
         )  # fmt: skip
     write_diagram(ranking, path)
-
-
-def of_suite(
-    found: list[Record], suite: Path, profile: str, set_: list[str], data_root: Path | None,
-    cache: Path | None,
-) -> tuple[list[Record], str, set[str]]:  # fmt: skip
-    """The records of a suite's cells in any precision, under the names that it gives them, its
-    title, and the metrics that it asks for."""
-    from ddbench.execute import relabelled
-    from ddbench.overrides import parse_assignment
-    from ddbench.session import open_session
-    from ddbench.suites import read_suite
-
-    flags = {"set": dict(parse_assignment(text) for text in set_)} if set_ else {}
-    table = read_suite(suite, profile, flags)
-    session = open_session(data_root=data_root, cache=cache)
-    evaluators = session.evaluators(table.evaluator)
-    plans = {
-        made.key: made
-        for number, precision in enumerate(sorted({record.precision for record in found}))
-        for made in session.plans(table, evaluators, precision=precision, tell_unread=number == 0)
-    }
-    asked = {metric.name for part in evaluators.values() for metric in part.metrics}
-    return [relabelled(r, plans[r.key]) for r in found if r.key in plans], table.title, asked
 
 
 def print_tables(

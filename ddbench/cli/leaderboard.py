@@ -80,7 +80,8 @@ def _finished(
 ) -> list[Record]:
     """Of a suite's cells those with a number, under the suite's names."""
     from ddbench.cache import default_cache
-    from ddbench.cli.inspect import of_suite, unaltered
+    from ddbench.cli.inspect import unaltered
+    from ddbench.cli.suite_records import of_suite
     from ddbench.records import Records
 
     folder = default_cache(cache) / "records"

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ddbench.errors import DDBenchError
-from ddbench.keys import key_of
-from ddbench.plan import Plan
+from ddbench.plan import Plan, cell_key
 from ddbench.records import Record, is_altered
 from ddbench.stage_specs import STAGES
 
@@ -37,7 +36,7 @@ def faults_of(record: Record, plan: Plan | None = None) -> Iterator[str]:
     """Every fault, as the end of a sentence about the record."""
     if is_altered(record):
         yield "was altered after it was written: its checksum is that of other contents"
-    if record.key != key_of("cell", record.keys.get("evaluate", [])):
+    if record.key != cell_key(record.keys.get("evaluate", []), record.keys.get("looked", [])):
         yield "was altered: its key is not that of its evaluate stages"
     yield from _impossible(record)
     if plan is not None:

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
@@ -181,15 +181,35 @@ def gather(records: Iterable[Record]) -> list[Entry]:
     for record in records:
         groups.setdefault((setting_of(record), _identity(record)), []).append(record)
     found = [_entry(setting, group) for (setting, _), group in groups.items()]
+    found += _references_without_teacher(found)
     return sorted(found, key=lambda e: (e.setting.order, e.name, e.first.key, e.first.seed))
+
+
+def _references_without_teacher(entries: Sequence[Entry]) -> list[Entry]:
+    """Reference rows that ask no teacher, beside rows of another one than their record names."""
+    settings = {entry.setting for entry in entries if not entry.baseline}
+    there = {(entry.name, entry.setting) for entry in entries if entry.baseline}
+    found = []
+    for entry in entries:
+        asks = any("squeeze" in record.keys or not record.keys for record in entry.records)
+        if asks or not entry.baseline:
+            continue
+        own = entry.setting
+        for teacher in sorted({setting.teacher for setting in settings}):
+            moved = own._replace(teacher=teacher)
+            beside = {s if own.ipc else s._replace(ipc=None) for s in settings}
+            if moved in beside and (entry.name, moved) not in there:
+                found.append(replace(entry, setting=moved))
+    return found
 
 
 def _identity(record: Record) -> tuple[object, ...]:
     students = students_of(record)
     if "recipe" in record.configuration:
         recipe = dict(record.configuration["recipe"])
-        if record.keys and "squeeze" not in record.keys:
-            recipe.pop("squeeze", None)  # no teacher was asked: how one is trained says nothing
+        if record.keys and ("squeeze" not in record.keys or "looked" in record.keys):
+            # No teacher was asked, but by evaluators: how one is trained says nothing.
+            recipe.pop("squeeze", None)
         return students, json.dumps({**record.configuration, "recipe": recipe}, sort_keys=True)
     return (
         students,
