@@ -16,10 +16,10 @@ from ddbench.cache import write_whole
 from ddbench.description import describe
 from ddbench.errors import DDBenchError
 from ddbench.plan import Plan
+from ddbench.record_names import check_data
 from ddbench.records import Record, Records, read_record
 from ddbench.registry import Registry
 from ddbench.reproduce import cell_of, faults_of, plan_of
-from ddbench.reproduce.recorded import check_data
 from ddbench.spec import Cell
 from ddbench.tables import choose_views
 from ddbench.types import DatasetInfo

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ddbench.errors import DDBenchError
+from ddbench.keys import key_of
+from ddbench.roles import Dataset
 from ddbench.spec import NamedDataset
 from ddbench.types import DatasetInfo
 
@@ -13,6 +17,9 @@ from ddbench.types import DatasetInfo
 def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
     """What is known without decoding: counts are those after holding out."""
     info = named.part.info(root)
+    changed = _changed_options(named.part)
+    if changed:
+        info = replace(info, fingerprint=f"{info.fingerprint}-{key_of(changed)[:8]}")
     if len(info.classes) < 2:
         raise DDBenchError(
             f"data set '{named.name}' has {len(info.classes)} class",
@@ -27,6 +34,21 @@ def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
         test_counts=held,
         fingerprint=f"{info.fingerprint}-holdout{named.holdout:g}",
     )
+
+
+def _changed_options(part: Dataset) -> dict[str, Any]:
+    """Version and options that a fingerprint of files may not tell of. Where the files lie is no
+    matter, and the resolution is in the shape of every image."""
+    known = {"resolution", getattr(part, "argument", "")}
+    changed = {
+        f.name: value
+        for f in dataclasses.fields(part)  # type: ignore[arg-type]
+        if (value := getattr(part, f.name)) != f.default
+        and f.name not in known
+        and not isinstance(value, Path)
+    }
+    version = getattr(part, "version", 1)
+    return changed if version == 1 else {**changed, "version of the part": version}
 
 
 def held_out(count: int, part: float) -> int:

@@ -18,7 +18,7 @@ from ddbench.profiles import Profile
 from ddbench.protocols import read_protocol
 from ddbench.registry import Registry
 from ddbench.roles import Statistic
-from ddbench.row_recipes import composed, composed_name, recipe_of, relabelled
+from ddbench.row_recipes import all_recipes, composed, composed_name, recipe_of, relabelled
 from ddbench.spec import Cell, Claim, NamedArchitecture, NamedDataset, Protocol, Recipe
 from ddbench.types import DatasetInfo
 from ddbench.unread import Readers
@@ -279,6 +279,7 @@ def _recipes(
     selection: Selection, registry: Registry, info: DatasetInfo, ipc: int
 ) -> Iterator[tuple[str, Recipe, Mapping[str, str]]]:
     """Label, recipe and further changes of every row."""
+    _refuse_equal_names(selection.variants)
     for variant in selection.variants:
         base = recipe_of(registry, variant.method or selection.methods[0], info, ipc)
         changed = composed(base, variant.matcher, variant.regularizer, registry, info, ipc)
@@ -299,17 +300,26 @@ def _recipes(
             yield composed_name(changed), changed, {}
 
 
+def _refuse_equal_names(variants: Sequence[Variant]) -> None:
+    names = [variant.name for variant in variants if variant.name]
+    for name in names:
+        if names.count(name) > 1:
+            raise DDBenchError(
+                f"{names.count(name)} variants are called '{name}'",
+                "expected: a name of its own for every row",
+                hint="rename one, or leave the names out",
+            )
+
+
 def _reference_cells(
     cells: list[Cell], selection: Selection, registry: Registry, info: DatasetInfo
 ) -> Iterator[Cell]:
     """Baseline recipes under the labels, protocol and networks of each group of rows."""
     if not selection.reference:
         return
-    for name in registry.names("recipe"):
-        for cell in cells:
-            recipe = recipe_of(registry, name, info, cell.ipc)
-            if not recipe.baseline:
-                break
+    ipc = cells[0].ipc if cells else None
+    for name, recipe in all_recipes(registry, info, ipc):
+        for cell in cells if recipe.baseline else ():
             # The teacher must be the very one of the rows that this row is compared with.
             same = replace(
                 recipe,

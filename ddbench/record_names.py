@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ddbench.errors import DDBenchError
 from ddbench.keys import spell
 from ddbench.plan import Plan
 from ddbench.records import PublishedFigure, Record
 from ddbench.spec import Claim
+from ddbench.types import DatasetInfo
 
 
 def names_of(plan: Plan) -> dict[str, Any]:
@@ -69,6 +71,22 @@ def relabelled(record: Record, plan: Plan) -> Record:
     if "squeeze" not in record.keys:  # then the teacher that it tells of may be another one
         told |= {"configuration": configuration_of(plan), "given": dict(plan.cell.overrides)}
     return record.model_copy(update=told)
+
+
+def check_data(record: Record, info: DatasetInfo) -> None:
+    """Numbers of other data say nothing about the record's.
+
+    Raises:
+        DDBenchError: the data set here is not the one that the record was made on.
+    """
+    told = record.configuration
+    if told.get("fingerprint") != info.fingerprint or tuple(told["classes"]) != info.classes:
+        raise DDBenchError(
+            f"{record.dataset} here is not the data that the record was made on",
+            f"fingerprint here {info.fingerprint[:12]}, in the record "
+            f"{str(told.get('fingerprint'))[:12]}",
+            hint="`ddbench data info` says where it lies and what it should hold",
+        )
 
 
 def _published(claim: Claim) -> PublishedFigure:

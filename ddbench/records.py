@@ -171,6 +171,10 @@ class Record(BaseModel):
         return f"{text}-{self.key}.json"
 
 
+class UnreadableError(DDBenchError):
+    """A file that is no record."""
+
+
 class Records:
     """The records of one folder."""
 
@@ -178,9 +182,19 @@ class Records:
         self.folder = folder
 
     def get(self, key: str) -> Record | None:
-        """The record of a cell, or None."""
+        """The record of a cell, or None; one that cannot be read is set aside, with a warning.
+
+        Raises:
+            DDBenchError: it is of a newer schema.
+        """
         for path in self.folder.glob(f"*-{key}.json"):
-            return read_record(path)
+            try:
+                return read_record(path)
+            except UnreadableError as fault:
+                aside = path.with_suffix(".unreadable")
+                path.replace(aside)
+                said = f"{fault.problem}: {'; '.join(fault.facts)}; set aside as {aside.name}"
+                warnings.warn(said, DDBenchWarning, stacklevel=2)
         return None
 
     def put(self, record: Record) -> Path:
@@ -273,7 +287,8 @@ def read_record(path: Path) -> Record:
     """A record from a file.
 
     Raises:
-        DDBenchError: not a record, or of a newer schema.
+        UnreadableError: not a record.
+        DDBenchError: of a newer schema.
     """
     try:
         raw = json.loads(path.read_text())
@@ -285,7 +300,7 @@ def read_record(path: Path) -> Record:
             )
         return Record.model_validate(raw)
     except (ValueError, ValidationError, OSError) as fault:
-        raise DDBenchError(
+        raise UnreadableError(
             f"cannot read the record {path}", _said(fault),
             hint="move it away: the next run of its cell writes it again from the cache",
         ) from fault  # fmt: skip

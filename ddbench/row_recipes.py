@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ddbench.composition import with_matcher, with_regularizer
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.registry import Registry
 from ddbench.roles import Labeller
 from ddbench.spec import Claim, Recipe
@@ -13,8 +15,34 @@ from ddbench.types import DatasetInfo
 
 
 def recipe_of(registry: Registry, method: str, info: DatasetInfo, ipc: int | None) -> Recipe:
-    """A method's recipe for a data set."""
-    return registry.get("recipe", method)(info, ipc)
+    """A method's recipe for a data set.
+
+    Raises:
+        DDBenchError: there is none, or the plug-in's own code failed.
+    """
+    make = registry.get("recipe", method)
+    try:
+        return make(info, ipc)
+    except DDBenchError:
+        raise
+    except Exception as fault:
+        raise DDBenchError(
+            f"the recipe '{method}' failed for {info.name}", f"{type(fault).__name__}: {fault}",
+            hint="mend the plug-in that it is from, or remove it",
+        ) from fault  # fmt: skip
+
+
+def all_recipes(
+    registry: Registry, info: DatasetInfo, ipc: int | None
+) -> Iterator[tuple[str, Recipe]]:
+    """Every method that there is; one whose recipe fails is left out with a warning, and stops no
+    other."""
+    for name in registry.names("recipe"):
+        try:
+            yield name, recipe_of(registry, name, info, ipc)
+        except DDBenchError as fault:
+            said = f"{fault.problem}: {'; '.join(fault.facts)}"
+            warnings.warn(said, DDBenchWarning, stacklevel=2)
 
 
 def composed(
@@ -46,8 +74,7 @@ def _published(
     """Claims of a known method that is composed of the same parts, so that an ablation by flags
     shows the published figures too. Others may have the same losses and another loop."""
     wanted = composed_name(recipe)
-    for name in registry.names("recipe"):
-        known = recipe_of(registry, name, info, ipc)
+    for _, known in all_recipes(registry, info, ipc):
         same = composed_name(known) == wanted and known.distiller == recipe.distiller
         if same and known.matchers and known.claims and not known.baseline:
             return known.claims

@@ -10,6 +10,7 @@ from torch import Tensor
 from ddbench.cache import Cache
 from ddbench.data import open_data
 from ddbench.grid import named_dataset
+from ddbench.record_names import check_data
 from ddbench.records import Record
 from ddbench.session import open_session
 from ddbench.types import Tensors
@@ -21,7 +22,7 @@ def stored_images(record: Record, store: Cache, data_root: Path | None) -> Tenso
     Of a selection the cache holds rows of the training set: its images are read then.
 
     Raises:
-        DDBenchError: a selection, and its data set is not there.
+        DDBenchError: a selection, and its data set is not there or has changed since.
     """
     keys = record.keys.get("recover", [])
     artifact = store.load("recover", keys[0]) if keys else None
@@ -38,4 +39,6 @@ def _selected(
 ) -> Tensor:
     session = open_session("cpu", "fp32", data_root, store.root)
     named = named_dataset(record.dataset, session.registry, record.holdout)
-    return open_data(named, session.ctx, store).train_images[indices]
+    data = open_data(named, session.ctx, store)
+    check_data(record, data.info)
+    return data.train_images[indices]

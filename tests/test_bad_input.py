@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ddbench.cache import Cache
-from ddbench.records import Records
+from ddbench.records import Records, read_record
 
 QUICK = ["-m", "random", "-l", "hard", "--no-reference"]
 """No teacher is trained."""
@@ -428,8 +428,14 @@ def test_a_record_that_cannot_be_read(
 ) -> None:
     assert ddbench("run", *alone, *QUICK).code == 0
     (path,) = (tmp_path / "cache" / "records").iterdir()
+    metrics = read_record(path).metrics
     path.write_text(path.read_text()[:100])
-    refused(ddbench("run", *alone, *QUICK), f"cannot read the record {path}", "move it away")
+    outcome = ddbench("run", *alone, *QUICK)
+    aside = path.with_suffix(".unreadable")
+    assert (outcome.code, read_record(path).metrics) == (0, metrics)
+    assert aside.exists()
+    assert f"warning: cannot read the record {path}" in outcome.err
+    assert f"set aside as {aside.name}" in outcome.err
     path.write_text('{"schema_version": 99}')
     refused(ddbench("run", *alone, *QUICK), f"{path.name} has record schema 99", "update ddbench")
     path.unlink()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.grid import Selection, Variant, expand, named_dataset
 
 
@@ -75,6 +75,24 @@ def test_flags_make_an_ablation(registry):
     # SRe2L and CDA have the last one's losses, in a loop of their own.
     sources = {claim.source for claim in cells[-1].recipe.claims}
     assert sources == {"WMDD paper, Table 4"}
+
+
+def test_variants_have_names_of_their_own(registry):
+    twice = (Variant(name="a", matcher="mean"), Variant(name="a", matcher="mmd"))
+    with pytest.raises(DDBenchError, match="2 variants are called 'a'"):
+        _cells(registry, variants=twice)
+
+
+def test_a_recipe_that_fails_stops_no_other(registry, monkeypatch):
+    def broken(info, ipc):
+        raise KeyError("lr")
+
+    parts = {**registry._parts["recipe"], "theirs": broken}
+    monkeypatch.setitem(registry._parts, "recipe", parts)
+    with pytest.warns(DDBenchWarning, match="'theirs' failed for digits: KeyError: 'lr'"):
+        assert {c.method for c in _cells(registry)} == {"wmdd", "random", "full"}
+    with pytest.raises(DDBenchError, match="the recipe 'theirs' failed for digits"):
+        _cells(registry, methods=("theirs",))
 
 
 def test_a_variant_that_changes_nothing_is_an_error(registry):

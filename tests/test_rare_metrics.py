@@ -50,6 +50,22 @@ def test_it_has_one_where_it_is_asked_for_or_most_rows_have_it(records, asked):
     assert not any("intra_class_spread" in text for text in board.remarks)
 
 
+def test_a_mean_of_fewer_seeds_says_so():
+    lacking = FEW[0].model_copy(update={"key": "x", "seed": 1, "metrics": [{"top1": 60.0}]})
+    (row,) = [r for s in choose_views([FEW[0], lacking], None)[0].sections for r in s.rows]
+    texts = [cell.text for cell in row.cells if cell is not None]
+    assert any(text.endswith("(n=1)") and text.startswith("1.5") for text in texts)
+
+
+def test_seeds_that_were_judged_otherwise_are_told():
+    other = {**ACCURACY, "class_separation": ["c:ClassSeparation/1", {"norm": 2}]}
+    changes = {"key": "x", "seed": 1, "evaluators": other}
+    board = choose_views([FEW[0], FEW[0].model_copy(update=changes)], None)[0]
+    (told,) = [text for text in board.remarks if "different options" in text]
+    assert "seeds were judged by class_separation" in told
+    assert not any("different options" in text for text in choose_views(FEW)[0].remarks)
+
+
 def test_half_of_the_rows_are_not_most():
     assert "intra_class_spread" not in heads(choose_views(FEW[:2])[0])
 

@@ -72,8 +72,8 @@ def _reproduce(
     check: bool, device: str, data_root: Path | None, cache: Path | None,
 ) -> None:  # fmt: skip
     from ddbench.description import describe
+    from ddbench.record_names import check_data
     from ddbench.reproduce import cell_of, judge, plan_of, refuse_altered
-    from ddbench.reproduce.recorded import check_data
     from ddbench.session import open_session
 
     for one in (record, *committed):

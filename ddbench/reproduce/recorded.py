@@ -7,7 +7,6 @@ from typing import Any
 
 from ddbench.description import describe
 from ddbench.distilled import StoredSet
-from ddbench.errors import DDBenchError
 from ddbench.grid import named_dataset
 from ddbench.plan import Plan, plan
 from ddbench.records import Record
@@ -16,7 +15,6 @@ from ddbench.reproduce.parts import UnknownPartError, part_of
 from ddbench.roles import Evaluator, Statistic
 from ddbench.spec import Cell, Claim, NamedArchitecture, Recipe
 from ddbench.tables.aggregate import students_of
-from ddbench.types import DatasetInfo
 
 
 def cell_of(record: Record, registry: Registry) -> Cell:
@@ -89,22 +87,6 @@ def plan_of(cell: Cell, root: Path | None, extra: tuple[Statistic, ...] = ()) ->
         DDBenchError: the data set is not here.
     """
     return plan(cell, describe(cell.dataset, root), extra)
-
-
-def check_data(record: Record, info: DatasetInfo) -> None:
-    """Numbers of other data say nothing about the record's.
-
-    Raises:
-        DDBenchError: the data set here is not the one that the record was made on.
-    """
-    told = record.configuration
-    if told.get("fingerprint") != info.fingerprint or tuple(told["classes"]) != info.classes:
-        raise DDBenchError(
-            f"{record.dataset} here is not the data that the record was made on",
-            f"fingerprint here {info.fingerprint[:12]}, in the record "
-            f"{str(told.get('fingerprint'))[:12]}",
-            hint="`ddbench data info` says where it lies and what it should hold",
-        )
 
 
 def evaluators_of(record: Record, registry: Registry) -> dict[str, Evaluator]:

@@ -234,8 +234,9 @@ def _metric(metric: Metric) -> MakeCell:
         found = entry.summary(metric.name)
         if found is None:
             return None
+        count = f" (n={found.n})" if found.n != len(entry.finished) else ""
         return Cell(
-            text=with_spread(found.mean, found.sd, metric.unit),
+            text=with_spread(found.mean, found.sd, metric.unit) + count,
             brief=with_spread(found.mean, None, metric.unit),
             numbers={f"{metric.name}_mean": found.mean, f"{metric.name}_sd": found.sd},
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence, Set
 
 from ddbench.tables.aggregate import Entry, students_of
@@ -28,6 +29,7 @@ def for_leaderboard(entries: Sequence[Entry], columns: Set[str]) -> Iterator[str
     yield from verdicts(entries)
     yield from _teachers(entries)
     yield from changes(entries)
+    yield from mixed_evaluators(entries)
     yield from left_out(entries)
 
 
@@ -119,6 +121,21 @@ def changes(entries: Sequence[Entry]) -> Iterator[str]:
     for options, names in sorted(told.items()):
         who = "all methods" if len(names) == len(named) > 1 else listed(names)
         yield f"Changed against the recipe for {who}: {options}."
+
+
+def mixed_evaluators(entries: Sequence[Entry]) -> Iterator[str]:
+    """A mean over seeds that were not measured alike is a mean of nothing."""
+    for entry in entries:
+        spelt: dict[str, set[str]] = {}
+        for record in entry.finished:
+            for name, evaluator in record.evaluators.items():
+                spelt.setdefault(name, set()).add(json.dumps(evaluator, sort_keys=True))
+        mixed = sorted(name for name, found in spelt.items() if len(found) > 1)
+        if mixed:
+            yield (
+                f"{entry.label}: seeds were judged by {listed(mixed)} with different options or in "
+                "different versions. `ddbench run` with one of them for all seeds puts it right."
+            )
 
 
 def left_out(entries: Sequence[Entry]) -> Iterator[str]:
