@@ -15,6 +15,7 @@ from ddbench.meter import Meter
 from ddbench.stage_specs import Prepare
 from ddbench.stages.losses import Losses
 from ddbench.stages.problem import Problem
+from ddbench.stages.unfinished import cleared_by_a_fault
 from ddbench.types import Tensors
 
 
@@ -35,7 +36,8 @@ def prepare(
     """
     part, made = spec.preparation, {}
     updates = part.updates(data.info)
-    with ctx.progress.stage("prepare: once for all seeds", part.pieces * updates) as advance:
+    title = "prepare: once for all seeds"
+    with cleared_by_a_fault(partial), ctx.progress.stage(title, part.pieces * updates) as advance:
         for number in range(part.pieces):
             piece = partial.get(number)
             if piece is None:

@@ -25,6 +25,7 @@ from ddbench.stage_specs import Recover, RecoverAnew
 from ddbench.stages.losses import CHECK_EVERY, Losses
 from ddbench.stages.made import check_made
 from ddbench.stages.problem import Problem, Taught, Term
+from ddbench.stages.unfinished import cleared_by_a_fault
 from ddbench.types import Network, Tensors
 
 
@@ -82,7 +83,8 @@ def recover(
         ctx=ctx,
     )
     try:
-        made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
+        with cleared_by_a_fault(partial):
+            made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
     finally:
         for probe in problem.teachers:
             probe.close()

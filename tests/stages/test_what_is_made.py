@@ -176,3 +176,50 @@ def test_a_short_pretraining_that_diverged_is_no_result(data: RealData) -> None:
     network = Network(fresh(PART, INFO, 0, CTX), "classifier")
     with pytest.raises(DivergedError, match="pretraining is not finite after 24 updates"):
         pretrain(Short(), network, data, 0, CTX)
+
+
+# -- finished groups -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Failing(Given):
+    """Makes the first class, and ends with a fault at the second."""
+
+    fault: ClassVar[BaseException | None] = None
+
+    def recover(self, problem: Any, indices: Tensor) -> Any:
+        cls = int(problem.labels[indices[0]])
+        if cls == 1 and self.fault is not None:
+            raise self.fault
+        return problem.real_indices(cls)[: len(indices)]
+
+
+def _full_disk() -> DDBenchError:
+    fault = DDBenchError("the disk of the cache is full")
+    fault.__cause__ = OSError(28, "No space left on device")
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "kept"),
+    [
+        (ValueError("a bug"), 0),
+        (DivergedError("no number"), 0),
+        (KeyboardInterrupt(), 1),
+        (torch.OutOfMemoryError("no room"), 1),
+        (OSError(5, "Input/output error"), 1),
+        (_full_disk(), 1),
+        (RuntimeError("CUDA error: unspecified launch failure"), 1),
+    ],
+)
+def test_finished_groups_go_where_the_part_itself_failed(
+    fault: BaseException, kept: int, data: RealData, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mended part keeps its key: half of a set would be of the code that failed."""
+    monkeypatch.setattr(Failing, "fault", fault)
+    with pytest.raises(type(fault)):
+        recovered(Failing(), data, cache)
+    assert len(list(cache.root.glob("partial/*/*.safetensors"))) == kept
+    monkeypatch.setattr(Failing, "fault", None)
+    found, _ = recovered(Failing(), data, cache)
+    assert found["indices"].tolist() == [0, 1, 3, 4]
