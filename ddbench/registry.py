@@ -99,9 +99,22 @@ class Registry:
 
     def _formed(self, kind: str, name: str) -> Any:
         """A part by name. Found out when it is asked for: others of its plug-in may be good."""
-        from ddbench.structure import form_fault
+        from ddbench.structure import form_fault, recipe_fault
 
-        fault = form_fault(kind, self.parts[kind][name])
+        part = self.parts[kind][name]
+        self._refuse(kind, name, form_fault(kind, part))
+        if kind != "recipe":
+            return part
+
+        @functools.wraps(part)
+        def recipe(*place: Any, **named: Any) -> Any:
+            made = part(*place, **named)
+            self._refuse(kind, name, recipe_fault(made))
+            return made
+
+        return recipe
+
+    def _refuse(self, kind: str, name: str, fault: str) -> None:
         if fault:
             (plugin,) = (p for p in self.plugins if f"{kind} {name}" in p.provides)
             raise DDBenchError(
@@ -109,7 +122,6 @@ class Registry:
                 f"plug-in {plugin.name} ({plugin.distribution})",
                 hint=f"`ddbench check {plugin.distribution}` says more",
             )
-        return self.parts[kind][name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ddbench import roles
 from ddbench.preparation import Preparation
+from ddbench.spec import Recipe
 
 ROLES: Mapping[str, type[Any]] = {
     "matcher": roles.Matcher,
@@ -49,3 +50,16 @@ def form_fault(kind: str, part: Any) -> str:
     wanted = members(ROLES[kind]) - {"version"}  # keys ask for it where it is needed
     missing = sorted(name for name in wanted - options if not hasattr(type(part), name))
     return f"lacks what every {kind} has: {', '.join(missing)}" if missing else ""
+
+
+def recipe_fault(recipe: Any) -> str:
+    """The same of what a recipe gave."""
+    if not isinstance(recipe, Recipe):
+        return f"gave {type(recipe).__name__}, expected Recipe"
+    parts = [("matcher", f"matcher '{term.name}'", term.part) for term in recipe.matchers]
+    parts += [("regularizer", f"regularizer '{t.name}'", t.part) for t in recipe.regularizers]
+    parts += [("architecture", f"teacher '{n.name}'", n.part) for n in recipe.companions]
+    parts.append(("distiller", "distiller", recipe.distiller))
+    parts.append(("labeller", "labeller", recipe.labeller))
+    faults = ((said, form_fault(kind, part)) for kind, said, part in parts)
+    return next((f"has a {said} that {fault}" for said, fault in faults if fault), "")

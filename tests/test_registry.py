@@ -8,7 +8,7 @@ import pytest
 
 from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.registry import RESTRICT, load
-from ddbench.testing import check_plugin
+from ddbench.testing import check_plugin, tiny_info
 from installed import install, provider
 
 _COUNT = itertools.count()
@@ -209,6 +209,44 @@ def test_a_recipe_is_a_function(site):
     source = "from ddbench import hookimpl\n@hookimpl\ndef ddbench_recipes():\n    return {'a': 5}"
     with pytest.raises(DDBenchError, match="method 'a' is int, expected a function"):
         loaded(site, source).get("recipe", "a")
+
+
+def test_a_recipe_whose_part_is_none_is_told_with_its_plugin(site):
+    source = """
+from dataclasses import dataclass
+from ddbench import hookimpl
+from ddbench.spec import MatcherTerm, Recipe, Training
+from ddbench_plugins.distillers.optimize import Optimize
+from ddbench_plugins.labellers.hard import Hard
+
+@dataclass(frozen=True)
+class Aimless:
+    version = 1
+    statistics = ()
+    def taps(self, network): return ()
+    def loss(self, step): return step.images.sum()
+
+def mine(info, ipc):
+    \"\"\"Its summary.\"\"\"
+    return Recipe(
+        name="mine", title="", squeeze=Training(epochs=1), labeller=Hard(), distiller=Optimize(),
+        matchers=(MatcherTerm(name="aimless", weight=1.0, part=Aimless()),),
+    )
+
+@hookimpl
+def ddbench_recipes():
+    return {"mine": mine, "nothing": lambda info, ipc: None}
+"""
+    registry = loaded(site, source)
+    make = registry.get("recipe", "mine")
+    assert make.__doc__ == "Its summary."
+    with pytest.raises(DDBenchError) as caught:
+        make(tiny_info(), 1)
+    said = "method 'mine' has a matcher 'aimless' that lacks what every matcher has: target"
+    assert said in str(caught.value)
+    assert "(ddbench-one)" in str(caught.value)
+    with pytest.raises(DDBenchError, match="method 'nothing' gave NoneType, expected Recipe"):
+        registry.get("recipe", "nothing")(tiny_info(), 1)
 
 
 def test_a_name_that_a_broken_plugin_would_give_points_there(site):
