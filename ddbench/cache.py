@@ -19,19 +19,24 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ddbench.errors import DDBenchError, DDBenchWarning
+from ddbench.disk import explained, sync, write_whole
+from ddbench.errors import DDBenchWarning
 from ddbench.keys import Key
 
 SCHEMA = 1
 ENVIRONMENT = "DDBENCH_CACHE"
 _TENSORS, _CARD = "tensors.safetensors", "card.json"
+DAY = 24 * 3600.0
+"""Seconds for which `collect` leaves alone what a running process may still want."""
 _QUICK = 1 << 30
 """Larger files are checked by size when loaded; `ddbench cache verify` reads them through."""
 
@@ -98,14 +103,12 @@ class Cache:
 
     def load(self, stage: str, key: Key) -> Artifact | None:
         """A whole artifact, or None. A damaged one is set aside, with a warning, and is None."""
-        if not self.has(stage, key):
+        if not self.path(stage, key).is_dir():
             return None
         try:
             return _verified(stage, key, self.path(stage, key))
         except DamagedError as fault:
             moved = self._set_aside(stage, key)
-            import warnings
-
             warnings.warn(
                 f"damaged artifact {stage} {key}: {fault}; moved to {moved} and made again",
                 DDBenchWarning,
@@ -186,16 +189,30 @@ class Cache:
                 }
                 write_whole(draft / _CARD, json.dumps(full, indent=1, sort_keys=True))
                 for name in names:
-                    _sync(draft / name)
-                if final.exists():  # another process was first, with the same content
-                    shutil.rmtree(draft)
-                else:
-                    draft.rename(final)
-                    _sync(final.parent)
-            except BaseException:
+                    sync(draft / name)
+                first = self._named(draft, stage, key)
+            finally:
                 shutil.rmtree(draft, ignore_errors=True)
-                raise
-        return Artifact(key, stage, final, full)
+        return first or Artifact(key, stage, final, full)
+
+    def _named(self, draft: Path, stage: str, key: Key) -> Artifact | None:
+        """Gives a draft its name; what another process had stored under it before, if anything.
+
+        What lies there and is damaged is set aside.
+        """
+        final = self.path(stage, key)
+        while True:
+            try:
+                draft.rename(final)
+            except OSError as fault:
+                if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                first = self.load(stage, key)
+                if first is not None:
+                    return first
+            else:
+                sync(final.parent)
+                return None
 
     def partial(self, stage: str, key: Key) -> PartialGroups:
         """Finished groups of a stage that may be interrupted."""
@@ -213,25 +230,47 @@ class Cache:
                 faults.append((stage, key, str(fault)))
         return faults
 
-    def collect(self, keep: set[Key], dry: bool = False) -> tuple[int, int]:
-        """Removes artifacts that are not in `keep`, drafts and damaged ones.
+    def collect(self, keep: set[Key], dry: bool = False, age: float = DAY) -> tuple[int, int]:
+        """Removes artifacts that are not in `keep`, drafts, unfinished work and damaged artifacts.
+
+        What another process may be at stays: records name an artifact when a cell ends only.
+
+        Args:
+            keep: Keys of artifacts that stay.
+            dry: Only count.
+            age: Seconds for which what a process may still want lies untouched before it goes.
 
         Returns:
             How many folders went, and how many bytes.
         """
-        doomed = [path for _, key, path in self.entries() if key not in keep]
-        doomed += list((self.root / "artifacts").glob("*/*.tmp"))
-        doomed += [p for name in ("damaged", "partial") for p in (self.root / name).glob("*")]
-        freed = sum(f.stat().st_size for p in doomed for f in p.rglob("*") if f.is_file())
-        if not dry:
-            with explained(self.root):
-                for path in doomed:
-                    shutil.rmtree(path)
-        return len(doomed), freed
+        left = [(key, path) for _, key, path in self.entries() if key not in keep]
+        left += [(p.name.partition(".")[0], p) for p in (self.root / "artifacts").glob("*/*.tmp")]
+        left += [(p.name.rpartition("-")[2], p) for p in (self.root / "partial").glob("*")]
+        left = [(key, path) for key, path in left if _changed(path) < time.time() - age]
+        left += [("", path) for path in (self.root / "damaged").glob("*")]
+        count = freed = 0
+        for key, path in left:
+            with self._unused(key) as free:
+                if free:
+                    count += 1
+                    freed += sum(found.st_size for found in _stats(path) if S_ISREG(found.st_mode))
+                    if not dry:
+                        with explained(self.root):
+                            shutil.rmtree(path)
+        return count, freed
+
+    @contextlib.contextmanager
+    def _unused(self, name: str) -> Iterator[bool]:
+        """Whether no process is inside a lock; none gets in meanwhile. Makes no lock."""
+        if not (self.root / "locks" / f"{name}.lock").exists():
+            yield True
+            return
+        with self.locks([name]) as free:
+            yield bool(free)
 
     def _set_aside(self, stage: str, key: Key) -> Path:
         target = self.root / "damaged" / f"{stage}-{key}-{time.time_ns()}"
-        with explained(self.root):
+        with explained(self.root), contextlib.suppress(FileNotFoundError):  # others see it too
             target.parent.mkdir(exist_ok=True)
             self.path(stage, key).rename(target)
         return target
@@ -265,7 +304,7 @@ class PartialGroups:
             self.folder.mkdir(parents=True, exist_ok=True)
             draft = self.folder / f"{index:06d}.{os.getpid()}.tmp"
             save_file({"group": group.detach().cpu().contiguous()}, draft)
-            _sync(draft)
+            sync(draft)
             draft.rename(self.folder / f"{index:06d}.safetensors")
 
     def divided(self, name: str) -> PartialGroups:
@@ -274,49 +313,6 @@ class PartialGroups:
 
     def clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that readers see the old text or the new, never a part."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with explained(path.parent):
-        try:
-            draft.write_text(text)
-            _sync(draft)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def explained(root: Path) -> Iterator[None]:
-    """Turns the faults of a disk into one sentence.
-
-    Raises:
-        DDBenchError: full, read-only, or not a folder.
-    """
-    reasons = {
-        errno.ENOSPC: ("the disk of the cache is full", "free some space: `ddbench cache gc`"),
-        errno.EDQUOT: ("the quota of the cache's disk is used up", "free some: `ddbench cache gc`"),
-        errno.EROFS: ("the cache is on a read-only disk", "--cache DIR names another place"),
-        errno.EACCES: ("the cache cannot be written", "--cache DIR names another place"),
-        errno.EPERM: ("the cache cannot be written", "--cache DIR names another place"),
-        errno.ENOTDIR: ("the cache is not a folder", "--cache DIR names another place"),
-        errno.EEXIST: ("the cache is not a folder", "--cache DIR names another place"),
-    }
-    try:
-        yield
-    except OSError as fault:
-        if fault.errno not in reasons:
-            raise
-        problem, hint = reasons[fault.errno]
-        raise DDBenchError(problem, str(root), "nothing finished is lost", hint=hint) from fault
-    except Exception as fault:
-        # safetensors reports a full disk as an error of its own kind, with the text inside
-        if type(fault).__name__ == "SafetensorError" and "No space left" in str(fault):
-            problem, hint = reasons[errno.ENOSPC]
-            raise DDBenchError(problem, str(root), "nothing finished is lost", hint=hint) from fault
-        raise
 
 
 def _verified(stage: str, key: Key, folder: Path, thorough: bool = False) -> Artifact:
@@ -343,9 +339,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _changed(path: Path) -> float:
+    """When a folder or something in it was written last."""
+    return max((found.st_mtime for found in _stats(path)), default=0.0)
+
+
+def _stats(path: Path) -> Iterator[os.stat_result]:
+    """Of a folder and all in it, as far as nobody takes it away meanwhile."""
+    for found in (path, *path.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            yield found.stat()

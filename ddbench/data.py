@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -85,9 +85,7 @@ def _decode(
         with measure("cpu") as meter:
             for split, counts in (("train", info.train_counts), ("test", info.test_counts)):
                 path = Path(folder) / f"{split}.npy"
-                tensors[f"{split}_labels"] = _write_split(
-                    named, info, split, sum(counts), path, ctx
-                )
+                tensors[f"{split}_labels"] = _write_split(named, info, split, counts, path, ctx)
                 files[path.name] = path
         assert meter.cost is not None
         card = {"spec": spell(info), "inputs": {}, "cost": meter.cost.to_json()}
@@ -98,26 +96,60 @@ def _write_split(
     named: NamedDataset,
     info: DatasetInfo,
     split: Literal["train", "test"],
-    count: int,
+    counts: tuple[int, ...],
     path: Path,
     ctx: Context,
 ) -> Int[Tensor, " n"]:
-    """Decodes a split into a memory-mapped file; no more than a chunk is ever in memory."""
+    """Decodes a split into a memory-mapped file; no more than a chunk is ever in memory.
+
+    Raises:
+        DDBenchError: what the data set reads is not what it announces.
+    """
+    count, said = sum(counts), f"data set '{named.name}' gave"
     store = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *info.shape))
     labels, done = [], 0
     with ctx.progress.stage(f"decode {info.name} {split}", count) as advance:
         for images, classes in named.part.read(split, ctx.data_root):
-            store[done : done + len(images)] = images.numpy()
-            labels.append(classes)
+            fault, wanted = _chunk_fault(images, classes, info)
+            if fault:
+                raise DDBenchError(f"{said} {split} {fault}", f"expected: {wanted}")
+            if done + len(images) <= count:
+                store[done : done + len(images)] = images.numpy()
+            labels.append(classes.long())
             done += len(images)
             advance(len(images))
     store.flush()
     if done != count:
         raise DDBenchError(
-            f"data set '{named.name}' gave {done} {split} images, but announced {count}",
+            f"{said} {done} {split} images, but announced {count}",
             hint="did its files change just now? run again",
         )
-    return torch.cat(labels).long()
+    found = torch.cat(labels)
+    wrong = torch.bincount(found, minlength=info.num_classes) != torch.tensor(counts)
+    if wrong.any():
+        first = int(wrong.nonzero()[0])
+        raise DDBenchError(
+            f"{said} {int((found == first).sum())} {split} images of class {info.classes[first]}, "
+            f"but announced {counts[first]}",
+            hint="labels are places in `classes`, and counts are in the same order",
+        )
+    return found
+
+
+def _chunk_fault(images: Any, labels: Any, info: DatasetInfo) -> tuple[str, str]:
+    """What is wrong with a chunk and what was expected; "" if nothing."""
+    shape = list(images.shape) if isinstance(images, torch.Tensor) else type(images).__name__
+    kind = str(getattr(images, "dtype", "")).removeprefix("torch.")
+    if kind != "uint8" or not isinstance(shape, list) or shape[1:] != list(info.shape):
+        return f"images of {kind} {shape}", f"uint8 [n, {', '.join(map(str, info.shape))}]"
+    wanted = f"a class from 0 to {info.num_classes - 1} for each image, as int64 [{len(images)}]"
+    if not isinstance(labels, torch.Tensor):
+        return f"labels as a {type(labels).__name__}", wanted
+    if labels.is_floating_point() or list(labels.shape) != [len(images)]:
+        kind = str(labels.dtype).removeprefix("torch.")
+        return f"labels of {kind} {list(labels.shape)} for {len(images)} images", wanted
+    outside = labels[(labels < 0) | (labels >= info.num_classes)]
+    return (f"label {int(outside[0])}", wanted) if len(outside) else ("", "")
 
 
 def _mapped(artifact: Artifact, info: DatasetInfo) -> RealData:

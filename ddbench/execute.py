@@ -18,6 +18,7 @@ from ddbench.errors import DDBenchError, DivergedError, IncompatibleError
 from ddbench.features import Features, feature_tap
 from ddbench.keys import spell
 from ddbench.memory import is_out_of_memory, let_go
+from ddbench.observers import tell
 from ddbench.plan import Plan
 from ddbench.record_names import (
     configuration_of,
@@ -80,7 +81,7 @@ def execute(
             # A finished result outlives an evaluator that fails on its stored trial.
             if found is None or found.status != "ok" or record.status == "ok":
                 records.put(record)
-            registry.manager.hook.ddbench_cell_done(record=record)
+            tell(registry.manager, "ddbench_cell_done", record=record.model_copy(deep=True))
             outcome.records.append(record)
             outcome.computed += 1
             if record.status != "ok":
@@ -302,9 +303,8 @@ def _observer(registry: Registry) -> Any:
     def stage_done(
         stage: str, key: str, seconds: float, peak_bytes: int | None, cached: bool
     ) -> None:
-        registry.manager.hook.ddbench_stage_done(
-            stage=stage, key=key, seconds=seconds, peak_bytes=peak_bytes, cached=cached
-        )
+        told = {"stage": stage, "key": key, "seconds": seconds, "cached": cached}
+        tell(registry.manager, "ddbench_stage_done", peak_bytes=peak_bytes, **told)
 
     return stage_done
 

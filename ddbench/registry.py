@@ -6,17 +6,19 @@ A broken plug-in is a line in a list and harms nobody else; two parts of one nam
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
 
 from ddbench import hookspecs
-from ddbench.errors import DDBenchError, unknown
+from ddbench.errors import DDBenchError, DDBenchWarning, unknown
 
 GROUP = "ddbench"
 RESTRICT = "DDBENCH_PLUGINS"
@@ -73,13 +75,11 @@ class Registry:
         the colon calls its `argument`.
 
         Raises:
-            DDBenchError: nobody provides it.
+            DDBenchError: nobody provides it, or it is no part of its kind.
         """
-        import dataclasses
-
         name = self.resolve(kind, name)
         if name in self.parts[kind]:
-            part = self.parts[kind][name]
+            part = self._formed(kind, name)
             if getattr(part, "argument", None) and not getattr(part, part.argument):
                 raise DDBenchError(
                     f"{SHOWN_AS.get(kind, kind)} '{name}' needs an argument",
@@ -87,15 +87,50 @@ class Registry:
                 )
             return part
         head, colon, rest = name.partition(":")
-        part = self.parts[kind].get(head)
+        part = self._formed(kind, head) if head in self.parts[kind] else None
         if colon and rest and part is not None and getattr(part, "argument", None):
-            return dataclasses.replace(part, **{part.argument: rest})
+            return replace(part, **{part.argument: rest})
         broken = [p for p in self.plugins if p.error and name in p.name]
         facts = [f"plug-in {p.name} ({p.distribution}) did not load: {p.error}" for p in broken]
         known = set(self.parts[kind]) | {
             alias.partition(":")[2] for alias in self.aliases if alias.startswith(f"{kind}:")
         }
         raise unknown(SHOWN_AS.get(kind, kind), name, known, *facts)
+
+    def _formed(self, kind: str, name: str) -> Any:
+        """A part by name. Found out when it is asked for: others of its plug-in may be good."""
+        from ddbench.structure import form_fault, recipe_fault
+
+        part = self.parts[kind][name]
+        self._refuse(kind, name, form_fault(kind, part))
+        if kind != "recipe":
+            return part
+
+        @functools.wraps(part)
+        def recipe(*place: Any, **named: Any) -> Any:
+            made = part(*place, **named)
+            self._refuse(kind, name, recipe_fault(made))
+            return made
+
+        return recipe
+
+    def _refuse(self, kind: str, name: str, fault: str) -> None:
+        if fault:
+            (plugin,) = (p for p in self.plugins if f"{kind} {name}" in p.provides)
+            raise DDBenchError(
+                f"{SHOWN_AS.get(kind, kind)} '{name}' {fault}",
+                f"plug-in {plugin.name} ({plugin.distribution})",
+                hint=f"`ddbench check {plugin.distribution}` says more",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What one entry point gave."""
+
+    plugin: Plugin
+    provided: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(points: Iterable[EntryPoint] | None = None) -> Registry:
@@ -113,12 +148,15 @@ def load(points: Iterable[EntryPoint] | None = None) -> Registry:
     origin: dict[tuple[str, str], str] = {}
     aliases: dict[str, str] = {}
     plugins: list[Plugin] = []
-    for point in sorted(_allowed(points), key=lambda p: (_distribution(p) != "ddbench", p.name)):
-        plugin, provided, other_names = _load_one(manager, point)
-        plugins.append(plugin)
-        aliases.update(other_names)
-        for (kind, name), part in provided.items():
-            here = f"{plugin.distribution}:{plugin.module}"
+    order = sorted(_allowed(points), key=lambda p: (_distribution(p) != "ddbench", p.name))
+    found = [_load_one(manager, point) for point in order]
+    names = {f"{kind}:{name}" for one in found for kind, name in one.provided}
+    for one in found:
+        one = _with_sound_aliases(manager, one, names, aliases)
+        plugins.append(one.plugin)
+        aliases.update(one.aliases)
+        for (kind, name), part in one.provided.items():
+            here = f"{one.plugin.distribution}:{one.plugin.module}"
             if (kind, name) in origin:
                 raise DDBenchError(
                     f"two plug-ins provide {SHOWN_AS.get(kind, kind)} '{name}'",
@@ -130,14 +168,52 @@ def load(points: Iterable[EntryPoint] | None = None) -> Registry:
     return Registry(parts=parts, aliases=aliases, plugins=tuple(plugins), manager=manager)
 
 
+def _with_sound_aliases(
+    manager: pluggy.PluginManager, one: _Loaded, names: set[str], taken: Mapping[str, str]
+) -> _Loaded:
+    """The plug-in, or a broken one in its place: an alias may not change what a name means."""
+    for alias, target in one.aliases.items():
+        kind = alias.partition(":")[0] if isinstance(alias, str) else ""
+        fault = ""
+        if kind not in KINDS or not isinstance(target, str):
+            fault = "expected KIND:NAME for a name"
+        elif alias in names:
+            fault = "is the name of a part"
+        elif alias in taken:
+            fault = f"is one of '{taken[alias]}' already"
+        elif f"{kind}:{target}" not in names:
+            fault = f"is one of '{target}', which nobody provides"
+        if fault:
+            _forget(manager, one.plugin)
+            error = f"the alias {alias!r} {fault}"
+            return _Loaded(replace(one.plugin, provides=(), error=error))
+    return one
+
+
+def _forget(manager: pluggy.PluginManager, plugin: Plugin) -> None:
+    registered = manager.get_plugin(f"{plugin.distribution}:{plugin.name}")
+    if registered is not None:
+        manager.unregister(registered)
+
+
 def _allowed(points: Iterable[EntryPoint] | None) -> list[EntryPoint]:
     found = list(entry_points(group=GROUP) if points is None else points)
     unique = {(_distribution(p), p.name, p.value): p for p in found}
     only = os.environ.get(RESTRICT)
     if only is None:
         return list(unique.values())
-    wanted = {"ddbench", *(name.strip() for name in only.split(",") if name.strip())}
-    return [p for p in unique.values() if _distribution(p) in wanted]
+    wanted = {normal(name.strip()): name.strip() for name in only.split(",") if name.strip()}
+    there = {normal(_distribution(point)) for point in unique.values()}
+    for name in sorted(wanted.keys() - there):
+        warnings.warn(
+            f"{RESTRICT} names '{wanted[name]}', which has no plug-in", DDBenchWarning, stacklevel=3
+        )
+    return [p for p in unique.values() if normal(_distribution(p)) in {"ddbench", *wanted}]
+
+
+def normal(distribution: str) -> str:
+    """A distribution's name as packagers compare it: `DDBench_Mine` is `ddbench-mine`."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _distribution(point: EntryPoint) -> str:
@@ -150,42 +226,58 @@ def _name_of(distribution: Distribution) -> str:
     return distribution.name
 
 
-def _load_one(
-    manager: pluggy.PluginManager, point: EntryPoint
-) -> tuple[Plugin, dict[tuple[str, str], Any], dict[str, str]]:
+def _load_one(manager: pluggy.PluginManager, point: EntryPoint) -> _Loaded:
     provided: dict[tuple[str, str], Any] = {}
     aliases: dict[str, str] = {}
-    where = {"name": point.name, "distribution": _distribution(point), "module": point.value}
+    plugin = Plugin(name=point.name, distribution=_distribution(point), module=point.value)
     try:
         module = point.load()
         _refuse_misspelt(module, point)
-        manager.register(module, name=f"{where['distribution']}:{point.name}")
-        caller = manager.subset_hook_caller
-        others = [p for p in manager.get_plugins() if p is not module]
+        manager.register(module, name=f"{plugin.distribution}:{plugin.name}")
         for kind, hook in KINDS.items():
-            for mapping in caller(hook, others)():
-                for name, part in mapping.items():
-                    provided[kind, name] = part
-        for mapping in caller("ddbench_aliases", others)():
-            aliases.update(mapping)
+            for name, part in _given(manager, module, hook):
+                if (kind, name) in provided:
+                    raise DDBenchError(f"{hook} gives '{name}' twice")
+                provided[kind, _sound(name, hook)] = part
+        for alias, name in _given(manager, module, "ddbench_aliases"):
+            aliases[alias] = name
     except (Exception, SystemExit) as fault:  # a stranger's fault must not stop the others
-        registered = manager.get_plugin(f"{where['distribution']}:{point.name}")
-        if registered is not None:
-            manager.unregister(registered)
-        return Plugin(**where, error=_first_line(fault)), {}, {}
+        _forget(manager, plugin)
+        return _Loaded(replace(plugin, error=_in_a_line(fault)))
     names = tuple(f"{kind} {name}" for kind, name in provided)
-    return Plugin(**where, provides=names), provided, aliases
+    return _Loaded(replace(plugin, provides=names), provided, aliases)
+
+
+def _given(manager: pluggy.PluginManager, module: Any, hook: str) -> Iterator[tuple[Any, Any]]:
+    """Names, and what they stand for, of one plug-in."""
+    others = [p for p in manager.get_plugins() if p is not module]
+    for mapping in manager.subset_hook_caller(hook, others)():
+        if not isinstance(mapping, Mapping):
+            given = type(mapping).__name__
+            raise DDBenchError(f"{hook} gives a {given}, expected a mapping from names")
+        yield from mapping.items()
+
+
+def _sound(name: Any, hook: str) -> str:
+    """A name that can be typed where parts are put together; `ddbench check` is stricter."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        raise DDBenchError(f"{hook} gives the name {name!r}, expected lower_snake_case")
+    return name
 
 
 def _refuse_misspelt(module: Any, point: EntryPoint) -> None:
     """pluggy ignores a hook that it does not know; a misspelt name should not pass in silence."""
-    for name in vars(module):
-        if name.startswith("ddbench_") and hasattr(vars(module)[name], "ddbench_impl"):
-            if not hasattr(hookspecs, name):
-                known = [hook for hook in vars(hookspecs) if hook.startswith("ddbench_")]
-                raise unknown("hook", name, known, f"in {point.value}")
+    for name, found in vars(module).items():
+        # Nothing but functions is looked into: torch would be loaded by that.
+        marks = getattr(found, "ddbench_impl", None) if inspect.isroutine(found) else None
+        if marks is not None and not hasattr(hookspecs, marks.get("specname") or name):
+            known = [hook for hook in vars(hookspecs) if hook.startswith("ddbench_")]
+            raise unknown("hook", marks.get("specname") or name, known, f"in {point.value}")
 
 
-def _first_line(fault: BaseException) -> str:
-    text = fault.problem if isinstance(fault, DDBenchError) else str(fault)
-    return f"{type(fault).__name__}: {(text or 'no message').splitlines()[0]}"
+def _in_a_line(fault: BaseException) -> str:
+    """What a list has room for; pluggy says what is wrong in the last of its lines."""
+    text = f"{fault.problem}; {fault.hint}" if isinstance(fault, DDBenchError) else str(fault)
+    lines = [line.strip() for line in text.rstrip("; ").splitlines() if line.strip()]
+    shown = lines if isinstance(fault, pluggy.PluginValidationError) else lines[:1]
+    return f"{type(fault).__name__}: {'; '.join(shown) or 'no message'}"

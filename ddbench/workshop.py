@@ -117,20 +117,28 @@ class Workshop:
         found = self._load(by_part[wanted])
         if found is not None:
             return found
-        missing = [s for s in by_part.values() if not self.cache.has(s.stage, s.key)]
-        network, data = self.network(plan, teacher), self.data(plan.cell.dataset)
         upstream = self.squeezed(plan, teacher)
-        with self.cache.lock(by_part[wanted].key), measure(self.ctx.device) as meter:
-            tensors = statistics(
-                [s.spec.statistic for s in missing], data, network, self.ctx, meter
-            )
-        assert meter.cost is not None
-        shared = meter.cost.part(1 / len(missing))
-        for stage, found_tensors in zip(missing, tensors, strict=True):
-            self._store(stage, found_tensors, {}, shared, (upstream,))
+        # One lock for all of a teacher's: a pass computes whichever of them are missing.
+        with self.cache.lock(f"statistics-{upstream.key}"):
+            missing = [s for s in by_part.values() if self._load(s) is None]
+            if by_part[wanted] in missing:  # else another process was faster
+                self._pass(plan, teacher, missing, upstream)
         result = self._load(by_part[wanted])
         assert result is not None
         return result
+
+    def _pass(
+        self, plan: Plan, teacher: PlannedTeacher, missing: list[PlannedStage], upstream: Artifact
+    ) -> None:
+        """Computes and stores statistics; each bears an equal part of the cost."""
+        network, data = self.network(plan, teacher), self.data(plan.cell.dataset)
+        with measure(self.ctx.device) as meter:
+            wanted = [stage.spec.statistic for stage in missing]
+            tensors = statistics(wanted, data, network, self.ctx, meter)
+        assert meter.cost is not None
+        shared = meter.cost.part(1 / len(missing))
+        for stage, found in zip(missing, tensors, strict=True):
+            self._store(stage, found, {}, shared, (upstream,))
 
     def target(self, plan: Plan, teacher: PlannedTeacher, stage: PlannedStage) -> Artifact:
         def features() -> Artifact:

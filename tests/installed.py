@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
+from ddbench.structure import ROLES, members
+
 
 def install(site: Path, distribution: str, modules: Mapping[str, str]) -> list[EntryPoint]:
     """Modules by name, each an entry point of its own name in the group `ddbench`.
@@ -27,7 +29,9 @@ def install(site: Path, distribution: str, modules: Mapping[str, str]) -> list[E
 
 
 def provider(kind: str, *names: str, aliases: Mapping[str, str] | None = None) -> str:
-    """Source of a plug-in whose parts of some kind do nothing."""
+    """Source of a plug-in whose parts have what their role asks for, and do nothing."""
+    wanted = members(ROLES[kind]) if kind in ROLES else {"__call__"}
+    body = "\n".join(f"    {name} = {'print' if name == '__call__' else None}" for name in wanted)
     return f"""
 from dataclasses import dataclass
 from ddbench import hookimpl
@@ -36,6 +40,7 @@ from ddbench import hookimpl
 class Part:
     argument = {"path" if kind == "dataset" else ""!r}
     path: str = ""
+{body}
 
 @hookimpl
 def ddbench_{kind}s():

@@ -43,10 +43,6 @@ def test_damage_is_seen_set_aside_and_remade(cache, name, how):
         path.write_bytes(bytes(data))
     elif how == "cut":
         os.truncate(path, path.stat().st_size // 2)
-    elif name == "card.json":
-        path.unlink()
-        assert cache.load("recover", KEY) is None
-        return
     else:
         path.unlink()
     assert [fault[:2] for fault in cache.verify()] == [("recover", KEY)]
@@ -71,7 +67,7 @@ def test_a_full_disk_is_one_sentence(cache, monkeypatch):
     def full(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ddbench.cache._sync", full)
+    monkeypatch.setattr("ddbench.cache.sync", full)
     with pytest.raises(DDBenchError, match="disk of the cache is full") as caught:
         _store(cache)
     assert "ddbench cache gc" in caught.value.hint
@@ -84,14 +80,45 @@ def test_a_cache_that_is_a_file_is_one_sentence(tmp_path):
         Cache(tmp_path / "file")
 
 
+@pytest.mark.parametrize("name", ["tensors.safetensors", "card.json"])
+def test_damage_that_is_met_while_storing_is_set_aside(cache, name):
+    """What nobody loaded before: the fresh artifact counts, not what lay there."""
+    (_store(cache).path / name).unlink()
+    with pytest.warns(UserWarning, match="damaged artifact recover"):
+        _store(cache, value=2.0)
+    assert torch.equal(cache.load("recover", KEY).tensors()["x"], torch.full((3,), 2.0))
+    assert len(list((cache.root / "damaged").iterdir())) == 1
+    assert [path.name for path in cache.path("recover", KEY).parent.iterdir()] == [KEY]
+
+
+def test_who_comes_second_is_given_what_the_first_stored(cache):
+    _store(cache)
+    second = cache.store("recover", KEY, {"x": torch.ones(3)}, {**CARD, "cost": {"seconds": 9.0}})
+    assert second.cost == {"seconds": 1.0}
+
+
 def test_collect_keeps_what_is_named_and_drops_the_rest(cache):
     _store(cache)
     _store(cache, "f" * 20)
     (cache.root / "artifacts" / "recover" / "x.1.tmp").mkdir()
-    assert cache.collect({KEY}, dry=True)[0] == 2
+    assert cache.collect({KEY}, dry=True, age=0)[0] == 2
     assert cache.has("recover", "f" * 20)
-    cache.collect({KEY})
+    cache.collect({KEY}, age=0)
     assert [key for _, key, _ in cache.entries()] == [KEY]
+
+
+def test_collect_leaves_what_a_running_process_is_at(cache):
+    """Records name artifacts when a cell ends: until then only age and locks tell."""
+    _store(cache)
+    cache.partial("recover", "e" * 20).put(0, torch.ones(1))
+    (cache.root / "artifacts" / "recover" / "x.1.tmp").mkdir()
+    (cache.root / "damaged" / "recover-x-1").mkdir(parents=True)
+    assert cache.collect(set(), dry=True)[0] == 1  # all but the damaged one are of today
+    with cache.lock("e" * 20):
+        assert cache.collect(set(), age=0)[0] == 3
+    assert cache.partial("recover", "e" * 20).get(0) is not None
+    assert cache.collect(set(), age=0)[0] == 1
+    assert not list((cache.root / "partial").iterdir())
 
 
 def test_partial_groups_survive_and_a_broken_one_counts_as_missing(cache):

@@ -15,9 +15,10 @@ from typer.main import get_command
 
 from ddbench import hookspecs
 from ddbench.cli import app
+from ddbench.protocols import read_protocol
 from ddbench.registry import KINDS
 from ddbench.scaffold import RUN_LINES
-from ddbench.testing import check_part
+from ddbench.testing import check_part, tiny_info
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "plugin-guide.md"
@@ -56,6 +57,8 @@ def written(tmp_path, monkeypatch) -> Iterator[list[str]]:
             named = FILE.match(block)
             names.append(named[1] if named else f"readme_example_{index}")
             (tmp_path / f"{names[-1]}.py").write_text(block)
+    for block in blocks(GUIDE, "toml"):  # what a module may read
+        (tmp_path / re.match(r"# (\w+\.toml)", block)[1]).write_text(block)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield names
     for name in names:
@@ -89,10 +92,17 @@ def test_the_evaluator_of_the_guide_is_short():
 
 def test_toml_in_the_guide_names_its_modules():
     files = [FILE.match(block)[1] for block in blocks(GUIDE, "python") if FILE.match(block)]
-    for block in blocks(GUIDE, "toml"):
-        project = tomllib.loads(block)
+    projects = [tomllib.loads(block) for block in blocks(GUIDE, "toml")]
+    for project in (found for found in projects if "project" in found):
         for module in project["project"]["entry-points"]["ddbench"].values():
             assert module in files
+
+
+def test_the_protocol_of_the_guide_is_one(tmp_path):
+    (block,) = [block for block in blocks(GUIDE, "toml") if "[training]" in block]
+    (tmp_path / "quick.toml").write_text(block)
+    assert read_protocol(tmp_path / "quick.toml", tiny_info(pixels=64)).training.epochs == 50
+    assert read_protocol(tmp_path / "quick.toml", tiny_info(pixels=8)).training.epochs == 100
 
 
 def test_every_hook_is_in_the_guide():

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from ddbench import workshop
-from ddbench.cache import Cache
+from ddbench.cache import DAY, Cache
 from ddbench.records import Record, Records
 
 STAGES = ("squeeze", "statistics", "targets", "recover", "relabel", "evaluate")
@@ -208,6 +208,13 @@ def test_eval_gives_the_number_of_the_run(
     assert "unknown protocol 'tiny'" in unnamed.err
 
 
+def a_day_later(cache: Cache) -> None:
+    """All that is in the cache grows old."""
+    for path in cache.root.rglob("*"):
+        stamp = path.stat().st_mtime - DAY - 1
+        os.utime(path, (stamp, stamp))
+
+
 # -- care of the cache -----------------------------------------------------------------------------
 
 
@@ -226,6 +233,9 @@ def test_cache_ls_verify_and_gc(
 
     full = records(cache)["full"]
     (cache.root / "records" / full.file_name).unlink()
+    assert ddbench("cache", "gc").code == 0
+    assert artifacts(cache) == everything  # made today: a running process may want it
+    a_day_later(cache)
     would = ddbench("cache", "gc", "--dry-run").out
     assert "would free" in would
     assert artifacts(cache) == everything
@@ -326,6 +336,7 @@ def test_after_a_kill_the_same_command_goes_on(
     assert ran["recover"] == (moment != "images")
     assert not list(cache.root.glob("partial/recover-*"))
     assert ddbench("cache", "verify").code == 0
+    a_day_later(cache)
     ddbench("cache", "gc")  # drafts that the kill left behind
     assert not [*cache.root.glob("artifacts/*/*.tmp"), *cache.root.glob("partial/*")]
 

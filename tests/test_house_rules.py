@@ -74,6 +74,24 @@ def test_the_harness_names_no_plug_in() -> None:
     assert not named
 
 
+def _imported(path: Path) -> set[str]:
+    """Modules of ddbench that a file imports, its type annotations included."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    found = {n.module or "" for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
+    found |= {name.name for n in nodes if isinstance(n, ast.Import) for name in n.names}
+    return {name.split(".")[1] for name in found if name.startswith("ddbench.")}
+
+
+def test_plug_ins_import_contracts_only_and_the_guide_lists_all_of_them() -> None:
+    """What is not listed is not for plug-ins; import-linter knows only what was thought of."""
+    guide = (ROOT / "docs" / "plugin-guide.md").read_text()
+    (listed,) = re.findall(r"imports `ddbench\.hookimpl` and the contracts: (.*?);", guide, re.S)
+    contracts = set(re.findall(r"`(?:ddbench\.)?(\w+)`", listed))
+    assert all((ROOT / "ddbench" / f"{name}.py").exists() for name in contracts - {"testing"})
+    used = {path.name: _imported(path) for path in (ROOT / "plugins").rglob("*.py")}
+    assert not {name: found for name, found in used.items() if found - contracts}
+
+
 def test_no_device_is_written_down() -> None:
     """Every tensor goes where the context or another tensor says."""
     pinned = [

@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, DDBenchWarning
 from ddbench.registry import RESTRICT, load
-from ddbench.testing import check_plugin
+from ddbench.testing import check_plugin, tiny_info
 from installed import install, provider
 
 _COUNT = itertools.count()
@@ -102,11 +102,33 @@ def test_one_name_in_two_kinds_is_no_clash(site):
         ),
         (
             "from ddbench import hookimpl\n@hookimpl\ndef ddbench_matchers():\n    return [1]",
-            "AttributeError",
+            "DDBenchError: ddbench_matchers gives a list, expected a mapping",
         ),
         (
             "from ddbench import hookimpl\n@hookimpl\ndef ddbench_matcher():\n    return {}",
+            "DDBenchError: unknown hook 'ddbench_matcher'; did you mean 'ddbench_matchers'?",
+        ),
+        (
+            "from ddbench import hookimpl\n@hookimpl(specname='ddbench_matcher')\n"
+            "def ddbench_matchers():\n    return {}",
             "DDBenchError: unknown hook 'ddbench_matcher'",
+        ),
+        (
+            "from ddbench import hookimpl\n@hookimpl\ndef ddbench_cell_done(result):\n    pass",
+            "PluginValidationError: Plugin 'ddbench-two:",
+        ),
+        (
+            "from ddbench import hookimpl\n@hookimpl\ndef ddbench_matchers():\n    return {5: 5}",
+            "DDBenchError: ddbench_matchers gives the name 5, expected lower_snake_case",
+        ),
+        (
+            "from ddbench import hookimpl\n@hookimpl\ndef ddbench_matchers():\n    return {'+': 5}",
+            "DDBenchError: ddbench_matchers gives the name '+'",
+        ),
+        (
+            provider("matcher", "own")
+            + "@hookimpl(specname='ddbench_matchers')\ndef more():\n    return {'own': Part()}",
+            "DDBenchError: ddbench_matchers gives 'own' twice",
         ),
     ],
 )
@@ -120,6 +142,113 @@ def test_a_broken_plugin_is_one_line_and_harms_no_other(site, source, error):
     assert registry.manager.get_plugin(f"ddbench-two:{broken.name}") is None
 
 
+def test_the_argument_that_a_hook_does_not_have_is_named(site):
+    source = "from ddbench import hookimpl\n@hookimpl\ndef ddbench_cell_done(result):\n    pass"
+    (plugin,) = loaded(site, source).plugins
+    assert "'result'" in plugin.error
+    assert "can not be found in the hookspec" in plugin.error
+
+
+def test_two_mappings_in_one_module(site):
+    source = provider("matcher", "a")
+    source += "@hookimpl(specname='ddbench_matchers')\ndef more():\n    return {'b': Part()}"
+    assert loaded(site, source).names("matcher") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("aliases", "said"),
+    [
+        ({"matcher:mean": "other"}, "the alias 'matcher:mean' is the name of a part"),
+        ({"matcher:m": "other"}, "the alias 'matcher:m' is one of 'mean' already"),
+        ({"matcher:new": "gone"}, "the alias 'matcher:new' is one of 'gone', which nobody"),
+        ({"mat:new": "other"}, "the alias 'mat:new' expected KIND:NAME"),
+        ({5: "other"}, "the alias 5 expected KIND:NAME"),
+    ],
+)
+def test_an_alias_that_changes_what_a_name_means_breaks_its_plugin(site, aliases, said):
+    first = provider("matcher", "mean", aliases={"matcher:m": "mean"})
+    registry = loaded(site, first, provider("matcher", "other", aliases=aliases))
+    good, broken = registry.plugins
+    assert not good.error
+    assert broken.error.startswith(said)
+    assert not broken.provides
+    assert registry.names("matcher") == ["mean"]
+    assert registry.aliases == {"matcher:m": "mean"}
+    assert registry.manager.get_plugin(f"ddbench-two:{broken.name}") is None
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("Part", "is a class; hooks return ready-to-use parts: Part()"),
+        ("Plain()", "is no dataclass: Plain needs @dataclass"),
+        ("Bare()", "lacks what every matcher has: loss, statistics, taps, target"),
+    ],
+)
+def test_a_part_that_is_none_is_told_with_its_plugin_when_it_is_asked_for(site, part, said):
+    source = provider("matcher", "good")
+    source += f"""
+class Plain: pass
+
+@dataclass(frozen=True)
+class Bare: pass
+
+@hookimpl(specname='ddbench_matchers')
+def more():
+    return {{"bad": {part}}}
+"""
+    registry = loaded(site, source)
+    assert registry.get("matcher", "good")
+    with pytest.raises(DDBenchError) as caught:
+        registry.get("matcher", "bad")
+    assert f"matcher 'bad' {said}" in str(caught.value)
+    assert "(ddbench-one)" in str(caught.value)
+
+
+def test_a_recipe_is_a_function(site):
+    source = "from ddbench import hookimpl\n@hookimpl\ndef ddbench_recipes():\n    return {'a': 5}"
+    with pytest.raises(DDBenchError, match="method 'a' is int, expected a function"):
+        loaded(site, source).get("recipe", "a")
+
+
+def test_a_recipe_whose_part_is_none_is_told_with_its_plugin(site):
+    source = """
+from dataclasses import dataclass
+from ddbench import hookimpl
+from ddbench.spec import MatcherTerm, Recipe, Training
+from ddbench_plugins.distillers.optimize import Optimize
+from ddbench_plugins.labellers.hard import Hard
+
+@dataclass(frozen=True)
+class Aimless:
+    version = 1
+    statistics = ()
+    def taps(self, network): return ()
+    def loss(self, step): return step.images.sum()
+
+def mine(info, ipc):
+    \"\"\"Its summary.\"\"\"
+    return Recipe(
+        name="mine", title="", squeeze=Training(epochs=1), labeller=Hard(), distiller=Optimize(),
+        matchers=(MatcherTerm(name="aimless", weight=1.0, part=Aimless()),),
+    )
+
+@hookimpl
+def ddbench_recipes():
+    return {"mine": mine, "nothing": lambda info, ipc: None}
+"""
+    registry = loaded(site, source)
+    make = registry.get("recipe", "mine")
+    assert make.__doc__ == "Its summary."
+    with pytest.raises(DDBenchError) as caught:
+        make(tiny_info(), 1)
+    said = "method 'mine' has a matcher 'aimless' that lacks what every matcher has: target"
+    assert said in str(caught.value)
+    assert "(ddbench-one)" in str(caught.value)
+    with pytest.raises(DDBenchError, match="method 'nothing' gave NoneType, expected Recipe"):
+        registry.get("recipe", "nothing")(tiny_info(), 1)
+
+
 def test_a_name_that_a_broken_plugin_would_give_points_there(site):
     broken = install(site, "ddbench-late", {"medoid_plugin": "import a_module_that_is_nowhere"})
     good = install(site, "ddbench-good", {"part_of_a_test_good": provider("matcher", "mean")})
@@ -130,7 +259,8 @@ def test_a_name_that_a_broken_plugin_would_give_points_there(site):
 
 
 @pytest.mark.parametrize(
-    ("only", "names"), [("ddbench-two", ["b"]), ("ddbench-one, ddbench-two", ["a", "b"]), ("", [])]
+    ("only", "names"),
+    [("ddbench-two", ["b"]), ("ddbench-one, DDBench_Two", ["a", "b"]), ("", [])],
 )
 def test_the_environment_restricts_what_loads(site, monkeypatch, only, names):
     monkeypatch.setenv(RESTRICT, only)
@@ -138,6 +268,14 @@ def test_the_environment_restricts_what_loads(site, monkeypatch, only, names):
     assert registry.names("matcher") == names
 
 
+def test_a_name_in_the_environment_that_matches_nothing_is_told(site, monkeypatch):
+    monkeypatch.setenv(RESTRICT, "ddbench-one, ddbench-won")
+    with pytest.warns(DDBenchWarning, match="names 'ddbench-won', which has no plug-in") as caught:
+        assert loaded(site, provider("matcher", "a")).names("matcher") == ["a"]
+    assert len(caught) == 1
+
+
+@pytest.mark.filterwarnings("ignore:DDBENCH_PLUGINS names")
 def test_check_says_that_the_environment_left_a_package_out(site, monkeypatch):
     install(site, "ddbench-hidden", {"part_of_a_test_hidden": provider("matcher", "a")})
     monkeypatch.setenv(RESTRICT, "ddbench-other")
@@ -146,6 +284,7 @@ def test_check_says_that_the_environment_left_a_package_out(site, monkeypatch):
     assert caught.value.hint == f"add ddbench-hidden to {RESTRICT}, or unset it"
 
 
+@pytest.mark.filterwarnings("ignore:DDBENCH_PLUGINS names")
 def test_built_in_parts_always_load(site, monkeypatch):
     monkeypatch.setenv(RESTRICT, "ddbench-nobody")
     registry = load()

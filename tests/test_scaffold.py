@@ -42,6 +42,19 @@ def test_the_package_is_complete(kind, tmp_path):
             assert placeholder not in text
 
 
+def test_two_data_sets_have_two_fingerprints(tmp_path, monkeypatch):
+    """Records and artifacts go by it: with one for both, one's would be taken for the other's."""
+    found = set()
+    for name in ("one_set", "other_set"):
+        monkeypatch.syspath_prepend(str(write_package("dataset", name, tmp_path)))
+        (part,) = importlib.import_module(f"ddbench_{name}").ddbench_datasets().values()
+        assert part.info(None).fingerprint == part.info(None).fingerprint
+        found.add(part.info(None).fingerprint)
+        monkeypatch.setattr(type(part), "version", 2)
+        found.add(part.info(None).fingerprint)
+    assert len(found) == 4
+
+
 def test_the_code_is_clean(tmp_path):
     for kind in RUN_LINES:
         made = write_package(kind, f"clean_{kind}", tmp_path)

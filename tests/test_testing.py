@@ -13,7 +13,7 @@ from torch import nn
 from ddbench.errors import DDBenchError, IncompatibleError
 from ddbench.features import Features, feature_tap
 from ddbench.registry import load
-from ddbench.spec import Recipe, Training
+from ddbench.spec import Claim, Recipe, Training
 from ddbench.testing import TinyProblem, check_part, check_plugin, tiny_info, tiny_step, tiny_trial
 from ddbench.types import Atoms, Metric, Tap
 from ddbench_plugins.distillers.select import RandomSelection
@@ -402,3 +402,22 @@ def test_stand_ins_are_the_same_every_time():
     assert torch.equal(torch.rand(2, generator=first.rng("a")),
                        torch.rand(2, generator=second.rng("a")))  # fmt: skip
     assert tiny_info() == tiny_info()
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "fine"),
+    [
+        ("top1", 101.0, False), ("top1", 99.0, True), ("peak_bytes", 5e9, True),
+        ("total_seconds", 3600.0, True), ("total_seconds", -1.0, False),
+    ],
+)  # fmt: skip
+def test_only_an_accuracy_is_claimed_in_percent(metric, value, fine):
+    claim = Claim(dataset="tiny", ipc=1, student="", value=value, metric=metric)
+
+    def recipe(info, ipc):
+        return Recipe(
+            name="claims", title="", squeeze=Training(epochs=1), distiller=RandomSelection(),
+            labeller=Hard(), claims=(claim,),
+        )  # fmt: skip
+
+    assert (check_part("recipe", "claims", recipe) == []) == fine

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +15,12 @@ from torch import nn
 
 from ddbench import workshop
 from ddbench.cache import Cache
+from ddbench.context import Context
+from ddbench.features import Features
 from ddbench.plan import PlannedStage, same_batches
 from ddbench.records import Record, Records
 from ddbench.spec import Training
-from ddbench.stage_specs import Evaluate, data_key
+from ddbench.stage_specs import Evaluate, Statistics, data_key
 from ddbench.stages import evaluate as stage
 from ddbench.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
@@ -114,3 +118,38 @@ def test_the_same_batches_are_those_of_one_distilled_set_and_seed(info: DatasetI
     ):  # fmt: skip
         assert not same_batches(planned, replace(planned, spec=replace(spec, **change)))
     assert not same_batches(planned, replace(planned, inputs=("other images", "teacher")))
+
+
+class Slower(workshop.Workshop):
+    """Finds, once inside the lock, that another process has made what it wanted."""
+
+    passes = 0
+
+    def squeezed(self, plan: Any, teacher: Any) -> Any:
+        return SimpleNamespace(key="a-teacher")
+
+    def _pass(self, *given: Any) -> None:
+        self.passes += 1
+
+
+def test_statistics_of_a_faster_process_are_not_computed_again(
+    cache: Cache, info: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = Statistics(data=data_key(info), statistic=Features(), precision="fp32")
+    planned = PlannedStage("statistics", spec, ())
+    card = {"cost": {"seconds": 1.0, "peak_bytes": None}, "lineage": {}, "report": {}}
+    locked: list[str] = []
+
+    @contextlib.contextmanager
+    def lock(self: Cache, name: str) -> Iterator[None]:
+        locked.append(name)
+        cache.store("statistics", planned.key, {"features": torch.ones(1)}, card)
+        yield
+
+    monkeypatch.setattr(Cache, "lock", lock)
+    slower = Slower(cache, Context(), lambda *told: None)
+    teacher: Any = SimpleNamespace(statistics=[planned])
+    found = slower.statistic(None, teacher, Features())  # type: ignore[arg-type]
+    assert found.key == planned.key
+    assert locked == ["statistics-a-teacher"]
+    assert slower.passes == 0

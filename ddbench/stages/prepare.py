@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,11 +13,10 @@ from ddbench.data import RealData
 from ddbench.errors import DivergedError
 from ddbench.meter import Meter
 from ddbench.stage_specs import Prepare
+from ddbench.stages.losses import Losses
 from ddbench.stages.problem import Problem
+from ddbench.stages.unfinished import cleared_by_a_fault
 from ddbench.types import Tensors
-
-_CHECK_EVERY = 25
-"""Updates between looks at the loss, where each look waits for the device."""
 
 
 def prepare(
@@ -37,11 +36,15 @@ def prepare(
     """
     part, made = spec.preparation, {}
     updates = part.updates(data.info)
-    with ctx.progress.stage("prepare: once for all seeds", part.pieces * updates) as advance:
+    title = "prepare: once for all seeds"
+    with cleared_by_a_fault(partial), ctx.progress.stage(title, part.pieces * updates) as advance:
         for number in range(part.pieces):
             piece = partial.get(number)
             if piece is None:
-                piece = part.piece(_problem(spec, data, number, ctx, meter, advance), number)
+                losses = Losses(_diverged(number + 1, part.pieces))
+                problem = _problem(spec, data, ctx, meter, advance, losses)
+                piece = part.piece(problem, number)
+                losses.last()
                 piece = piece.detach().cpu()
                 partial.put(number, piece)
             else:
@@ -50,22 +53,21 @@ def prepare(
     return made, {}
 
 
+def _diverged(number: int, pieces: int) -> Callable[[float, int], DivergedError]:
+    return lambda value, done: DivergedError(
+        f"prepare: the loss is not finite after {done} updates, piece {number} of {pieces}",
+        hint="lower its learning rate (ddbench show METHOD names the options)",
+    )
+
+
 def _problem(
-    spec: Prepare, data: RealData, number: int, ctx: Context, meter: Meter, advance: object
+    spec: Prepare, data: RealData, ctx: Context, meter: Meter, advance: object, losses: Losses
 ) -> Problem:
     meter.group()
-    done = 0
 
     def tick(loss: Tensor | None) -> None:
-        nonlocal done
         meter.tick()
-        done += 1
-        if loss is not None and done % _CHECK_EVERY == 0 and not math.isfinite(float(loss)):
-            raise DivergedError(
-                f"prepare: the loss is not finite after {done} updates, piece {number + 1} of "
-                f"{spec.preparation.pieces}",
-                hint="lower its learning rate (ddbench show METHOD names the options)",
-            )
+        losses.tell(loss)
         advance(1)  # type: ignore[operator]
 
     return Problem(

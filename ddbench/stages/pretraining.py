@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,11 +14,9 @@ from ddbench.errors import DivergedError
 from ddbench.pretraining import Pretraining
 from ddbench.probe import Probe
 from ddbench.seeds import generator
+from ddbench.stages.losses import Losses
 from ddbench.stream import pixels
 from ddbench.types import DatasetInfo, Network, Tap
-
-_CHECK_EVERY = 25
-"""Updates between looks at the loss, where each look waits for the device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +56,11 @@ def pretrain(part: Pretraining, network: Network, data: RealData, seed: int, ctx
     Raises:
         DivergedError: the loss is not finite.
     """
-    done, updates = 0, part.updates(len(data.train_labels))
+    updates, losses = part.updates(len(data.train_labels)), Losses(_diverged)
     with ctx.progress.stage("squeeze: pretrain without labels", updates) as advance:
 
         def tick(loss: Tensor) -> None:
-            nonlocal done
-            done += 1
-            if done % _CHECK_EVERY == 0 and not math.isfinite(float(loss)):
-                raise DivergedError(
-                    f"squeeze: the loss of pretraining is not finite after {done} updates",
-                    hint="lower --set squeeze.pretraining.lr=...",
-                )
+            losses.tell(loss)
             advance(1)
 
         problem = Problem(
@@ -79,9 +70,17 @@ def pretrain(part: Pretraining, network: Network, data: RealData, seed: int, ctx
         network.module.train()
         try:
             part.pretrain(problem)
+            losses.last()
         finally:
             for probe in problem.probes:
                 probe.close()
+
+
+def _diverged(value: float, done: int) -> DivergedError:
+    return DivergedError(
+        f"squeeze: the loss of pretraining is not finite after {done} updates",
+        hint="lower --set squeeze.pretraining.lr=...",
+    )
 
 
 class FrozenBackbone(nn.Module):

@@ -165,11 +165,24 @@ class Problem:
         total = images.new_zeros(())
         for term in teacher.terms:
             atoms = None if term.atoms is None else term.atoms[rows]
-            total = total + term.weight * term.matcher.loss(replace(step, atoms=atoms))
+            loss = term.matcher.loss(replace(step, atoms=atoms))
+            total = total + term.weight * _scalar(loss, term.matcher, "loss")
         for place, (weight, regularizer) in enumerate(self.regularizers):
             seen = replace(step, memory=self._memory.get((number, place), {}))
-            total = total + weight * regularizer.penalty(seen)
+            total = total + weight * _scalar(regularizer.penalty(seen), regularizer, "penalty")
             if hasattr(regularizer, "remember"):
                 with torch.no_grad():
                     self._memory[number, place] = dict(regularizer.remember(seen))
         return total
+
+
+def _scalar(value: Any, part: object, method: str) -> Tensor:
+    """A loss; one of shape [1] would pass for a group of one image, and fail for others."""
+    if isinstance(value, Tensor) and value.dim() == 0:
+        return value
+    given = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    raise DDBenchError(
+        f"{type(part).__name__}.{method} gave {given}",
+        "expected: a tensor without axes, one number for the whole batch",
+        hint="sum over the images, or take their mean",
+    )

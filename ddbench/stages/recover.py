@@ -22,11 +22,11 @@ from ddbench.meter import Meter
 from ddbench.probe import Probe
 from ddbench.roles import Statistic
 from ddbench.stage_specs import Recover, RecoverAnew
+from ddbench.stages.losses import CHECK_EVERY, Losses
+from ddbench.stages.made import check_made
 from ddbench.stages.problem import Problem, Taught, Term
+from ddbench.stages.unfinished import cleared_by_a_fault
 from ddbench.types import Network, Tensors
-
-_CHECK_EVERY = 25
-"""Iterations between looks at the loss on an accelerator, where each look waits for the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ def recover(
         prepared: The pieces of the distiller's preparation, if it has one.
 
     Raises:
-        DivergedError: a loss is not finite.
+        DivergedError: a loss or a pixel is not finite.
+        DDBenchError: the distiller made something else than it was asked for.
     """
     labels = torch.repeat_interleave(torch.arange(data.info.num_classes), torch.tensor(spec.counts))
     weights = _weights(spec, labels, teachers[0].atoms if teachers else ())
@@ -82,7 +83,8 @@ def recover(
         ctx=ctx,
     )
     try:
-        made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
+        with cleared_by_a_fault(partial):
+            made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
     finally:
         for probe in problem.teachers:
             probe.close()
@@ -136,9 +138,10 @@ def _all_groups(
             if done is None:
                 watch = _Watch(spec, number, len(groups), advance, meter, ctx)
                 problem.on_tick = watch
-                done = _stored(spec, _group(spec, problem, group), problem)
+                made = _group(spec, problem, group)
+                last = watch.last()  # a loss that is no number, before what came of it
+                done = _stored(spec, check_made(spec.distiller, made, problem, group), problem)
                 partial.put(number, done)
-                last = watch.last()
             else:
                 advance(spec.distiller.iterations_of(problem, group))
             if result is None:
@@ -221,28 +224,22 @@ class _Watch:
         self._name = f"group {number + 1} of {groups}"
         self._advance = advance
         self._meter = meter
-        self._every = 1 if ctx.device == "cpu" else _CHECK_EVERY
-        self._count = 0
-        self._loss: Tensor | None = None
+        self._losses = Losses(self._diverged, 1 if ctx.device == "cpu" else CHECK_EVERY)
         meter.group()
 
     def __call__(self, loss: Float[Tensor, ""] | None) -> None:
         self._meter.tick()
-        self._count += 1
-        self._loss = loss
-        note = ""
-        if loss is not None and self._count % self._every == 0:
-            value = float(loss)
-            if not math.isfinite(value):
-                raise DivergedError(
-                    f"recover: the loss is {value} at iteration {self._count}, {self._name}",
-                    hint="lower --set recover.lr=... or the weights of the losses",
-                )
-            note = f"loss {value:.4g}"
-        self._advance(1, note=note)
+        value = self._losses.tell(loss)
+        self._advance(1, note="" if value is None else f"loss {value:.4g}")
 
     def last(self) -> float:
-        return math.nan if self._loss is None else float(self._loss)
+        return self._losses.last()
+
+    def _diverged(self, value: float, iteration: int) -> DivergedError:
+        return DivergedError(
+            f"recover: the loss is {value} at iteration {iteration}, {self._name}",
+            hint="lower --set recover.lr=... or the weights of the losses",
+        )
 
 
 def quantise(images: Float[Tensor, "b c h w"], problem: Problem) -> Tensor:

@@ -7,31 +7,15 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ddbench import roles
 from ddbench.errors import DDBenchError
 from ddbench.keys import canonical
-from ddbench.preparation import Preparation
 from ddbench.registry import PART_NAME
-
-ROLES: Mapping[str, type[Any]] = {
-    "matcher": roles.Matcher,
-    "regularizer": roles.Regularizer,
-    "evaluator": roles.Evaluator,
-    "distiller": roles.Distiller,
-    "labeller": roles.Labeller,
-    "dataset": roles.Dataset,
-    "architecture": roles.Architecture,
-    "format": roles.SetFormat,
-    "statistic": roles.Statistic,
-    "target": roles.Target,
-    "preparation": Preparation,
-}
-"""Kinds whose parts are dataclasses; recipes and protocols are functions that return them."""
+from ddbench.structure import ROLES, form_fault, members
 
 PROTOCOL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 """Protocols are named after their files, such as `ddbench-v1`."""
@@ -46,11 +30,8 @@ def check_name(kind: str, name: str) -> Iterator[str]:
 
 def check_structure(kind: str, part: Any) -> Iterator[str]:
     """A part that has the members of its role, and a cache key that means it and nothing else."""
-    if isinstance(part, type):
-        yield f"is a class; hooks return ready-to-use parts: {part.__name__}()"
-        return
-    if not dataclasses.is_dataclass(part):
-        yield f"is no dataclass: {type(part).__name__} needs @dataclass(frozen=True, slots=True)"
+    if isinstance(part, type) or not dataclasses.is_dataclass(part):
+        yield form_fault(kind, part)
         return
     if not type(part).__dataclass_params__.frozen:
         yield "is not frozen: @dataclass(frozen=True, slots=True)"
@@ -61,16 +42,6 @@ def check_structure(kind: str, part: Any) -> Iterator[str]:
     if missing:
         yield f"lacks what every {kind} has: {', '.join(missing)}"
     yield from _check_value(part)
-
-
-def members(role: type[Any]) -> set[str]:
-    """Names of what a protocol asks for."""
-    found: set[str] = set()
-    for base in role.__mro__:
-        if getattr(base, "_is_protocol", False) and base is not Protocol:
-            public = {name for name in vars(base) if not name.startswith("_")}
-            found |= public | set(vars(base).get("__annotations__", {}))
-    return found
 
 
 def _check_version(kind: str, part: Any) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -11,11 +10,14 @@ from typing import Any
 
 from ddbench.context import seeded
 from ddbench.errors import DDBenchError, unknown
-from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry
+from ddbench.observers import OBSERVERS, fault_of
+from ddbench.records import Record
+from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry, normal
+from ddbench.structure import ROLES
 from ddbench.testing.formats import check_format
 from ddbench.testing.losses import check_matcher, check_regularizer, check_statistic, check_target
 from ddbench.testing.runs import check_distiller, check_evaluator, check_labeller
-from ddbench.testing.structure import ROLES, check_name, check_structure, guarded
+from ddbench.testing.structure import check_name, check_structure, guarded
 from ddbench.testing.worlds import (
     check_architecture,
     check_dataset,
@@ -35,7 +37,7 @@ RUNS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "statistic": check_statistic,
     "target": check_target,
 }
-OBSERVERS = ("ddbench_stage_done", "ddbench_cell_done", "ddbench_aliases")
+NO_PARTS = (*OBSERVERS, "ddbench_aliases")
 """Hooks that a plug-in may have without providing a part."""
 
 
@@ -55,7 +57,7 @@ class Report:
     package: str
     parts: tuple[PartReport, ...]
     broken: tuple[str, ...] = ()
-    """Plug-ins that could not be loaded, or that do nothing."""
+    """Plug-ins that could not be loaded or do nothing, and observers that raise."""
 
     @property
     def ok(self) -> bool:
@@ -131,6 +133,8 @@ def check_plugin(distribution_or_module: str, registry: Registry) -> Report:
             broken.append(f"{plugin.name} ({plugin.module}): {plugin.error}")
         elif not plugin.provides and not _observes(plugin, registry):
             broken.append(f"{plugin.name} ({plugin.module}): provides nothing: no @hookimpl in it")
+        else:
+            broken += _faults_of_observers(plugin, registry)
         for provided in plugin.provides:
             kind, _, name = provided.partition(" ")
             problems = check_part(kind, name, registry.parts[kind][name])
@@ -155,15 +159,31 @@ def _no_plugin(wanted: str, registry: Registry) -> DDBenchError:
 
 
 def _belongs(plugin: Plugin, wanted: str) -> bool:
-    if _normal(plugin.distribution) == _normal(wanted):
+    if normal(plugin.distribution) == normal(wanted):
         return True
     return plugin.module == wanted or plugin.module.startswith(f"{wanted}.")
 
 
-def _normal(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()
-
-
 def _observes(plugin: Plugin, registry: Registry) -> bool:
     module = registry.manager.get_plugin(f"{plugin.distribution}:{plugin.name}")
-    return any(hasattr(module, hook) for hook in OBSERVERS)
+    return any(hook in NO_PARTS for hook in _hooks_of(module, registry))
+
+
+def _hooks_of(module: Any, registry: Registry) -> set[str]:
+    """Those that a plug-in has, under whatever names its functions go."""
+    return {caller.name for caller in registry.manager.get_hookcallers(module) or ()}
+
+
+def _faults_of_observers(plugin: Plugin, registry: Registry) -> Iterator[str]:
+    """Each observer is told once of a stage and of a cell that there never were."""
+    module = registry.manager.get_plugin(f"{plugin.distribution}:{plugin.name}")
+    cell = Record(
+        key="0" * 20, status="ok", method="tiny", dataset="tiny@8", ipc=1, teacher="tiny",
+        student="tiny", labels="hard", protocol="tiny", seed=0, metrics=[{"top1": 50.0}],
+    )  # fmt: skip
+    stage = {"stage": "recover", "key": "0" * 20, "seconds": 1.0, "peak_bytes": 1, "cached": False}
+    for hook, told in zip(OBSERVERS, (stage, {"record": cell}), strict=True):
+        if hook in _hooks_of(module, registry):
+            fault = fault_of(registry.manager, module, hook, **told)
+            if fault:
+                yield f"{plugin.name} ({plugin.module}): {fault}"

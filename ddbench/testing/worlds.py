@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,8 @@ def _check_composition(name: str, recipe: Any) -> Iterator[str]:
     if "objective" in recipe.distiller.needs and not (recipe.matchers or recipe.regularizers):
         yield "optimises images but has no matcher and no regularizer"
     for claim in recipe.claims:
-        if not 0 <= claim.value <= 100:
+        if claim.metric == "top1" and not 0 <= claim.value <= 100:
             yield f"claims {claim.value:g} % on {claim.dataset}"
+        elif not claim.value >= 0 or math.isinf(claim.value):
+            yield f"claims {claim.metric} = {claim.value:g} on {claim.dataset}"
     yield from _check_training("squeeze", recipe.squeeze)
