@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from ddbench.context import Context
 from ddbench.environment import environment_card
 from ddbench.errors import DDBenchError, DivergedError, IncompatibleError
 from ddbench.features import Features, feature_tap
+from ddbench.judging import judged
 from ddbench.keys import spell
 from ddbench.memory import is_out_of_memory, let_go
 from ddbench.observers import tell
@@ -123,7 +123,7 @@ def _measured(
         trial = _trial(plan, run, tensors, workshop)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
-            found.update(_checked(name, evaluator, evaluator.evaluate(trial)))
+            found.update(judged(name, evaluator, trial))
         metrics.append(found)
         if "training_loss" in tensors:
             curves.append(LearningCurve.of(tensors["training_loss"].tolist()))
@@ -166,25 +166,6 @@ def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, 
     from ddbench.workshop import student_stage
 
     return {"student": [student_stage(plan, run).key for run in range(len(plan.evaluate))]}
-
-
-def _checked(name: str, evaluator: Evaluator, values: Mapping[str, float]) -> dict[str, float]:
-    declared = {metric.name for metric in evaluator.metrics}
-    extra = set(values) - declared
-    if extra:
-        raise DDBenchError(
-            f"evaluator '{name}' reported {', '.join(sorted(extra))}",
-            f"declared: {', '.join(sorted(declared))}",
-            hint="declare every metric in `metrics`",
-        )
-    for metric, value in values.items():
-        if not math.isfinite(value):
-            raise DDBenchError(
-                f"evaluator '{name}' reported {metric} = {float(value)}",
-                "expected: a finite number",
-                hint="leave it out of --evaluator: the cell is finished without it",
-            )
-    return {metric: float(value) for metric, value in values.items()}
 
 
 def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> Trial:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ddbench.errors import DDBenchError, DDBenchWarning
@@ -83,12 +85,12 @@ def test_variants_have_names_of_their_own(registry):
         _cells(registry, variants=twice)
 
 
-def test_a_recipe_that_fails_stops_no_other(registry, monkeypatch):
+def test_a_recipe_that_fails_stops_no_other(registry):
     def broken(info, ipc):
         raise KeyError("lr")
 
-    parts = {**registry._parts["recipe"], "theirs": broken}
-    monkeypatch.setitem(registry._parts, "recipe", parts)
+    recipes = {**registry.parts["recipe"], "theirs": broken}
+    registry = replace(registry, parts={**registry.parts, "recipe": recipes})
     with pytest.warns(DDBenchWarning, match="'theirs' failed for digits: KeyError: 'lr'"):
         assert {c.method for c in _cells(registry)} == {"wmdd", "random", "full"}
     with pytest.raises(DDBenchError, match="the recipe 'theirs' failed for digits"):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 from ddbench import execute as execution
 from ddbench import workshop
 from ddbench.context import Context
 from ddbench.errors import DDBenchError
+from ddbench.judging import judged
 from ddbench.records import Record, Records, StageCost, joined, read_record
 from ddbench.types import Metric
 
@@ -67,17 +70,37 @@ def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, mon
 
 
 class Odd:
-    """Says that a metric is not a number."""
+    """Says what it is told to."""
 
     metrics = (Metric("odd", ""),)
 
+    def __init__(self, said: Any) -> None:
+        self.said = said
+
     def evaluate(self, trial: object) -> Mapping[str, float]:
-        return {"odd": math.nan}
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
 
 
-def test_a_number_that_is_none_is_refused():
-    with pytest.raises(DDBenchError, match="evaluator 'odd' reported odd = nan"):
-        execution._checked("odd", Odd(), Odd().evaluate(None))
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"odd": math.nan}, "reported odd = nan"),
+        ({"odd": "9"}, "reported odd = '9'"),
+        ({"odd": None}, "reported odd = None"),
+        ({"even": 1.0}, "reported even"),
+        (None, "returned NoneType"),
+        (KeyError("bins"), "failed"),
+    ],
+)
+def test_what_is_no_finite_number_of_its_own_is_refused_by_name(said, told):
+    with pytest.raises(DDBenchError, match=f"evaluator 'odd' {told}"):
+        judged("odd", Odd(said), None)
+
+
+def test_a_tensor_of_no_dimension_is_a_number():
+    assert judged("odd", Odd({"odd": torch.tensor(2.5)}), None) == {"odd": 2.5}
 
 
 def test_a_record_with_an_infinite_report_can_be_read(tmp_path):
