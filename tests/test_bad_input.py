@@ -100,6 +100,8 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["--seed=-1"], "--seed -1 is out of range", ["0 or more"]),
     (["--students", "0"], "--students 0 is out of range", ["1 or more"]),
     (["--holdout", "1"], "--holdout 1 is out of range", ["0 to below 1"]),
+    (["--matcher", "1e999*mmd"], "the weight in '1e999*mmd' is infinite", ["a finite number"]),
+    (["--set", "evaluate.lr=inf"], "evaluate option 'lr' cannot be 'inf'", ["finite numbers"]),
     (["--matcher", "2*"], "cannot read '2*'", ["WEIGHT*NAME"]),
     (["--matcher", "none", "--regularizer", "none"],
      "method 'none + none' optimises images but has no matcher and no regularizer", ["--matcher"]),
@@ -152,6 +154,7 @@ SUITES = [
      ["methods: no such field", "did you mean 'method'?"]),
     ('[[variant]]\nname = "x"\nmatch = "mean"\n', "is not a valid suite",
      ["variant.0.match: no such field", "did you mean 'matcher'?"]),
+    ('ipc = true\n', "is not a valid suite", ["ipc.0: expected a whole number"]),
     ('ipc = ["one"]\n', "is not a valid suite", ["ipc.0"]),
     ('seeds = "three"\n', "is not a valid suite", ["seeds"]),
     ('[profile.cpu]\nseed_s = 1\n', "", []),
@@ -182,6 +185,8 @@ PROTOCOLS = [
      "has unknown fields: training.augmentation.cutmix", ["training.augmentation.mix"]),
     ("epochs = 3\n[training]\nepochs = 2\n", "has unknown fields: epochs", ["known: name"]),
     ('[training]\nepochs = "2"\n', "is not a valid protocol", ["training.epochs"]),
+    ("[training]\nepochs = 2\nlr = inf\n", "is not a valid protocol",
+     ["training.lr: expected a finite number"]),
     ("[training]\nepochs = true\n", "is not a valid protocol", ["training.epochs"]),
     ("[training]\nlr = 0.1\n", "is not a valid protocol", ["training.epochs: field required"]),
     ("", "is not a valid protocol", ["training: field required"]),
@@ -318,7 +323,7 @@ def test_a_teacher_at_chance(ddbench: Callable[..., Any], tiny: list[Any]) -> No
 
 
 def test_a_loss_that_is_not_finite(ddbench: Callable[..., Any], tiny: list[Any]) -> None:
-    outcome = ddbench("run", *tiny, *SHORT, "--no-reference", "--set", "regularizer.weight=inf")
+    outcome = ddbench("run", *tiny, *SHORT, "--no-reference", "--set", "regularizer.weight=1e300")
     failed(outcome, "diverged", "at iteration 1", "recover.lr")
 
 
