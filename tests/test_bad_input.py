@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ddbench.cache import Cache
+from ddbench.errors import DDBenchError
+from ddbench.portable import PortableSet, check
 from ddbench.records import Records
 
 QUICK = ["-m", "random", "-l", "hard", "--no-reference"]
@@ -464,6 +467,36 @@ def test_a_distilled_set_of_other_classes_is_refused(
         "the classes of the distilled set are not those of digits",
         "index 0: 9 in the set, 0 in the data",
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("student", 3, "text"), ("dataset", ["digits"], "text"), ("profile", True, "text"),
+        ("given", 3, "a table of texts, by option"), ("given", {"evaluate.lr": 1}, "a table"),
+        ("seed", "x", "a whole number"), ("seed", -1, "0 or more"), ("seed", None, "0 or more"),
+        ("ipc", "1", "a whole number"), ("zca", "much", "a number"),
+    ],
+)  # fmt: skip
+def test_a_card_of_wrong_types_is_refused(
+    tmp_path: Path, field: str, value: Any, expected: str
+) -> None:
+    found = PortableSet(
+        images=torch.zeros(1, 1, 2, 2), labels=torch.zeros(1, dtype=torch.int64), pixels="unit",
+        card={field: value},
+    )  # fmt: skip
+    with pytest.raises(DDBenchError) as caught:
+        check(found, tmp_path)
+    assert caught.value.problem.startswith(f"{tmp_path}: the card is malformed: its {field} is ")
+    assert expected in caught.value.facts[0]
+
+
+def test_a_command_says_that_the_card_is_malformed(
+    ddbench: Callable[..., Any], exported: Path
+) -> None:
+    card = json.loads((exported / "card.json").read_text())
+    (exported / "card.json").write_text(json.dumps({**card, "seed": "x"}))
+    refused(ddbench("eval", exported), f"{exported}: the card is malformed: its seed is 'x'")
 
 
 def test_a_distilled_set_of_another_resolution_is_refused(

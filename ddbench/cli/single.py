@@ -215,7 +215,10 @@ def _plans(
             cell = _exchanged(made.cell, stored, labels, found.card)
             plans.append(plan(cell, info, wanted_statistics(evaluators)))
         if made.cell.method != known or (flags["reference"] and method != known):
-            plans.append(made)  # a reference row; also the one whose place a stranger's set took
+            # A reference row; also the one whose place a stranger's set took. It shares the options
+            # of the set's profile, as far as any of them are left.
+            mark = found.card.get("profile") or "" if flags["set"] else ""
+            plans.append(replace(made, cell=replace(made.cell, profile=mark)))
     return plans
 
 
@@ -260,7 +263,10 @@ def _exchanged(
         name=method, title=card.get("title") or (cell.recipe.title if known else method),
         labeller=labels or cell.recipe.labeller,
     )  # fmt: skip
-    return replace(cell, recipe=recipe, method=card.get("variant") or method)
+    return replace(
+        cell, recipe=recipe, method=card.get("variant") or method,
+        profile=card.get("profile") or "",
+    )  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

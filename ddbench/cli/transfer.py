@@ -179,8 +179,8 @@ def _card(record: Record, artifact: str) -> dict[str, Any]:
         "dataset": record.dataset, "ipc": record.ipc, "teacher": record.teacher,
         "student": record.student, "labels": record.labels, "protocol": record.protocol,
         "seed": record.seed, "given": record.given, "classes": record.configuration["classes"],
-        "shape": record.configuration["shape"], "configuration": record.configuration,
-        "metrics": record.metrics, "artifact": artifact, "environment": record.environment,
+        "profile": record.profile, "shape": record.configuration["shape"],
+        "configuration": record.configuration, "metrics": record.metrics, "artifact": artifact, "environment": record.environment,
     }  # fmt: skip
 
 
