@@ -49,6 +49,9 @@ def examine(console: Any, data_root: Path | None, cache: Path | None) -> int:
 
 
 def _cache(console: Any, root: Path) -> int:
+    if not root.exists():
+        console.print(f"  {root}: not there yet, the first run makes it", highlight=False)
+        return 0
     try:
         cache = Cache(root)
         entries = list(cache.entries())

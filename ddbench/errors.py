@@ -54,6 +54,11 @@ class IncompatibleError(DDBenchError):
     """Parts that cannot be combined, say PCBN and a teacher without BatchNorm."""
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`; of dotted names the last segment counts as well."""
     choices = list(known)

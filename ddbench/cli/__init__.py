@@ -23,6 +23,7 @@ from ddbench.cli import (
     reproduce,
     run,
     single,
+    tables,
     transfer,
 )
 from ddbench.deferred_torch import defer_torch
@@ -64,6 +65,7 @@ def _root(
 
 run.register(app)
 inspect.register(app)
+tables.register(app)
 publish.register(app)
 reproduce.register(app)
 packages.register(app)

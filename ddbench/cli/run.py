@@ -324,7 +324,7 @@ def cell_name(plan: Plan) -> str:
 def _print_outcome(
     outcome: Outcome, format_: str, title: str, session: Session, evaluators: Any
 ) -> None:
-    from ddbench.cli.inspect import print_tables
+    from ddbench.cli.tables import print_tables
 
     asked = {metric.name for part in evaluators.values() for metric in part.metrics}
     print_tables(outcome.records, format_, title, asked=asked)

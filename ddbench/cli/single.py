@@ -84,8 +84,8 @@ def eval_(
 
     A set says itself what it is of, in its card or its layout; what it does not say is asked for.
     """
-    from ddbench.cli.inspect import print_tables
     from ddbench.cli.run import shown_progress
+    from ddbench.cli.tables import print_tables
     from ddbench.distilled import Replayed
     from ddbench.execute import execute
     from ddbench.session import open_session

@@ -180,7 +180,8 @@ def _card(record: Record, artifact: str) -> dict[str, Any]:
         "student": record.student, "labels": record.labels, "protocol": record.protocol,
         "seed": record.seed, "given": record.given, "classes": record.configuration["classes"],
         "profile": record.profile, "shape": record.configuration["shape"],
-        "configuration": record.configuration, "metrics": record.metrics, "artifact": artifact, "environment": record.environment,
+        "configuration": record.configuration, "metrics": record.metrics,
+        "artifact": artifact, "environment": record.environment,
     }  # fmt: skip
 
 
