@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,7 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
     if told.get("matcher") or told.get("regularizer"):
         read.pop("variant", None)
     found = _validated(merged(read, told), where)
+    _check_counts(found)
     given = told.get("set", {})  # wins over what the file says of one method, too
     own = {
         method: {path: text for path, text in options.items() if path not in given}
@@ -149,6 +151,30 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
     made = found.model_copy(update={"set_for": own, "profile": named})
     made._written = tuple(written)
     return made
+
+
+MOST = {"seeds": 1_000, "students": 1_000, "cells": 100_000}
+"""Nobody means more, and to plan it takes hours."""
+
+
+def _check_counts(suite: SuiteTable) -> None:
+    """Refuses a slip of some zeros before it is planned."""
+    for name in ("seeds", "students"):
+        if getattr(suite, name) > MOST[name]:
+            raise DDBenchError(
+                f"--{name} {getattr(suite, name)} is out of range",
+                f"expected: 1 to {MOST[name]:,}", hint=f"for example --{name} 3",
+            )  # fmt: skip
+    axes = (suite.dataset, suite.ipc, suite.arch, suite.teacher, suite.labels, suite.protocol)
+    rows = len(suite.variant) or len(suite.method) * math.prod(
+        len(axis) or 1 for axis in (suite.matcher, suite.regularizer)
+    )
+    cells = rows * suite.seeds * math.prod(len(axis) or 1 for axis in axes)
+    if cells > MOST["cells"]:
+        raise DDBenchError(
+            f"the grid has {cells:,} cells", f"expected: {MOST['cells']:,} at most",
+            hint="fewer seeds, or several grids",
+        )  # fmt: skip
 
 
 def _flat(raw: Mapping[str, Any]) -> dict[str, Any]:

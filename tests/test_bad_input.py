@@ -116,6 +116,20 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["--set", "relabel.temperature=0"], "relabel: temperature is 0.0", ["above 0"]),
     (["-m", "wmdd", "--matcher", "wasserstein[nrm=l2]"],
      "matcher 'wasserstein' has no option 'nrm'", ["'norm'"]),
+    (["-d", "digits@4097"], "data set digits@4097 is 4097 pixels a side", ["4096 or less"]),
+    (["--seeds", "100000000"], "--seeds 100000000 is out of range", ["1 to 1,000"]),
+    (["--students", "100000"], "--students 100000 is out of range", ["1 to 1,000"]),
+    (["-a", "timm:resnet81"], "unknown timm network 'resnet81'",
+     ["nearest: resnet", "timm knows 1,", "did you mean 'resnet"]),
+    (["-t", "timm:convnext_atta"], "unknown timm network 'convnext_atta'", ["'convnext_atto'"]),
+    (["--seeds", "1000", "--ipc", ",".join(map(str, range(1, 102)))],
+     "the grid has 101,000 cells", ["100,000 at most"]),
+    (["-e", "coverage[neighbours=0]"], "evaluator 'coverage': neighbours is 0", ["1 or more"]),
+    (["-e", "corruptions[quality=0]"], "evaluator 'corruptions': quality is 0", ["1 to 100"]),
+    (["-e", "discrepancy[projections=0]"], "evaluator 'discrepancy': projections is 0",
+     ["1 or more"]),
+    (["-e", "calibration_error[bins=0]"], "evaluator 'calibration_error': bins is 0",
+     ["expected: 1 or more"]),
     (["-d", "digits@big"], "cannot read the resolution in 'digits@big'", ["digits@64"]),
     (["-d", "folder"], "data set 'folder' needs an argument", ["folder:PATH"]),
     (["--profile", "cpu"], "unknown profile 'cpu'", ["leave --profile away"]),
@@ -157,6 +171,7 @@ SUITES = [
      ["methods: no such field", "did you mean 'method'?"]),
     ('[[variant]]\nname = "x"\nmatch = "mean"\n', "is not a valid suite",
      ["variant.0.match: no such field", "did you mean 'matcher'?"]),
+    ('seeds = 20000\n', "--seeds 20000 is out of range", ["1 to 1,000"]),
     ('ipc = true\n', "is not a valid suite", ["ipc.0: expected a whole number"]),
     ('ipc = ["one"]\n', "is not a valid suite", ["ipc.0"]),
     ('seeds = "three"\n', "is not a valid suite", ["seeds"]),
@@ -250,6 +265,21 @@ def test_an_empty_folder(ddbench: Callable[..., Any], tmp_path: Path) -> None:
 def test_a_folder_with_one_class(ddbench: Callable[..., Any], tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "one", "a")
     refused(ddbench("run", "-d", f"folder:{folder}"), "data set 'folder:", "two")
+
+
+def test_a_link_that_leads_nowhere(ddbench: Callable[..., Any], tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "data")
+    (folder / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    refused(ddbench("data", "info", f"folder:{folder}"), f"image {folder / 'b' / 'gone.png'}",
+            "a link to one", "No such file")  # fmt: skip
+
+
+def test_brackets_of_a_class_are_no_markup(ddbench: Callable[..., Any], tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "data", ("[x] a", "[bold]"))
+    done = ddbench("data", "info", f"folder:{folder}")
+    assert done.code == 0, done.err
+    assert "[x] a" in done.out
+    assert "[bold]" in done.out
 
 
 def test_a_corrupt_image_fails_its_cells_and_no_other(
