@@ -63,8 +63,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         DDBenchError: missing or malformed.
     """
+    if path.is_dir():  # as is this one, which the argument "$UNSET" means
+        raise DDBenchError(f"{path} is a folder", "expected: a TOML file",
+                           hint="name a TOML file")  # fmt: skip
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as fault:
         raise DDBenchError(f"no file {path}", hint="name a TOML file that exists") from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:

@@ -139,6 +139,7 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
         read.pop("variant", None)
     found = _validated(merged(read, told), where)
     _check_counts(found)
+    _check_ensembles(found)
     given = told.get("set", {})  # wins over what the file says of one method, too
     own = {
         method: {path: text for path, text in options.items() if path not in given}
@@ -175,6 +176,15 @@ def _check_counts(suite: SuiteTable) -> None:
             f"the grid has {cells:,} cells", f"expected: {MOST['cells']:,} at most",
             hint="fewer seeds, or several grids",
         )  # fmt: skip
+
+
+def _check_ensembles(suite: SuiteTable) -> None:
+    for text in suite.teacher:
+        if not all(name.strip() for name in text.split("+")):
+            raise DDBenchError(
+                f"cannot read the teacher '{text}'", "expected: NAME, or NAME+NAME for an ensemble",
+                hint="for example --teacher resnet18+convnet3_bn",
+            )  # fmt: skip
 
 
 def _flat(raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["-e", "acuracy"], "unknown evaluator 'acuracy'", ["'accuracy'"]),
     (["--protocol", "ddbench-v9"], "unknown protocol 'ddbench-v9'", ["'ddbench-v1'"]),
     (["--format", "latex"], "unknown format 'latex'", ["known: csv, md, terminal, tex"]),
-    (["--device", "gpu"], "unknown device 'gpu'", ["known: auto, cpu, cuda, mps"]),
+    (["--device", "gpu"], "unknown device 'gpu'", ["known: auto, cpu, cuda, mps", "'cuda'"]),
     (["--device", "mps"], "device 'mps' is not available here", ["available: cpu"]),
     (["--precision", "fp16"], "unknown precision 'fp16'", ["known: auto, bf16, fp32"]),
     (["--set", "recover.iteratons=5"], "recover has no option 'iteratons'", ["'iterations'"]),
@@ -119,6 +120,12 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["-d", "digits@4097"], "data set digits@4097 is 4097 pixels a side", ["4096 or less"]),
     (["--seeds", "100000000"], "--seeds 100000000 is out of range", ["1 to 1,000"]),
     (["--students", "100000"], "--students 100000 is out of range", ["1 to 1,000"]),
+    ([""], ". is a folder", ["expected: a TOML file"]),
+    (["--device", "gpu:1"], "unknown device 'gpu:1'", ["'cuda:1'"]),
+    (["-t", "resnet18+"], "cannot read the teacher 'resnet18+'", ["NAME+NAME"]),
+    (["--batch-size", "0"], "recover: batch_size is 0 (from --batch-size 0)", ["expected: "]),
+    (["--batch-size", "x"], "recover option 'batch_size' cannot be 'x' (from --batch-size x)",
+     ["expected: int or 'auto'"]),
     (["-a", "timm:resnet81"], "unknown timm network 'resnet81'",
      ["nearest: resnet", "timm knows 1,", "did you mean 'resnet"]),
     (["-t", "timm:convnext_atta"], "unknown timm network 'convnext_atta'", ["'convnext_atto'"]),
@@ -161,6 +168,32 @@ def test_a_flag_that_does_not_exist(ddbench: Callable[..., Any], flag: str) -> N
     assert outcome.code == 2
     assert "No such option" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("flag", ["--arch", "--dataset", "--labels", "--teacher", "--protocol",
+                                  "--pixels", "--evaluator"])  # fmt: skip
+def test_eval_refuses_empty_flags(ddbench: Callable[..., Any], tmp_path: Path, flag: str) -> None:
+    done = ddbench("eval", tmp_path, flag, " ")
+    assert (done.code, done.err.splitlines()[0]) == (2, f"error: {flag} is empty")
+
+
+def test_of_many_records_the_nearest_are_named(ddbench: Callable[..., Any], tmp_path: Path) -> None:
+    board = Path(__file__).parents[1] / "leaderboards" / "digits" / "records"
+    shutil.copytree(board, tmp_path / "cache" / "records")
+    done = ddbench("show", "wmdd-digts")
+    refused(done, "unknown record 'wmdd-digts'", "did you mean 'wmdd-digits-ipc1-resnet18-seed0-")
+    assert done.err.count("there is ") == 3
+    assert "full-digits" not in done.err
+
+
+def test_a_suite_may_begin_with_a_byte_order_mark(
+    ddbench: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text('method = ["random"]\nseeds = 1\nreference = false\n', encoding="utf-8-sig")
+    done = ddbench("run", path, "--dry-run")
+    assert done.code == 0, done.err
+    assert done.out.startswith("1 cell ")
 
 
 # -- files -----------------------------------------------------------------------------------------
@@ -298,7 +331,7 @@ def test_a_corrupt_image_fails_its_cells_and_no_other(
     victim.write_bytes((tmp_path / "other" / "b" / "3.png").read_bytes())
     again = ddbench("run", *alone, *QUICK, "-d", f"folder:{folder},digits", "--ipc", 1)
     assert again.code == 0
-    assert "1 cells computed, 1 finished before" in again.err
+    assert "1 cell computed, 1 finished before" in again.err
 
 
 def test_classes_of_the_test_images_that_are_not_those_of_the_training_images(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import explained, made_folder
-from ddbench.errors import DDBenchError, nearest, unknown
+from ddbench.errors import DDBenchError, counted, nearest, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +81,7 @@ def _write_pages(folder: Path, registry: Registry) -> None:
     with explained(folder):
         for name in names:
             (folder / f"{name}.md").write_text(method_page(name, registry), encoding="utf-8")
-    typer.echo(f"wrote {len(names)} pages to {folder}", err=True)
+    typer.echo(f"wrote {counted(len(names), 'page')} to {folder}", err=True)
 
 
 def _also(registry: Registry, kind: str, name: str) -> str:
@@ -181,10 +182,24 @@ def find_record(name: str, cache: Path | None) -> Record:
             f"'{name}' is the start of {len(found)} records", *(p.name for p in found[:8]),
             hint="give more of the name",
         )  # fmt: skip
-    raise unknown(
-        "record", name, [p.stem for p in paths][:20], f"in {folder}",
-        hint="`ddbench run` writes records; --cache DIR looks elsewhere",
+    near = _nearest_records(name, [p.stem for p in paths])
+    raise DDBenchError(
+        f"unknown record '{name}'", *(f"there is {stem}" for stem in near),
+        f"in {folder}: {counted(len(paths), 'record')}",
+        hint=f"did you mean '{near[0]}'?" if near
+        else "`ddbench run` writes records; --cache DIR looks elsewhere",
     )  # fmt: skip
+
+
+def _nearest_records(name: str, stems: list[str], most: int = 3) -> list[str]:
+    """Those whose beginning, or whose key, is most like the name."""
+
+    def likeness(stem: str) -> float:
+        starts = (stem[: len(name)], stem.rpartition("-")[2][: len(name)])
+        return max(difflib.SequenceMatcher(None, name, start).ratio() for start in starts)
+
+    ranked = sorted((-likeness(stem), stem) for stem in stems)
+    return [stem for score, stem in ranked[:most] if -score > 0.7]
 
 
 def unaltered(record: Record) -> bool:

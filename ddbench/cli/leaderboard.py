@@ -36,7 +36,8 @@ def check(folder: FolderArgument = Path("leaderboards"), data_root: DataRootOpti
     if faults:
         raise typer.Exit(1)
     count = sum(len(list((board / boards.RECORDS).glob("*.json"))) for board in found)
-    typer.echo(f"{count} records in {len(found)} leaderboards are whole")
+    told = f"{counted(count, 'record')} in {counted(len(found), 'leaderboard')}"
+    typer.echo(f"{told} {'is' if count == 1 else 'are'} whole")
 
 
 @app.command()

@@ -65,7 +65,7 @@ def report(
 
         with explained(figures):
             drawn = write_figures((*page.plots, *page.learning_curves), figures)
-        typer.echo(f"wrote {len(drawn)} figures to {figures}")
+        typer.echo(f"wrote {counted(len(drawn), 'figure')} to {figures}")
 
 
 def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | None, Record]]:
