@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ddbench.errors import DDBenchError
+from ddbench.finite import is_finite
 from ddbench.overrides import changed, parse_assignment
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator
@@ -47,6 +48,11 @@ def parse_terms(text: str) -> list[ParsedTerm]:
             weight = None if match["weight"] is None else float(match["weight"])
         except ValueError as fault:
             raise DDBenchError(f"cannot read the weight in '{piece.strip()}'") from fault
+        if not is_finite(weight):
+            raise DDBenchError(
+                f"the weight in '{piece.strip()}' is infinite", "expected: a finite number",
+                hint="give it a smaller one",
+            )  # fmt: skip
         options = tuple(parse_assignment(o) for o in (match["options"] or "").split(",") if o)
         found.append(ParsedTerm(match["name"], weight, options))
     return found

@@ -57,6 +57,11 @@ def choose_device(wanted: str) -> str:
     }
     if wanted == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if here[name])
+    if kind == "gpu":  # nearer to 'cpu' by its letters
+        raise DDBenchError(
+            f"unknown device '{wanted}'", f"known: auto, {', '.join(here)}",
+            hint=f"did you mean '{wanted.replace('gpu', 'cuda')}'?",
+        )  # fmt: skip
     if kind not in here:
         raise unknown(
             "device", wanted, ("auto", *here), hint="--device auto takes the best there is"

@@ -13,9 +13,16 @@ from ddbench.roles import Dataset
 from ddbench.spec import NamedDataset
 from ddbench.types import DatasetInfo
 
+MOST_PIXELS = 4096
+"""A side: of a slip of the pen, decoding would fill a disk before anybody looks."""
+
 
 def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
-    """What is known without decoding: counts are those after holding out."""
+    """What is known without decoding: counts are those after holding out.
+
+    Raises:
+        DDBenchError: the data are not there, are of one class, or of absurdly many pixels.
+    """
     info = named.part.info(root)
     changed = _changed_options(named.part)
     if changed:
@@ -25,6 +32,11 @@ def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
             f"data set '{named.name}' has {len(info.classes)} class",
             "a classifier needs at least two",
         )
+    if max(info.shape[1:]) > MOST_PIXELS:
+        raise DDBenchError(
+            f"data set {named.name} is {max(info.shape[1:])} pixels a side",
+            f"expected: {MOST_PIXELS} or less", hint="a smaller resolution: NAME@PIXELS",
+        )  # fmt: skip
     if not named.holdout:
         return info
     held = tuple(held_out(count, named.holdout) for count in info.train_counts)

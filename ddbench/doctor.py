@@ -10,7 +10,7 @@ from rich.markup import escape
 from ddbench.cache import Cache, default_cache
 from ddbench.context import choose_precision, default_data_root
 from ddbench.environment import environment_card
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, counted
 from ddbench.registry import Registry, load
 
 
@@ -44,11 +44,14 @@ def examine(console: Any, data_root: Path | None, cache: Path | None) -> int:
     problems += len(broken)
     console.print("[bold]data sets[/bold]")
     _datasets(console, registry, default_data_root(data_root))
-    console.print("no problems" if not problems else f"{problems} problems")
+    console.print("no problems" if not problems else counted(problems, "problem"))
     return problems
 
 
 def _cache(console: Any, root: Path) -> int:
+    if not root.exists():
+        console.print(f"  {root}: not there yet, the first run makes it", highlight=False)
+        return 0
     try:
         cache = Cache(root)
         entries = list(cache.entries())
@@ -56,7 +59,8 @@ def _cache(console: Any, root: Path) -> int:
         console.print(f"  [red]{escape(str(fault))}[/red]", highlight=False)
         return 1
     size = sum(f.stat().st_size for _, _, p in entries for f in p.iterdir())
-    console.print(f"  {root}: {len(entries)} artifacts, {size / 2**20:,.0f} MiB", highlight=False)
+    told = f"{counted(len(entries), 'artifact')}, {size / 2**20:,.0f} MiB"
+    console.print(f"  {root}: {told}", highlight=False)
     return 0
 
 

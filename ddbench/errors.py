@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+STOPPED = "stopped; finished stages are kept, the same command goes on from here"
+"""What Ctrl-C is answered."""
+STOPPED_CODE = 130
+"""A shell's for a program that Ctrl-C ended."""
+
 
 class DDBenchError(Exception):
     """A mistake that the user can mend: shown without a traceback, exit code 2.
@@ -47,6 +52,11 @@ class DivergedError(DDBenchError):
 
 class IncompatibleError(DDBenchError):
     """Parts that cannot be combined, say PCBN and a teacher without BatchNorm."""
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ddbench.errors import DDBenchError, nearest
+from ddbench.finite import is_finite
 from ddbench.spec import Cell, MatcherTerm, Recipe, RegularizerTerm
 
 ROOTS = (
@@ -178,19 +179,55 @@ def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> An
     except tomllib.TOMLDecodeError:
         raw = text
     try:
-        adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-        # Numbers are not read out of strings, nor truth out of numbers.
-        if isinstance(raw, str) and hint in (int, float, bool):
-            raise TypeError
-        if hint is not bool and isinstance(raw, bool) and hint in (int, float):
-            raise TypeError
-        return adapter.validate_python(raw)
+        value = _read(raw, text, hint)
     except (ValidationError, TypeError) as fault:
-        raise DDBenchError(
-            f"{what} option '{name}' cannot be {text!r} (from {origin})",
-            f"expected: {_spelled(hint)}",
-            hint="give it such a value",
-        ) from fault  # fmt: skip
+        raise _refused(name, text, origin, what, _spelled(hint)) from fault
+    if not is_finite(value) and is_finite(_default(owner, name)):
+        raise _refused(name, text, origin, what, "finite numbers")
+    return value
+
+
+def _read(raw: Any, text: str, hint: Any) -> Any:
+    """The value that an option's type makes of what was given.
+
+    Raises:
+        ValidationError: it is none of that type.
+        TypeError: the same.
+    """
+    # Numbers are not read out of strings, nor out of truth.
+    if isinstance(raw, str) and hint in (int, float, bool):
+        raise TypeError
+    if _holds_truth(raw) and not _names(hint, bool, Any, object, str):
+        raise TypeError
+    adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    try:
+        return adapter.validate_python(raw)
+    except ValidationError:
+        if isinstance(raw, str) or not _names(hint, str):
+            raise
+        return adapter.validate_python(text)  # names may be digits: layers of nn.Sequential are
+
+
+def _holds_truth(raw: Any) -> bool:
+    if isinstance(raw, list):
+        return any(map(_holds_truth, raw))
+    return isinstance(raw, bool)
+
+
+def _names(hint: Any, *kinds: Any) -> bool:
+    """Whether a type is one of these, or is made of one at any depth."""
+    return hint in kinds or any(_names(inner, *kinds) for inner in typing.get_args(hint))
+
+
+def _default(owner: type[Any], name: str) -> Any:
+    return next(field.default for field in dataclasses.fields(owner) if field.name == name)
+
+
+def _refused(name: str, text: str, origin: str, what: str, expected: str) -> DDBenchError:
+    return DDBenchError(
+        f"{what} option '{name}' cannot be {text!r} (from {origin})", f"expected: {expected}",
+        hint="give it such a value",
+    )  # fmt: skip
 
 
 def _spelled(hint: Any) -> str:

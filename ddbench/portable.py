@@ -121,7 +121,14 @@ def check(found: PortableSet, where: object) -> PortableSet:
     return found
 
 
+_TEXTS = (
+    "dataset", "method", "title", "variant", "student", "teacher", "labels", "protocol", "profile",
+)  # fmt: skip
+"""Fields of a card that are text where they are there."""
+
+
 def _check_card(found: PortableSet, where: object) -> None:
+    _check_fields(found.card, where)
     channels, classes = found.images.shape[1], found.card.get("classes")
     for name in ("mean", "std"):
         values = getattr(found, name)
@@ -137,6 +144,31 @@ def _check_card(found: PortableSet, where: object) -> None:
             f"expected: the names of all classes, found {classes!r:.80}",
             hint="write the set again",
         )
+
+
+def _check_fields(card: Mapping[str, Any], where: object) -> None:
+    """What a card says has the types that a run needs; what it leaves unsaid is null or absent."""
+    for name in _TEXTS:
+        if not isinstance(card.get(name), str | None):
+            raise _malformed(where, card, name, "text")
+    for name in ("seed", "ipc"):
+        value = card.get(name, 0)
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if not whole and not (name == "ipc" and value is None):
+            raise _malformed(where, card, name, "a whole number, 0 or more")
+    zca = card.get("zca", 0)
+    if isinstance(zca, bool) or not isinstance(zca, int | float) or not math.isfinite(zca):
+        raise _malformed(where, card, "zca", "a number")
+    given = card.get("given", {})
+    if not isinstance(given, Mapping) or not all(isinstance(v, str) for v in given.values()):
+        raise _malformed(where, card, "given", "a table of texts, by option")
+
+
+def _malformed(where: object, card: Mapping[str, Any], name: str, expected: str) -> DDBenchError:
+    return DDBenchError(
+        f"{where}: the card is malformed: its {name} is {card[name]!r:.60}",
+        f"expected: {expected}", hint="mend the card, or export the run again",
+    )  # fmt: skip
 
 
 def _named(classes: list[Any], found: PortableSet) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ddbench.errors import DDBenchError, nearest
+from ddbench.finite import is_finite
 from ddbench.spec import Protocol
 from ddbench.types import DatasetInfo
 
@@ -62,8 +63,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         DDBenchError: missing or malformed.
     """
+    if path.is_dir():  # as is this one, which the argument "$UNSET" means
+        raise DDBenchError(f"{path} is a folder", "expected: a TOML file",
+                           hint="name a TOML file")  # fmt: skip
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as fault:
         raise DDBenchError(f"no file {path}", hint="name a TOML file that exists") from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
@@ -100,6 +104,10 @@ def validated(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
             f"known: {', '.join(strangers[0][1])}",
             hint=f"did you mean '{guess}'?" if guess else "remove them",
         )
+    infinite = [path for path, value in _leaves(raw) if not is_finite(value)]
+    if infinite:
+        facts = [f"{path}: expected a finite number" for path in infinite]
+        raise DDBenchError(problem, *facts, hint="mend these fields")
     try:  # by way of JSON, where an array may be a tuple but text is no number
         return TypeAdapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as fault:
@@ -108,6 +116,14 @@ def validated(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
             for e in fault.errors()
         ]
         raise DDBenchError(problem, *facts, hint="mend these fields") from fault
+
+
+def _leaves(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in raw.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _strangers(

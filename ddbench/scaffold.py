@@ -98,7 +98,8 @@ def _check_free(kind: str, name: str) -> None:
         said = f"{kind} {registry.resolve(kind, name)}"
         owners = [p for p in registry.plugins if said in p.provides]
         facts = [f"provided by {p.distribution}, {p.module}" for p in owners]
-        raise DDBenchError(f"there is a {shown} '{name}'", *facts, hint="take another name")
+        article = "an" if shown[0] in "aeiou" else "a"
+        raise DDBenchError(f"there is {article} {shown} '{name}'", *facts, hint="take another name")
     module = _module(name)
     if find_spec(module) is not None:
         raise DDBenchError(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ddbench.allocator import keep_freed_memory
 from ddbench.cache import Cache, default_cache
+from ddbench.claimed_rows import refuse_lost_claims
 from ddbench.composition import chosen_evaluator
 from ddbench.context import (
     Context,
@@ -62,7 +63,12 @@ class Session:
         tell_unread: bool = True,
     ) -> list[Plan]:
         """Every cell of a suite, in the session's precision or another; `tell_unread` warns of
-        options and teachers no row reads."""
+        options and teachers no row reads.
+
+        Raises:
+            DDBenchError: what the suite asks for does not exist, or a claim belongs to no row.
+        """
+        refuse_lost_claims(suite, self.registry)
         selection = selection_of(suite, precision or self.ctx.precision)
         extra = wanted_statistics(evaluators)
         return expand(selection, self.registry, self.ctx.data_root, extra, tell_unread=tell_unread)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 
 from ddbench.errors import DDBenchError, nearest
 from ddbench.grid import Selection, Variant
@@ -16,7 +24,9 @@ from ddbench.spec import Claim, Metered
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid", populate_by_name=True, strict=True, allow_inf_nan=False
+    )
 
 
 class VariantTable(_Strict):
@@ -74,6 +84,12 @@ class SuiteTable(_Strict):
     """Under which the claimed figures were measured, where they do not say."""
     profile: Profile = Profile()
     """The one that was chosen; its table is in the other fields already."""
+    _written: tuple[SuiteTable, ...] = PrivateAttr(())
+
+    @property
+    def written(self) -> tuple[SuiteTable, ...]:
+        """What the file says without a profile, and what it says under each of its own."""
+        return self._written
 
     @field_validator(
         "method", "matcher", "regularizer", "dataset", "ipc", "arch", "teacher", "labels",
@@ -109,8 +125,12 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
             hint="choose a profile with --profile NAME",
         )  # fmt: skip
     body = _flat(raw)
-    for name, table in tables.items():
+    written = [
         _validated(merged(body, _flat(table)), f"profile '{name}' of {where}")
+        for name, table in tables.items()
+    ]
+    if path is not None:
+        written.append(_validated(body, where))
     chosen = _flat(tables.get(profile, {}))
     told = _flat(flags)
     read = merged(body, chosen)
@@ -118,6 +138,8 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
     if told.get("matcher") or told.get("regularizer"):
         read.pop("variant", None)
     found = _validated(merged(read, told), where)
+    _check_counts(found)
+    _check_ensembles(found)
     given = told.get("set", {})  # wins over what the file says of one method, too
     own = {
         method: {path: text for path, text in options.items() if path not in given}
@@ -127,7 +149,42 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
         name=profile, known=tuple(tables),
         set=chosen.get("set", {}), set_for=chosen.get("set_for", {}),
     )  # fmt: skip
-    return found.model_copy(update={"set_for": own, "profile": named})
+    made = found.model_copy(update={"set_for": own, "profile": named})
+    made._written = tuple(written)
+    return made
+
+
+MOST = {"seeds": 1_000, "students": 1_000, "cells": 100_000}
+"""Nobody means more, and to plan it takes hours."""
+
+
+def _check_counts(suite: SuiteTable) -> None:
+    """Refuses a slip of some zeros before it is planned."""
+    for name in ("seeds", "students"):
+        if getattr(suite, name) > MOST[name]:
+            raise DDBenchError(
+                f"--{name} {getattr(suite, name)} is out of range",
+                f"expected: 1 to {MOST[name]:,}", hint=f"for example --{name} 3",
+            )  # fmt: skip
+    axes = (suite.dataset, suite.ipc, suite.arch, suite.teacher, suite.labels, suite.protocol)
+    rows = len(suite.variant) or len(suite.method) * math.prod(
+        len(axis) or 1 for axis in (suite.matcher, suite.regularizer)
+    )
+    cells = rows * suite.seeds * math.prod(len(axis) or 1 for axis in axes)
+    if cells > MOST["cells"]:
+        raise DDBenchError(
+            f"the grid has {cells:,} cells", f"expected: {MOST['cells']:,} at most",
+            hint="fewer seeds, or several grids",
+        )  # fmt: skip
+
+
+def _check_ensembles(suite: SuiteTable) -> None:
+    for text in suite.teacher:
+        if not all(name.strip() for name in text.split("+")):
+            raise DDBenchError(
+                f"cannot read the teacher '{text}'", "expected: NAME, or NAME+NAME for an ensemble",
+                hint="for example --teacher resnet18+convnet3_bn",
+            )  # fmt: skip
 
 
 def _flat(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,8 +220,28 @@ def _facts(fault: ValidationError) -> tuple[list[str], str]:
             facts.append(f"{place}: no such field; known: {', '.join(table.model_fields)}")
             hint = hint or (f"did you mean '{guess}'?" if guess else "")
         else:
-            facts.append(f"{place}: {error['msg'][:1].lower()}{error['msg'][1:]}")
+            facts.append(f"{place}: {_wrong_value(error)}")
     return facts, hint or "mend these fields"
+
+
+_EXPECTED = {
+    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
+    "finite_number": "a finite number", "bool_type": "true or false", "string_type": "text",
+    "dict_type": "a table", "model_type": "a table", "list_type": "a list",
+}  # fmt: skip
+"""By the names that pydantic gives to its errors."""
+
+
+def _wrong_value(error: Any) -> str:
+    """One error of pydantic, in words for a reader of the file."""
+    if error["type"] == "too_short":
+        return "expected one value or more, found none"
+    if error["type"] == "missing":
+        return "is missing"
+    expected = _EXPECTED.get(error["type"]) or error.get("ctx", {}).get("expected")
+    if expected:
+        return f"expected {expected}, found {error['input']!r}"
+    return f"{error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 def selection_of(suite: SuiteTable, precision: Any) -> Selection:

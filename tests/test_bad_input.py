@@ -5,15 +5,19 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ddbench.cache import Cache
+from ddbench.errors import DDBenchError
+from ddbench.portable import PortableSet, check
 from ddbench.records import Records, read_record
 
 QUICK = ["-m", "random", "-l", "hard", "--no-reference"]
@@ -76,7 +80,7 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["-e", "acuracy"], "unknown evaluator 'acuracy'", ["'accuracy'"]),
     (["--protocol", "ddbench-v9"], "unknown protocol 'ddbench-v9'", ["'ddbench-v1'"]),
     (["--format", "latex"], "unknown format 'latex'", ["known: csv, md, terminal, tex"]),
-    (["--device", "gpu"], "unknown device 'gpu'", ["known: auto, cpu, cuda, mps"]),
+    (["--device", "gpu"], "unknown device 'gpu'", ["known: auto, cpu, cuda, mps", "'cuda'"]),
     (["--device", "mps"], "device 'mps' is not available here", ["available: cpu"]),
     (["--precision", "fp16"], "unknown precision 'fp16'", ["known: auto, bf16, fp32"]),
     (["--set", "recover.iteratons=5"], "recover has no option 'iteratons'", ["'iterations'"]),
@@ -100,6 +104,8 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["--seed=-1"], "--seed -1 is out of range", ["0 or more"]),
     (["--students", "0"], "--students 0 is out of range", ["1 or more"]),
     (["--holdout", "1"], "--holdout 1 is out of range", ["0 to below 1"]),
+    (["--matcher", "1e999*mmd"], "the weight in '1e999*mmd' is infinite", ["a finite number"]),
+    (["--set", "evaluate.lr=inf"], "evaluate option 'lr' cannot be 'inf'", ["finite numbers"]),
     (["--matcher", "2*"], "cannot read '2*'", ["WEIGHT*NAME"]),
     (["--matcher", "none", "--regularizer", "none"],
      "method 'none + none' optimises images but has no matcher and no regularizer", ["--matcher"]),
@@ -111,6 +117,26 @@ SLIPS: list[tuple[list[str], str, list[str]]] = [
     (["--set", "relabel.temperature=0"], "relabel: temperature is 0.0", ["above 0"]),
     (["-m", "wmdd", "--matcher", "wasserstein[nrm=l2]"],
      "matcher 'wasserstein' has no option 'nrm'", ["'norm'"]),
+    (["-d", "digits@4097"], "data set digits@4097 is 4097 pixels a side", ["4096 or less"]),
+    (["--seeds", "100000000"], "--seeds 100000000 is out of range", ["1 to 1,000"]),
+    (["--students", "100000"], "--students 100000 is out of range", ["1 to 1,000"]),
+    ([""], ". is a folder", ["expected: a TOML file"]),
+    (["--device", "gpu:1"], "unknown device 'gpu:1'", ["'cuda:1'"]),
+    (["-t", "resnet18+"], "cannot read the teacher 'resnet18+'", ["NAME+NAME"]),
+    (["--batch-size", "0"], "recover: batch_size is 0 (from --batch-size 0)", ["expected: "]),
+    (["--batch-size", "x"], "recover option 'batch_size' cannot be 'x' (from --batch-size x)",
+     ["expected: int or 'auto'"]),
+    (["-a", "timm:resnet81"], "unknown timm network 'resnet81'",
+     ["nearest: resnet", "timm knows 1,", "did you mean 'resnet"]),
+    (["-t", "timm:convnext_atta"], "unknown timm network 'convnext_atta'", ["'convnext_atto'"]),
+    (["--seeds", "1000", "--ipc", ",".join(map(str, range(1, 102)))],
+     "the grid has 101,000 cells", ["100,000 at most"]),
+    (["-e", "coverage[neighbours=0]"], "evaluator 'coverage': neighbours is 0", ["1 or more"]),
+    (["-e", "corruptions[quality=0]"], "evaluator 'corruptions': quality is 0", ["1 to 100"]),
+    (["-e", "discrepancy[projections=0]"], "evaluator 'discrepancy': projections is 0",
+     ["1 or more"]),
+    (["-e", "calibration_error[bins=0]"], "evaluator 'calibration_error': bins is 0",
+     ["expected: 1 or more"]),
     (["-d", "digits@big"], "cannot read the resolution in 'digits@big'", ["digits@64"]),
     (["-d", "folder"], "data set 'folder' needs an argument", ["folder:PATH"]),
     (["--profile", "cpu"], "unknown profile 'cpu'", ["leave --profile away"]),
@@ -144,6 +170,32 @@ def test_a_flag_that_does_not_exist(ddbench: Callable[..., Any], flag: str) -> N
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.parametrize("flag", ["--arch", "--dataset", "--labels", "--teacher", "--protocol",
+                                  "--pixels", "--evaluator"])  # fmt: skip
+def test_eval_refuses_empty_flags(ddbench: Callable[..., Any], tmp_path: Path, flag: str) -> None:
+    done = ddbench("eval", tmp_path, flag, " ")
+    assert (done.code, done.err.splitlines()[0]) == (2, f"error: {flag} is empty")
+
+
+def test_of_many_records_the_nearest_are_named(ddbench: Callable[..., Any], tmp_path: Path) -> None:
+    board = Path(__file__).parents[1] / "leaderboards" / "digits" / "records"
+    shutil.copytree(board, tmp_path / "cache" / "records")
+    done = ddbench("show", "wmdd-digts")
+    refused(done, "unknown record 'wmdd-digts'", "did you mean 'wmdd-digits-ipc1-resnet18-seed0-")
+    assert done.err.count("there is ") == 3
+    assert "full-digits" not in done.err
+
+
+def test_a_suite_may_begin_with_a_byte_order_mark(
+    ddbench: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text('method = ["random"]\nseeds = 1\nreference = false\n', encoding="utf-8-sig")
+    done = ddbench("run", path, "--dry-run")
+    assert done.code == 0, done.err
+    assert done.out.startswith("1 cell ")
+
+
 # -- files -----------------------------------------------------------------------------------------
 
 SUITES = [
@@ -152,6 +204,8 @@ SUITES = [
      ["methods: no such field", "did you mean 'method'?"]),
     ('[[variant]]\nname = "x"\nmatch = "mean"\n', "is not a valid suite",
      ["variant.0.match: no such field", "did you mean 'matcher'?"]),
+    ('seeds = 20000\n', "--seeds 20000 is out of range", ["1 to 1,000"]),
+    ('ipc = true\n', "is not a valid suite", ["ipc.0: expected a whole number"]),
     ('ipc = ["one"]\n', "is not a valid suite", ["ipc.0"]),
     ('seeds = "three"\n', "is not a valid suite", ["seeds"]),
     ('[profile.cpu]\nseed_s = 1\n', "", []),
@@ -182,6 +236,8 @@ PROTOCOLS = [
      "has unknown fields: training.augmentation.cutmix", ["training.augmentation.mix"]),
     ("epochs = 3\n[training]\nepochs = 2\n", "has unknown fields: epochs", ["known: name"]),
     ('[training]\nepochs = "2"\n', "is not a valid protocol", ["training.epochs"]),
+    ("[training]\nepochs = 2\nlr = inf\n", "is not a valid protocol",
+     ["training.lr: expected a finite number"]),
     ("[training]\nepochs = true\n", "is not a valid protocol", ["training.epochs"]),
     ("[training]\nlr = 0.1\n", "is not a valid protocol", ["training.epochs: field required"]),
     ("", "is not a valid protocol", ["training: field required"]),
@@ -244,6 +300,21 @@ def test_a_folder_with_one_class(ddbench: Callable[..., Any], tmp_path: Path) ->
     refused(ddbench("run", "-d", f"folder:{folder}"), "data set 'folder:", "two")
 
 
+def test_a_link_that_leads_nowhere(ddbench: Callable[..., Any], tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "data")
+    (folder / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    refused(ddbench("data", "info", f"folder:{folder}"), f"image {folder / 'b' / 'gone.png'}",
+            "a link to one", "No such file")  # fmt: skip
+
+
+def test_brackets_of_a_class_are_no_markup(ddbench: Callable[..., Any], tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "data", ("[x] a", "[bold]"))
+    done = ddbench("data", "info", f"folder:{folder}")
+    assert done.code == 0, done.err
+    assert "[x] a" in done.out
+    assert "[bold]" in done.out
+
+
 def test_a_corrupt_image_fails_its_cells_and_no_other(
     ddbench: Callable[..., Any], tmp_path: Path, alone: list[Any]
 ) -> None:
@@ -260,7 +331,7 @@ def test_a_corrupt_image_fails_its_cells_and_no_other(
     victim.write_bytes((tmp_path / "other" / "b" / "3.png").read_bytes())
     again = ddbench("run", *alone, *QUICK, "-d", f"folder:{folder},digits", "--ipc", 1)
     assert again.code == 0
-    assert "1 cells computed, 1 finished before" in again.err
+    assert "1 cell computed, 1 finished before" in again.err
 
 
 def test_classes_of_the_test_images_that_are_not_those_of_the_training_images(
@@ -318,7 +389,7 @@ def test_a_teacher_at_chance(ddbench: Callable[..., Any], tiny: list[Any]) -> No
 
 
 def test_a_loss_that_is_not_finite(ddbench: Callable[..., Any], tiny: list[Any]) -> None:
-    outcome = ddbench("run", *tiny, *SHORT, "--no-reference", "--set", "regularizer.weight=inf")
+    outcome = ddbench("run", *tiny, *SHORT, "--no-reference", "--set", "regularizer.weight=1e300")
     failed(outcome, "diverged", "at iteration 1", "recover.lr")
 
 
@@ -465,6 +536,36 @@ def test_a_distilled_set_of_other_classes_is_refused(
         "the classes of the distilled set are not those of digits",
         "index 0: 9 in the set, 0 in the data",
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("student", 3, "text"), ("dataset", ["digits"], "text"), ("profile", True, "text"),
+        ("given", 3, "a table of texts, by option"), ("given", {"evaluate.lr": 1}, "a table"),
+        ("seed", "x", "a whole number"), ("seed", -1, "0 or more"), ("seed", None, "0 or more"),
+        ("ipc", "1", "a whole number"), ("zca", "much", "a number"),
+    ],
+)  # fmt: skip
+def test_a_card_of_wrong_types_is_refused(
+    tmp_path: Path, field: str, value: Any, expected: str
+) -> None:
+    found = PortableSet(
+        images=torch.zeros(1, 1, 2, 2), labels=torch.zeros(1, dtype=torch.int64), pixels="unit",
+        card={field: value},
+    )  # fmt: skip
+    with pytest.raises(DDBenchError) as caught:
+        check(found, tmp_path)
+    assert caught.value.problem.startswith(f"{tmp_path}: the card is malformed: its {field} is ")
+    assert expected in caught.value.facts[0]
+
+
+def test_a_command_says_that_the_card_is_malformed(
+    ddbench: Callable[..., Any], exported: Path
+) -> None:
+    card = json.loads((exported / "card.json").read_text())
+    (exported / "card.json").write_text(json.dumps({**card, "seed": "x"}))
+    refused(ddbench("eval", exported), f"{exported}: the card is malformed: its seed is 'x'")
 
 
 def test_a_distilled_set_of_another_resolution_is_refused(

@@ -243,7 +243,7 @@ def test_cache_ls_verify_and_gc(
     assert artifacts(cache) == everything - Counter({"recover": 1, "evaluate": 1})
     ran.clear()
     again = ddbench("run", *flags)
-    assert "1 cells computed, 2 finished before" in again.err
+    assert "1 cell computed, 2 finished before" in again.err
     assert ran == {"recover": 1, "evaluate": 1}
     assert records(cache)["full"].metrics == full.metrics
 

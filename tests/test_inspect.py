@@ -13,7 +13,7 @@ import torch
 
 from ddbench import doctor
 from ddbench.cli import main
-from ddbench.cli.inspect import print_tables
+from ddbench.cli.tables import print_tables
 from ddbench.errors import DDBenchError
 from ddbench.memory import is_out_of_memory
 from ddbench.records import read_record

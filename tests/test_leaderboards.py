@@ -175,6 +175,15 @@ def test_a_suites_finished_cells_are_added_under_its_names(ddbench, tmp_path):
     assert [r.variant for r in Records(tmp_path / "board" / "records").all()] == ["far apart"]
 
 
+def test_a_record_of_a_failed_run_is_not_added(ddbench, board, tmp_path):
+    path = one(board)
+    change(path, status="diverged", reason="nan", metrics=[])
+    done = ddbench("leaderboard", "add", tmp_path / "new", path)
+    assert done.code == 2
+    assert "is of a run that failed (diverged)" in done.err
+    assert not (tmp_path / "new").exists()
+
+
 def test_nothing_to_add_says_what_to_name(ddbench, tmp_path):
     done = ddbench("leaderboard", "add", tmp_path / "board")
     assert (done.code, "--suite" in done.err) == (2, True)

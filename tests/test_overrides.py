@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import pytest
 
 from ddbench.errors import DDBenchError
 from ddbench.grid import Selection, expand
-from ddbench.overrides import apply, parse_assignment
+from ddbench.overrides import apply, changed, parse_assignment
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,12 @@ def test_every_stage_and_role_can_be_reached(cell, path, text, read):
         ("recovr.lr", "1", "unknown option 'recovr.lr'", "'recover"),
         ("recover", "1", "unknown option 'recover'", ""),
         ("matcher.target", "1", "is made of options", ""),
+        ("recover.lr", "inf", "recover option 'lr' cannot be 'inf'", ""),
+        ("evaluate.lr", "nan", "expected: finite numbers", ""),
+        ("matcher.weight", "1e999", "expected: finite numbers", ""),
+        ("recover.crop", "[-inf, 1.0]", "expected: finite numbers", ""),
+        ("recover.batch_size", "true", "recover option 'batch_size' cannot be 'true'", ""),
+        ("recover.crop", "[true, 1.0]", "recover option 'crop' cannot be '[true, 1.0]'", ""),
     ],
 )
 def test_mistakes_are_named(cell, path, text, problem, hint):
@@ -61,6 +70,24 @@ def test_mistakes_are_named(cell, path, text, problem, hint):
         apply(cell, {path: text})
     assert problem in str(caught.value)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("text", "layer"), [("2", "2"), ("1.10", "1.10"), ("'2'", "2")])
+def test_text_may_be_digits(cell, text, layer):
+    """Layers of nn.Sequential are called so."""
+    told = apply(cell, {"matcher.target.layer": text})
+    assert told.recipe.matchers[0].part.target.layer == layer
+
+
+def test_what_is_infinite_by_default_may_stay_so():
+    @dataclass(frozen=True)
+    class Patient:
+        limit: float = math.inf
+        crop: tuple[float, ...] = (1.0,)
+
+    assert changed(Patient(3.0), ["limit"], "inf", "", "part").limit == math.inf
+    with pytest.raises(DDBenchError, match="crop"):
+        changed(Patient(), ["crop"], "[nan]", "", "part")
 
 
 def test_an_assignment_needs_an_equals_sign():

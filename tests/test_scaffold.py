@@ -119,10 +119,12 @@ def test_an_unknown_kind_lists_the_known(tmp_path):
         ("matcher", "wasserstein", "ddbench_plugins.matchers.wasserstein"),
         ("regularizer", "pcbn", "ddbench_plugins.regularizers.class_batch_norm"),
         ("recipe", "wmdd", "ddbench_plugins.recipes.wmdd"),
+        ("evaluator", "accuracy", "ddbench_plugins.evaluators.accuracy"),
     ],
 )
 def test_taken_names_are_refused(kind, name, owner, tmp_path):
-    with pytest.raises(DDBenchError, match=f"there is a .* '{name}'") as caught:
+    article = "an" if kind == "evaluator" else "a"
+    with pytest.raises(DDBenchError, match=f"there is {article} .* '{name}'") as caught:
         write_package(kind, name, tmp_path)
     assert owner in str(caught.value)
 

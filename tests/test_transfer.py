@@ -59,6 +59,25 @@ def test_every_format_gives_the_number_of_the_run(
             assert (back / name).read_bytes() == (first[method] / name).read_bytes()
 
 
+@pytest.mark.parametrize("profile", ["smoke", ""])
+def test_a_set_of_a_profile_is_marked_when_it_is_judged(
+    ddbench: Callable[..., Any], alone: list[Any], tmp_path: Path, profile: str
+) -> None:
+    flags = ["-m", "random", "--ipc", 1, "-l", "hard", "--no-reference", *alone]
+    told = ddbench("run", *flags, *(["--profile", profile] if profile else []))
+    assert told.code == 0, told.err
+    (record,) = Records(tmp_path / "cache" / "records").all()
+    assert record.profile == profile
+    assert ddbench("export", record.key, tmp_path / "set", "--no-images").code == 0
+    cache = tmp_path / "judged"
+    done = ddbench("eval", tmp_path / "set", "--seeds", 1, "--protocol", tmp_path / "tiny.toml",
+                   "--reference", *CPU, "--cache", cache)  # fmt: skip
+    assert done.code == 0, done.err
+    marks = {again.method: again.profile for again in Records(cache / "records").all()}
+    assert marks["random"] == profile
+    assert ("profile=smoke" in done.out) == bool(profile)
+
+
 # -- what a layout does not say --------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ import warnings
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from ddbench.cli import (
     cache,
@@ -22,13 +23,27 @@ from ddbench.cli import (
     reproduce,
     run,
     single,
+    tables,
     transfer,
 )
 from ddbench.deferred_torch import defer_torch
-from ddbench.errors import DDBenchError, DDBenchWarning
+from ddbench.errors import STOPPED, STOPPED_CODE, DDBenchError, DDBenchWarning
+
+
+class _Commands(TyperGroup):
+    """Says what Ctrl-C stopped; typer makes an exit without a word of it."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo(STOPPED, err=True)
+            raise typer.Exit(STOPPED_CODE) from None
+
 
 app = typer.Typer(
     name="ddbench",
+    cls=_Commands,
     help="Benchmark dataset distillation: method x data set x IPC x architecture, one command.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,6 +65,7 @@ def _root(
 
 run.register(app)
 inspect.register(app)
+tables.register(app)
 publish.register(app)
 reproduce.register(app)
 packages.register(app)
@@ -74,11 +90,6 @@ def main() -> None:
     except DDBenchError as fault:
         show_error(fault)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo(
-            "stopped; finished stages are kept, the same command goes on from here", err=True
-        )
-        sys.exit(130)
 
 
 _show_otherwise = warnings.showwarning

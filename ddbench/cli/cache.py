@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ddbench.cli.options import CacheOption
+from ddbench.errors import DDBenchError, counted
+
+if TYPE_CHECKING:
+    from ddbench.cache import Cache
 
 app = typer.Typer(help="The artifact cache: ls, verify, gc.", no_args_is_help=True)
+
+
+def _opened(cache: Path | None) -> Cache:
+    """The cache folder; one that is not there is not made.
+
+    Raises:
+        DDBenchError: there is none.
+    """
+    from ddbench.cache import Cache, default_cache
+
+    root = default_cache(cache).expanduser()
+    if root.is_dir() and not (root / "artifacts").is_dir():
+        raise DDBenchError(f"{root} is no cache", "expected: a folder with artifacts/ in it",
+                           hint="--cache DIR names another place")  # fmt: skip
+    if not root.exists():
+        raise DDBenchError(f"no folder {root}", "the first `ddbench run` makes the cache",
+                           hint="--cache DIR names another place")  # fmt: skip
+    return Cache(root)
 
 
 @app.command()
@@ -19,9 +42,7 @@ def ls(cache: CacheOption = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ddbench.cache import Cache, default_cache
-
-    store = Cache(default_cache(cache))
+    store = _opened(cache)
     view = Table(box=None, pad_edge=False)
     for column in ("stage", "key", "MiB", "seconds", "made"):
         view.add_column(column, justify="right" if column in ("MiB", "seconds") else "left")
@@ -42,16 +63,15 @@ def ls(cache: CacheOption = None) -> None:
 @app.command()
 def verify(cache: CacheOption = None) -> None:
     """Compare every artifact with its checksum; exit code 1 if one is damaged."""
-    from ddbench.cache import Cache, default_cache
 
-    store = Cache(default_cache(cache))
+    store = _opened(cache)
     faults = store.verify()
     for stage, key, fault in faults:
         typer.echo(f"damaged: {stage} {key}: {fault}")
     if faults:
         typer.echo("the next run that needs one sets it aside and makes it again")
         raise typer.Exit(1)
-    typer.echo(f"{sum(1 for _ in store.entries())} artifacts are whole")
+    typer.echo(f"{counted(sum(1 for _ in store.entries()), 'artifact')} checked, all whole")
 
 
 @app.command()
@@ -60,13 +80,12 @@ def gc(
     cache: CacheOption = None,
 ) -> None:
     """Remove drafts, damaged artifacts and those that no record names. Records stay."""
-    from ddbench.cache import Cache, default_cache
     from ddbench.records import Records
 
-    store = Cache(default_cache(cache))
+    store = _opened(cache)
     keep = {key for r in Records(store.root / "records").all() for keys in r.keys.values()
             for key in keys}  # fmt: skip
     keep |= {key for stage, key, _ in store.entries() if stage in ("data", "whitening")}
     count, freed = store.collect(keep, dry_run)
     verb = "would free" if dry_run else "freed"
-    typer.echo(f"{verb} {freed / 2**20:.1f} MiB: {count} folders")
+    typer.echo(f"{verb} {freed / 2**20:.1f} MiB: {counted(count, 'folder')}")

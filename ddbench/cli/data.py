@@ -17,6 +17,7 @@ NameArgument = Annotated[str, typer.Argument(help="NAME, NAME@PIXELS or folder:P
 def info(name: NameArgument, data_root: DataRootOption = None) -> None:
     """Classes in index order, counts, shape."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ddbench.context import default_data_root
@@ -37,7 +38,7 @@ def info(name: NameArgument, data_root: DataRootOption = None) -> None:
     for index, row in enumerate(
         zip(found.classes, titles, found.train_counts, found.test_counts, strict=True)
     ):
-        view.add_row(str(index), *(str(value) for value in row))
+        view.add_row(str(index), *(escape(str(value)) for value in row))
     Console().print(view)
 
 

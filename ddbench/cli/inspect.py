@@ -1,24 +1,17 @@
-"""Commands that only read: `list`, `show`, `table`, `doctor`."""
+"""Commands that only read: `list`, `show`, `doctor`."""
 
 from __future__ import annotations
 
-import contextlib
+import difflib
 import re
-from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddbench.cli.options import (
-    CacheOption,
-    DataRootOption,
-    FormatOption,
-    checked_format,
-    numbers,
-    split,
-)
-from ddbench.errors import DDBenchError, nearest, unknown
+from ddbench.cli.options import CacheOption, DataRootOption
+from ddbench.cli.outputs import explained, made_folder
+from ddbench.errors import DDBenchError, counted, nearest, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,11 +76,12 @@ def list_(
 def _write_pages(folder: Path, registry: Registry) -> None:
     from ddbench.method_page import method_page
 
-    folder.mkdir(parents=True, exist_ok=True)
+    made_folder(folder)
     names = registry.names("recipe")
-    for name in names:
-        (folder / f"{name}.md").write_text(method_page(name, registry))
-    typer.echo(f"wrote {len(names)} pages to {folder}", err=True)
+    with explained(folder):
+        for name in names:
+            (folder / f"{name}.md").write_text(method_page(name, registry), encoding="utf-8")
+    typer.echo(f"wrote {counted(len(names), 'page')} to {folder}", err=True)
 
 
 def _also(registry: Registry, kind: str, name: str) -> str:
@@ -188,110 +182,24 @@ def find_record(name: str, cache: Path | None) -> Record:
             f"'{name}' is the start of {len(found)} records", *(p.name for p in found[:8]),
             hint="give more of the name",
         )  # fmt: skip
-    raise unknown(
-        "record", name, [p.stem for p in paths][:20], f"in {folder}",
-        hint="`ddbench run` writes records; --cache DIR looks elsewhere",
+    near = _nearest_records(name, [p.stem for p in paths])
+    raise DDBenchError(
+        f"unknown record '{name}'", *(f"there is {stem}" for stem in near),
+        f"in {folder}: {counted(len(paths), 'record')}",
+        hint=f"did you mean '{near[0]}'?" if near
+        else "`ddbench run` writes records; --cache DIR looks elsewhere",
     )  # fmt: skip
 
 
-def table(
-    suite: Annotated[Path | None, typer.Argument(help="A suite file: only its cells.")] = None,
-    format_: FormatOption = "terminal",
-    method: Annotated[str | None, typer.Option("--method", "-m", help="Only these.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only these.")] = None,
-    ipc: Annotated[str | None, typer.Option("--ipc", help="Only these.")] = None,
-    arch: Annotated[str | None, typer.Option("--arch", "-a", help="Only these students.")] = None,
-    labels: Annotated[str | None, typer.Option("--labels", "-l", help="Only these.")] = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", help="Only these.")] = None,
-    profile: Annotated[str, typer.Option("--profile", help="A profile of the suite.")] = "",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="As given to `run` with the suite.")
-    ] = None,
-    records: Annotated[
-        Path | None,
-        typer.Option(
-            "--records",
-            help="A folder of records, or of folders with records, instead of the cache's.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")
-    ] = None,
-    statistics: Annotated[
-        bool,
-        typer.Option(
-            "--statistics", help="Intervals, corrected tests and ranks instead of leaderboards."
-        ),
-    ] = False,
-    diagram: Annotated[
-        Path | None,
-        typer.Option("--diagram", help="Also draw average ranks over cells: FILE.svg, pdf or png."),
-    ] = None,
-    data_root: DataRootOption = None,
-    evaluator: Annotated[
-        str | None,
-        typer.Option(
-            "--evaluator", "-e", help="Evaluators whose metrics are shown, however few have them."
-        ),
-    ] = None,
-    cache: CacheOption = None,
-) -> None:
-    """Print leaderboards from finished records. Nothing is computed."""
-    from ddbench.cache import default_cache
-    from ddbench.records import Records, record_folders
+def _nearest_records(name: str, stems: list[str], most: int = 3) -> list[str]:
+    """Those whose beginning, or whose key, is most like the name."""
 
-    checked_format(format_)
-    folder = records or default_cache(cache) / "records"
-    if records is not None and not records.is_dir():
-        raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
-    places = record_folders(folder)
-    found = [r for place in places for _, r in Records(place).readable() if unaltered(r)]
-    title = ""
-    asked = metrics_of(split(evaluator))
-    if suite is not None:
-        from ddbench.cli.suite_records import of_suite
+    def likeness(stem: str) -> float:
+        starts = (stem[: len(name)], stem.rpartition("-")[2][: len(name)])
+        return max(difflib.SequenceMatcher(None, name, start).ratio() for start in starts)
 
-        found, title, own = of_suite(found, suite, profile, set_ or [], data_root, cache)
-        asked |= own
-    wanted = {
-        "method": split(method), "dataset": split(dataset), "student": split(arch),
-        "labels": split(labels), "protocol": split(protocol),
-    }  # fmt: skip
-    counts = numbers(ipc, "--ipc")
-    chosen = [
-        r for r in found
-        if all(not names or getattr(r, field) in names or r.variant in names or
-               (field == "method" and r.baseline) for field, names in wanted.items())
-        and (not counts or r.ipc in counts or r.ipc is None)
-    ]  # fmt: skip
-    methods = wanted["method"]
-    # Reference rows go with any method, but are no answer to a method that has no row.
-    if not chosen or (methods and not any({r.method, r.variant} & set(methods) for r in chosen)):
-        there = ", ".join(sorted({r.variant or r.method for r in found}))
-        raise DDBenchError(
-            "no records to tabulate", f"looked in {folder}: {len(found)} before filters",
-            *([f"methods there: {there}"] if there else []),
-            hint="filter otherwise" if there else "run something first: `ddbench run`",
-        )  # fmt: skip
-    if diagram is not None:
-        _draw_ranks(chosen, diagram)
-    print_tables(chosen, format_, title, output, statistics, asked)
-
-
-def metrics_of(evaluators: Sequence[str]) -> set[str]:
-    """Names of the metrics of evaluators, as `--evaluator` names them.
-
-    Raises:
-        DDBenchError: nobody provides one of them.
-    """
-    if not evaluators:
-        return set()
-    from ddbench.composition import chosen_evaluator
-    from ddbench.registry import load
-
-    registry = load()
-    parts = [chosen_evaluator(text, registry)[1] for text in evaluators]
-    return {metric.name for part in parts for metric in part.metrics}
+    ranked = sorted((-likeness(stem), stem) for stem in stems)
+    return [stem for score, stem in ranked[:most] if -score > 0.7]
 
 
 def unaltered(record: Record) -> bool:
@@ -302,63 +210,6 @@ def unaltered(record: Record) -> bool:
         return True
     typer.echo(f"left out: {record.file_name} was altered after it was written", err=True)
     return False
-
-
-def _draw_ranks(records: Sequence[Record], path: Path) -> None:
-    from ddbench.render.critical_difference import write_diagram
-    from ddbench.tables import average_ranking
-
-    ranking = average_ranking(records)
-    if ranking is None:
-        raise DDBenchError(
-            "average ranks need two methods in two cells", "a cell is a data set, IPC and student",
-            hint="run a grid of several, or leave --diagram away",
-        )  # fmt: skip
-    write_diagram(ranking, path)
-
-
-def print_tables(
-    records: Sequence[Record],
-    format_: str,
-    title: str = "",
-    output: Path | None = None,
-    statistics: bool = False,
-    asked: Collection[str] = (),
-) -> None:
-    """Every view that the records have, in one format, to standard output or a file.
-
-    The leaderboard has a column for metrics in `asked`, and for those that most rows have; as CSV,
-    which programs read, for all.
-    """
-    from ddbench import render
-    from ddbench.tables import certainty_views, choose_views
-
-    found = list(records)
-    wide = None if format_ == "csv" else asked
-    views = certainty_views(found) if statistics else choose_views(found, wide)
-    if output is not None:
-        if output.is_dir():
-            raise DDBenchError(f"{output} is a folder", hint="name a file: -o table.md")
-        output.absolute().parent.mkdir(parents=True, exist_ok=True)
-    if format_ == "terminal":
-        from rich.console import Console
-
-        with output.open("w", encoding="utf-8") if output else contextlib.nullcontext() as file:
-            console = Console(file=file)
-            if title:
-                console.print(title, style="bold", markup=False, emoji=False, highlight=False)
-            for view in views:
-                console.print(render.to_terminal(view))
-        return
-    if format_ == "csv":
-        text = render.to_csv(views[0])
-    else:
-        make = {"md": render.to_markdown, "tex": render.to_latex}[format_]
-        text = "\n\n".join(make(view).rstrip() for view in views) + "\n"
-    if output:
-        output.write_text(text, encoding="utf-8")
-    else:
-        typer.echo(text, nl=False)
 
 
 def doctor(data_root: DataRootOption = None, cache: CacheOption = None) -> None:
@@ -374,5 +225,4 @@ def doctor(data_root: DataRootOption = None, cache: CacheOption = None) -> None:
 def register(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command()(show)
-    app.command()(table)
     app.command()(doctor)

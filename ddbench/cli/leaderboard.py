@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.cli.options import CacheOption, DataRootOption
-from ddbench.errors import DDBenchError
+from ddbench.cli.outputs import explained, made_folder
+from ddbench.errors import DDBenchError, counted
 
 if TYPE_CHECKING:
     from ddbench.records import Record
@@ -35,7 +36,8 @@ def check(folder: FolderArgument = Path("leaderboards"), data_root: DataRootOpti
     if faults:
         raise typer.Exit(1)
     count = sum(len(list((board / boards.RECORDS).glob("*.json"))) for board in found)
-    typer.echo(f"{count} records in {len(found)} leaderboards are whole")
+    told = f"{counted(count, 'record')} in {counted(len(found), 'leaderboard')}"
+    typer.echo(f"{told} {'is' if count == 1 else 'are'} whole")
 
 
 @app.command()
@@ -61,6 +63,7 @@ def add(
     found = [find_record(name, cache) for name in records or ()]
     for record in found:
         refuse_altered(record)
+        _refuse_failed(record)
     if suite is not None:
         found += _finished(suite, profile, data_root, cache)
     if not found:
@@ -68,11 +71,24 @@ def add(
             "no records to add", "expected: records, or --suite FILE",
             hint=f"ddbench leaderboard add {board} --suite benchmarks/table4.toml --profile cpu",
         )  # fmt: skip
-    for record in found:
-        boards.add(board, record)
-    whole = list(Records(board / boards.RECORDS).all())
-    write_whole(board / boards.TABLE, boards.table_text(whole))
-    typer.echo(f"{board} has {len(whole)} records; now `ddbench leaderboard check {board}`")
+    made_folder(board)
+    with explained(board):
+        for record in found:
+            boards.add(board, record)
+        whole = list(Records(board / boards.RECORDS).all())
+        write_whole(board / boards.TABLE, boards.table_text(whole))
+    typer.echo(
+        f"{board} has {counted(len(whole), 'record')}; now `ddbench leaderboard check {board}`"
+    )
+
+
+def _refuse_failed(record: Record) -> None:
+    if record.status != "ok":
+        raise DDBenchError(
+            f"{record.file_name} is of a run that failed ({record.status})",
+            "expected: records of finished cells",
+            hint="`ddbench run` tries failed cells again",
+        )
 
 
 def _finished(
@@ -105,7 +121,8 @@ def render(
     """Render README.md and every table.md from the records."""
     from ddbench import boards
 
-    changed = boards.stale(folder) if check else boards.write_pages(folder)
+    with explained(folder):
+        changed = boards.stale(folder) if check else boards.write_pages(folder)
     for path in changed:
         typer.echo(f"{'stale: ' if check else 'wrote '}{path}", err=check)
     if check and changed:

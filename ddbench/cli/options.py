@@ -83,6 +83,18 @@ def split(text: str | None, flag: str = "") -> list[str]:
     return found
 
 
+def said(text: str | None, flag: str) -> str:
+    """The one value of a flag; "" where it is not given.
+
+    Raises:
+        DDBenchError: the flag was given and names nothing.
+    """
+    if text is not None and not text.strip():
+        raise DDBenchError(f"{flag} is empty", "expected: a value",
+                           hint="leave it out, or give it a value")  # fmt: skip
+    return text or ""
+
+
 def numbers(text: str | None, flag: str) -> list[int]:
     """Whole numbers between commas.
 

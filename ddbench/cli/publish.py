@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.cli.options import CacheOption, DataRootOption
-from ddbench.errors import DDBenchError
+from ddbench.cli.outputs import check_file, explained, made_folder, write_file
+from ddbench.errors import DDBenchError, counted
 
 if TYPE_CHECKING:
     from ddbench.records import Record
@@ -39,19 +40,22 @@ def report(
     cache: CacheOption = None,
 ) -> None:  # fmt: skip
     """Write one HTML page of finished records: leaderboard, claims, plots, images. No network."""
-    from ddbench.cache import Cache, default_cache, write_whole
+    from ddbench.cache import Cache, default_cache
     from ddbench.report import make_page, to_html
 
     found = _found(records, cache)
-    store = Cache(default_cache(cache)) if images else None
+    check_file(output, "-o report.html")
+    if figures is not None:
+        made_folder(figures)
+    root = default_cache(cache)
+    # Records may come from elsewhere: a cache that is not there is not made for its images.
+    store = Cache(root) if images and (root / "artifacts").is_dir() else None
     page = make_page(found, store, data_root, title)
     text = to_html(page)
-    if output.is_dir():
-        raise DDBenchError(f"{output} is a folder", hint="name a file: -o report.html")
-    output.absolute().parent.mkdir(parents=True, exist_ok=True)
-    write_whole(output, text)
+    write_file(output, text)
     told = (
-        f"{len(page.rows)} rows, {len(page.pictures)} pictures, {len(text.encode()) / 1e6:.1f} MB"
+        f"{counted(len(page.rows), 'row')}, {counted(len(page.pictures), 'picture')}, "
+        f"{len(text.encode()) / 1e6:.1f} MB"
     )
     typer.echo(f"wrote {output}: {told}")
     for line in page.missing:
@@ -59,8 +63,9 @@ def report(
     if figures is not None:
         from ddbench.report.figures import write_figures
 
-        drawn = write_figures((*page.plots, *page.learning_curves), figures)
-        typer.echo(f"wrote {len(drawn)} figures to {figures}")
+        with explained(figures):
+            drawn = write_figures((*page.plots, *page.learning_curves), figures)
+        typer.echo(f"wrote {counted(len(drawn), 'figure')} to {figures}")
 
 
 def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | None, Record]]:

@@ -32,7 +32,7 @@ def reproduce(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="How many new seeds.", min=1)] = 1,
+    seeds: Annotated[int, typer.Option("--seeds", help="How many new seeds.", min=1, max=1000)] = 1,
     tolerance: Annotated[
         float,
         typer.Option("--tolerance", help="Points allowed to a row of one seed.", min=0),

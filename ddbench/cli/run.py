@@ -24,6 +24,7 @@ from ddbench.cli.options import (
     numbers,
     split,
 )
+from ddbench.errors import DDBenchError, DDBenchWarning, counted
 
 if TYPE_CHECKING:
     from ddbench.execute import Outcome
@@ -232,7 +233,8 @@ def run(
             device, precision, data_root, cache, progress, compile=compile_, checkpoint=checkpoint
         )
         evaluators = session.evaluators(table.evaluator)
-        plans = session.plans(table, evaluators)
+        with _as_typed(batch_size):
+            plans = session.plans(table, evaluators)
         for option, given_ in (("--compile", compile_), ("--checkpoint", checkpoint)):
             if given_:
                 _check_iterated(plans, option)
@@ -244,11 +246,22 @@ def run(
     _print_outcome(outcome, format_, table.title, session, evaluators)
 
 
+@contextlib.contextmanager
+def _as_typed(batch_size: str | None) -> Iterator[None]:
+    """Errors name the flag --batch-size where it was typed, not the option that it stands for."""
+    try:
+        yield
+    except DDBenchError as fault:
+        typed = f"--set recover.batch_size={batch_size}"
+        if batch_size is None or typed not in fault.problem:
+            raise
+        problem = fault.problem.replace(typed, f"--batch-size {batch_size}")
+        raise type(fault)(problem, *fault.facts, hint=fault.hint) from fault
+
+
 def _check_iterated(plans: list[Plan], option: str) -> None:
     """Says so where an option of recover iterations bears on nothing."""
     if not any("objective" in made.cell.recipe.distiller.needs for made in plans):
-        from ddbench.errors import DDBenchWarning
-
         rows = ", ".join(dict.fromkeys(made.cell.method for made in plans))
         warnings.warn(
             f"{option} changes nothing: no row optimises images through a teacher ({rows})",
@@ -292,7 +305,7 @@ def _print_plan(session: Session, plans: list[Plan]) -> None:
         return (root / "artifacts" / stage / key / "card.json").is_file()
 
     counts = count_stages(plans, has)
-    view = Table(title=f"{len(plans)} cells", title_justify="left", box=None, pad_edge=False)
+    view = Table(title=counted(len(plans), "cell"), title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "asked for", "distinct", "cached", "to run"):
         view.add_column(name, justify="left" if name == "stage" else "right")
     for row in counts:
@@ -324,12 +337,12 @@ def cell_name(plan: Plan) -> str:
 def _print_outcome(
     outcome: Outcome, format_: str, title: str, session: Session, evaluators: Any
 ) -> None:
-    from ddbench.cli.inspect import print_tables
+    from ddbench.cli.tables import print_tables
 
     asked = {metric.name for part in evaluators.values() for metric in part.metrics}
     print_tables(outcome.records, format_, title, asked=asked)
     finished = len(outcome.records) - outcome.computed
-    done = f"{outcome.computed} cells computed, {finished} finished before"
+    done = f"{counted(outcome.computed, 'cell')} computed, {finished} finished before"
     typer.echo(f"{done}; records in {session.cache_root / 'records'}", err=True)
     if outcome.failed:
         for record in outcome.failed:

@@ -20,6 +20,7 @@ from ddbench.cli.options import (
     PrecisionOption,
     checked_format,
     format_names,
+    said,
     split,
 )
 from ddbench.errors import DDBenchError
@@ -84,21 +85,27 @@ def eval_(
 
     A set says itself what it is of, in its card or its layout; what it does not say is asked for.
     """
-    from ddbench.cli.inspect import print_tables
     from ddbench.cli.run import shown_progress
+    from ddbench.cli.tables import print_tables
     from ddbench.distilled import Replayed
     from ddbench.execute import execute
     from ddbench.session import open_session
     from ddbench.transfer import Answers, placed, read_set
 
     checked_format(format_)
+    given = {
+        "student": said(arch, "--arch"),
+        "labels": said(labels, "--labels"),
+        "teacher": said(teacher, "--teacher"),
+        "protocol": said(protocol, "--protocol"),
+    }
+    answers = Answers(dataset=said(dataset, "--dataset"), pixels=said(pixels, "--pixels"))
+    wanted = split(evaluator, "--evaluator")
     with shown_progress() as progress:
         session = open_session(device, precision, data_root, cache, progress)
-        evaluators = session.evaluators(split(evaluator))
+        evaluators = session.evaluators(wanted)
         found = read_set(path, layout, session.registry, "--layout")
-        answers = Answers(dataset=dataset or "", pixels=pixels or "")
         found = placed(found, answers, session.registry, session.ctx.data_root, path)
-        given = {"student": arch, "labels": labels, "teacher": teacher, "protocol": protocol}
         flags = _flags(found, given, path)
         flags |= {"seeds": seeds, "reference": reference}
         if learned_rate:
@@ -125,7 +132,7 @@ def eval_(
         raise typer.Exit(1)
 
 
-def _flags(found: PortableSet, given: Mapping[str, str | None], path: Path) -> dict[str, Any]:
+def _flags(found: PortableSet, given: Mapping[str, str], path: Path) -> dict[str, Any]:
     """What decides the cells: as the user says, else as the set says.
 
     Raises:
@@ -145,7 +152,7 @@ def _flags(found: PortableSet, given: Mapping[str, str | None], path: Path) -> d
             f"{path} holds no labels: no learned ones, and none that a teacher gave to its views",
             hint="--labels hard, or fkd with --teacher",
         )
-    other = given["labels"] if labels != STORED or learned else None
+    other = given["labels"] if labels != STORED or learned else ""
     instead = {"student": given["student"], "evaluate": given["protocol"],
                "relabel": other, "teacher": given["teacher"]}  # fmt: skip
     return {
@@ -170,7 +177,7 @@ def _rate(found: PortableSet, path: Path) -> str:
     return repr(found.rate)
 
 
-def _still_given(card: Mapping[str, Any], instead: Mapping[str, str | None]) -> dict[str, str]:
+def _still_given(card: Mapping[str, Any], instead: Mapping[str, str]) -> dict[str, str]:
     """Options that the run was given and that bear on evaluation, but for those of a part that is
     exchanged for another one here."""
     roots = {"squeeze", "label_squeeze", "teacher", "student", "evaluate", "relabel"}
@@ -215,7 +222,10 @@ def _plans(
             cell = _exchanged(made.cell, stored, labels, found.card)
             plans.append(plan(cell, info, wanted_statistics(evaluators)))
         if made.cell.method != known or (flags["reference"] and method != known):
-            plans.append(made)  # a reference row; also the one whose place a stranger's set took
+            # A reference row; also the one whose place a stranger's set took. It shares the options
+            # of the set's profile, as far as any of them are left.
+            mark = found.card.get("profile") or "" if flags["set"] else ""
+            plans.append(replace(made, cell=replace(made.cell, profile=mark)))
     return plans
 
 
@@ -260,7 +270,10 @@ def _exchanged(
         name=method, title=card.get("title") or (cell.recipe.title if known else method),
         labeller=labels or cell.recipe.labeller,
     )  # fmt: skip
-    return replace(cell, recipe=recipe, method=card.get("variant") or method)
+    return replace(
+        cell, recipe=recipe, method=card.get("variant") or method,
+        profile=card.get("profile") or "",
+    )  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

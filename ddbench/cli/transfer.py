@@ -14,8 +14,9 @@ from ddbench.cli.options import (
     PixelsOption,
     SetDatasetOption,
     format_names,
+    said,
 )
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, counted
 
 if TYPE_CHECKING:
     from ddbench.portable import PortableSet
@@ -56,15 +57,18 @@ def import_(
     from ddbench.session import open_session
     from ddbench.transfer import Answers, placed, read_set, write_set
 
+    answers = Answers(
+        dataset=said(dataset, "--dataset"), pixels=said(pixels, "--pixels"),
+        method=said(method, "--method"),
+    )  # fmt: skip
     session = open_session("cpu", "fp32", data_root, cache)
     found = read_set(path, format_, session.registry)
-    answers = Answers(dataset=dataset or "", pixels=pixels or "", method=method or "")
     found = placed(found, answers, session.registry, session.ctx.data_root, path)
     target = folder or Path(f"{path.resolve().stem}-imported")
     write_set(chosen_part("format", "--format", OWN, session.registry)[1], found, target)
     typer.echo(f"wrote {_told(found)} to {target}")
-    said = {name: found.card.get(name) for name in ("dataset", "method", "student", "labels")}
-    typer.echo("  " + ", ".join(f"{name} {value or 'unsaid'}" for name, value in said.items()))
+    names = ("dataset", "method", "student", "labels")
+    typer.echo("  " + ", ".join(f"{name} {found.card.get(name) or 'unsaid'}" for name in names))
     if found.pixels == "unknown":
         typer.echo("  nobody said what the floats are: import again with --pixels, before eval")
 
@@ -130,7 +134,7 @@ def export(
 
 
 def _told(found: PortableSet) -> str:
-    kept = [f"{len(found.labels)} images ({found.pixels})"]
+    kept = [f"{counted(len(found.labels), 'image')} ({found.pixels})"]
     if found.soft_labels is not None:
         kept.append("learned labels")
     if found.views is not None:
@@ -179,8 +183,9 @@ def _card(record: Record, artifact: str) -> dict[str, Any]:
         "dataset": record.dataset, "ipc": record.ipc, "teacher": record.teacher,
         "student": record.student, "labels": record.labels, "protocol": record.protocol,
         "seed": record.seed, "given": record.given, "classes": record.configuration["classes"],
-        "shape": record.configuration["shape"], "configuration": record.configuration,
-        "metrics": record.metrics, "artifact": artifact, "environment": record.environment,
+        "profile": record.profile, "shape": record.configuration["shape"],
+        "configuration": record.configuration, "metrics": record.metrics,
+        "artifact": artifact, "environment": record.environment,
     }  # fmt: skip
 
 

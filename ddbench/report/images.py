@@ -12,7 +12,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from ddbench.cache import Cache
-from ddbench.errors import DDBenchError
+from ddbench.errors import DDBenchError, counted
 from ddbench.pictures import as_bytes, grid
 from ddbench.records import Record
 from ddbench.report.rows import ReportRow
@@ -68,9 +68,9 @@ def pictures_of(
             found.append(picture)
     said = []
     if gone:
-        said.append(f"{gone} rows without a picture: their images are not in the cache.")
+        said.append(f"{counted(gone, 'row')} without a picture: their images are not in the cache.")
     if left_out:
-        said.append(f"{left_out} pictures left out: the page would grow beyond "
+        said.append(f"{counted(left_out, 'picture')} left out: the page would grow beyond "
                     f"{PAGE_BYTES // 10**6} MB.")  # fmt: skip
     return found, said
 

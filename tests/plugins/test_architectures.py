@@ -250,7 +250,7 @@ def test_timm_trial_leaves_generator_and_statistics_alone():
 
 def test_timm_names_near_ones():
     with pytest.raises(DDBenchError) as caught:
-        Timm("resnet81").build(info(32))
+        Timm("resnet81")
     assert caught.value.problem == "unknown timm network 'resnet81'"
     assert "resnet18" in caught.value.facts[0]
     assert len(caught.value.facts[0]) < 300

@@ -166,7 +166,7 @@ def test_pictures_are_shown_where_the_cache_holds_images_and_missed_where_not(ca
             record("dm", 3.0, 0, keys={"recover": ["gone"]}, ipc=2)]  # fmt: skip
     page = make_page([(None, r) for r in made], cache)
     assert [picture.title for picture in page.pictures] == ["wmdd"]
-    assert page.missing == ("1 rows without a picture: their images are not in the cache.",)
+    assert page.missing == ("1 row without a picture: their images are not in the cache.",)
     (picture,) = page.pictures
     from PIL import Image
 

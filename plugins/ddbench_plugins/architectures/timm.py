@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ddbench import hookimpl
-from ddbench.errors import IncompatibleError, unknown
+from ddbench.errors import DDBenchError, IncompatibleError
 from ddbench.roles import Architecture
 from ddbench.types import DatasetInfo
 
@@ -76,6 +76,12 @@ class Timm:
     model: str = ""
     """A name out of `timm.list_models()`; `timm:NAME` on the command line."""
 
+    def __post_init__(self) -> None:
+        # Refused when a run is planned, not when its images are made. timm is loaded for that, and
+        # for nobody who does not name a network of it.
+        if self.model:
+            check_name(self.model)
+
     def build(self, info: DatasetInfo) -> nn.Module:
         """A network for the images and classes of a data set.
 
@@ -95,6 +101,27 @@ def patch_for(resolution: int) -> int:
     return next((p for p in range(usual, 2 * usual) if resolution % p == 0), usual)
 
 
+def check_name(model: str) -> None:
+    """Refuses a network that timm does not have.
+
+    Raises:
+        DDBenchError: it does not, with those of the nearest names.
+    """
+    import timm
+
+    if timm.is_model(model):
+        return
+    names = timm.list_models()
+    near = difflib.get_close_matches(model, names, n=8, cutoff=0.4)
+    every = "python -c 'import timm; print(timm.list_models())'"
+    raise DDBenchError(
+        f"unknown timm network '{model}'",
+        *([f"nearest: {', '.join(near)}"] if near else []),
+        f"timm knows {len(names):,}: {every}",
+        hint=f"did you mean '{near[0]}'?" if near else "take a name of that list",
+    )
+
+
 def create(model: str, info: DatasetInfo, **options: Any) -> nn.Module:
     """A network of timm without weights, tried on one black image.
 
@@ -109,11 +136,7 @@ def create(model: str, info: DatasetInfo, **options: Any) -> nn.Module:
     """
     import timm
 
-    if not timm.is_model(model):
-        names = timm.list_models()
-        near = difflib.get_close_matches(model, names, n=8, cutoff=0.4)
-        more = f"these and {len(names) - len(near):,} more: python -c 'import timm; "
-        raise unknown("timm network", model, near, f"{more}print(timm.list_models())'")
+    check_name(model)
     settings = timm.get_pretrained_cfg(model)
     if settings is not None and settings.fixed_input_size:
         options = {"img_size": info.resolution, **options}

@@ -53,7 +53,11 @@ def class_files(folder: Path, found: Iterable[tuple[str, int]]) -> ClassFiles:
 
 
 def images_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Relative name and size of every image below a folder; hidden and other files are ignored."""
+    """Relative name and size of every image below a folder; hidden and other files are ignored.
+
+    Raises:
+        DDBenchError: one is a link that leads nowhere, or may not be looked at.
+    """
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -61,7 +65,17 @@ def images_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
             if entry.is_dir():
                 yield from images_below(Path(entry.path), f"{prefix}{entry.name}/")
             elif entry.name.lower().endswith(SUFFIXES):
-                yield f"{prefix}{entry.name}", entry.stat().st_size
+                yield f"{prefix}{entry.name}", _size(entry)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError as fault:
+        raise DDBenchError(
+            f"image {entry.path} cannot be read", "expected: a file, or a link to one",
+            fault.strerror or str(fault), hint="remove it, or unpack the data again",
+        ) from fault  # fmt: skip
 
 
 def folders_in(folder: Path) -> list[str]:

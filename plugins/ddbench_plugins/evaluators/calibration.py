@@ -29,19 +29,17 @@ class Calibration:
     bins: int = 15
     """Of equal width between 0 and 1."""
 
-    def evaluate(self, trial: Trial) -> Mapping[str, float]:
-        """Σ_b n_b/t | accuracy_b − confidence_b |, in percent.
-
-        Raises:
-            DDBenchError: less than one bin.
-        """
-        from torchmetrics.functional.classification import multiclass_calibration_error
-
-        if self.bins < 1:
+    def __post_init__(self) -> None:
+        if self.bins < 1:  # said before students are trained
             raise DDBenchError(
-                f"calibration_error.bins is {self.bins}", "expected: 1 or more",
+                f"bins is {self.bins}", "expected: 1 or more",
                 hint="for example --evaluator calibration_error[bins=15]",
             )  # fmt: skip
+
+    def evaluate(self, trial: Trial) -> Mapping[str, float]:
+        """Σ_b n_b/t | accuracy_b − confidence_b |, in percent."""
+        from torchmetrics.functional.classification import multiclass_calibration_error
+
         # As probabilities: torchmetrics takes logits that all lie in [0, 1] for such. A one would
         # get a bin of its own, beyond the last.
         sure = trial.logits.double().softmax(1).float().clamp(max=_BELOW_ONE)

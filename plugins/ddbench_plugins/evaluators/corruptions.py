@@ -56,6 +56,20 @@ class Corruptions:
     seed: int = 0
     """Of the noise."""
 
+    def __post_init__(self) -> None:
+        ranges = {
+            "noise": (self.noise >= 0, "0 or more"),
+            "blur": (self.blur > 0, "above 0"),
+            "contrast": (self.contrast >= 0, "0 or more"),
+            "quality": (1 <= self.quality <= 100, "1 to 100"),
+        }
+        for option, (fits, expected) in ranges.items():
+            if not fits:  # said before students are trained
+                raise DDBenchError(
+                    f"{option} is {getattr(self, option):g}", f"expected: {expected}",
+                    hint="for example --evaluator corruptions[noise=0.15]",
+                )  # fmt: skip
+
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """`corrupted` and, by kind, `corrupted_noise`, `_blur`, `_contrast`, `_jpeg`.
 
@@ -105,18 +119,6 @@ class Corruptions:
             raise IncompatibleError(
                 f"corruptions are for images of 1 or 3 channels, not of {trial.info.shape[0]}"
             )
-        ranges = {
-            "noise": (self.noise >= 0, "0 or more"),
-            "blur": (self.blur > 0, "above 0"),
-            "contrast": (self.contrast >= 0, "0 or more"),
-            "quality": (1 <= self.quality <= 100, "1 to 100"),
-        }
-        for option, (fits, expected) in ranges.items():
-            if not fits:
-                raise DDBenchError(
-                    f"corruptions.{option} is {getattr(self, option):g}", f"expected: {expected}",
-                    hint="for example --evaluator corruptions[noise=0.15]",
-                )  # fmt: skip
 
 
 def _compressed(image: UInt8[Tensor, "c h w"], quality: int) -> UInt8[Tensor, "c h w"]:

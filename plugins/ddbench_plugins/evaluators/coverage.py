@@ -44,6 +44,13 @@ class Coverage:
     neighbours: int = 5
     """Which neighbour a ball reaches to: k."""
 
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:  # said before students are trained
+            raise DDBenchError(
+                f"neighbours is {self.neighbours}", "expected: 1 or more",
+                hint="for example --evaluator coverage[neighbours=5]",
+            )  # fmt: skip
+
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """`coverage` and `density`.
 
@@ -62,11 +69,6 @@ class Coverage:
         return {"coverage": coverage, "density": density}
 
     def _check(self, name: str, real: int, made: int) -> None:
-        if self.neighbours < 1:
-            raise DDBenchError(
-                f"coverage.neighbours is {self.neighbours}", "expected: 1 or more",
-                hint="for example --evaluator coverage[neighbours=5]",
-            )  # fmt: skip
         if real <= self.neighbours or not made:
             raise DDBenchError(
                 f"class '{name}' has {real} real and {made} distilled images",

@@ -54,6 +54,14 @@ class Discrepancy:
     seed: int = 0
     """Of the directions and of the draw."""
 
+    def __post_init__(self) -> None:
+        for name, least in (("projections", 1), ("max_real", 0)):
+            if getattr(self, name) < least:  # said before students are trained
+                raise DDBenchError(
+                    f"{name} is {getattr(self, name)}", f"expected: {least} or more",
+                    hint=f"for example --evaluator discrepancy[{name}=100]",
+                )  # fmt: skip
+
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """`w2`, `sliced` and `mmd`.
 
