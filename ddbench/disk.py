@@ -16,7 +16,7 @@ def write_whole(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with explained(path.parent):
         try:
-            draft.write_text(text)
+            draft.write_text(text, encoding="utf-8")
             sync(draft)
             draft.replace(path)
         finally:

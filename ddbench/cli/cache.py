@@ -79,7 +79,10 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     cache: CacheOption = None,
 ) -> None:
-    """Remove drafts, damaged artifacts and those that no record names. Records stay."""
+    """Remove what no record names, if nothing touched it for a day, and what is damaged.
+
+    Drafts and unfinished work go too. Records stay, and so does what a running process is at.
+    """
     from ddbench.records import Records
 
     store = _opened(cache)
