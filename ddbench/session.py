@@ -46,11 +46,17 @@ class Session:
         """The default evaluators and those named, as `NAME` or `NAME[OPTION=VALUE,…]`.
 
         Raises:
-            DDBenchError: an unknown name or option, or two that report a metric of one name.
+            DDBenchError: an unknown name or option, one with two sets of options, or two that
+                report a metric of one name.
         """
-        chosen = dict(
-            chosen_evaluator(text, self.registry) for text in (*DEFAULT_EVALUATORS, *names)
-        )
+        chosen: dict[str, Evaluator] = {}
+        for text in (*DEFAULT_EVALUATORS, *names):
+            name, evaluator = chosen_evaluator(text, self.registry)
+            if chosen.setdefault(name, evaluator) != evaluator:
+                raise DDBenchError(
+                    f"the evaluator '{name}' is asked with two sets of options",
+                    "a record holds one number a metric", hint="leave one of them out",
+                )  # fmt: skip
         _refuse_shared_metrics(chosen)
         return chosen
 

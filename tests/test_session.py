@@ -47,3 +47,10 @@ def test_an_evaluator_takes_options_in_brackets(session):
     assert caught.value.hint == "did you mean 'projections'?"
     with pytest.raises(DDBenchError, match=re.escape("cannot read the evaluator '2*accuracy'")):
         session.evaluators(["2*accuracy"])
+
+
+def test_an_evaluator_has_one_set_of_options(tmp_path):
+    session = open_session(cache=tmp_path)
+    with pytest.raises(DDBenchError, match="'calibration_error' is asked with two sets"):
+        session.evaluators(["calibration_error", "calibration_error[bins=5]"])
+    assert len(session.evaluators(["calibration_error", "calibration_error[bins=15]"])) == 2
