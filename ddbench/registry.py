@@ -116,12 +116,13 @@ class Registry:
 
     def _refuse(self, kind: str, name: str, fault: str) -> None:
         if fault:
-            (plugin,) = (p for p in self.plugins if f"{kind} {name}" in p.provides)
-            raise DDBenchError(
-                f"{SHOWN_AS.get(kind, kind)} '{name}' {fault}",
-                f"plug-in {plugin.name} ({plugin.distribution})",
-                hint=f"`ddbench check {plugin.distribution}` says more",
-            )
+            told = f"{SHOWN_AS.get(kind, kind)} '{name}' {fault}"
+            for plugin in (p for p in self.plugins if f"{kind} {name}" in p.provides):
+                raise DDBenchError(
+                    told, f"plug-in {plugin.name} ({plugin.distribution})",
+                    hint=f"`ddbench check {plugin.distribution}` says more",
+                )  # fmt: skip
+            raise DDBenchError(told)  # of a registry that was put together by hand
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,11 @@ from ddbench.types import Metric
 
 @dataclass(frozen=True)
 class Reports:
+    version: ClassVar[int] = 1
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("top1"),)
+
+    def evaluate(self, trial: object) -> dict[str, float]:
+        return {"top1": 0.0}
 
 
 @pytest.fixture
@@ -49,8 +53,7 @@ def test_an_evaluator_takes_options_in_brackets(session):
         session.evaluators(["2*accuracy"])
 
 
-def test_an_evaluator_has_one_set_of_options(tmp_path):
-    session = open_session(cache=tmp_path)
+def test_an_evaluator_has_one_set_of_options(session):
     with pytest.raises(DDBenchError, match="'calibration_error' is asked with two sets"):
         session.evaluators(["calibration_error", "calibration_error[bins=5]"])
     assert len(session.evaluators(["calibration_error", "calibration_error[bins=15]"])) == 2
