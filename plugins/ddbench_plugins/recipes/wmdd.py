@@ -124,8 +124,8 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
             "Up to 64 pixels the norms are the released code's, not squared and averaged over the "
             "classes of a batch, and iterations, rate and crops are this project's.",
             "Tiny ImageNet: the release's networks begin with a 3x3 convolution of stride 2 "
-            "without pooling, and its images have ImageNet's mean and deviation. Here they begin as on "
-            "ImageNet and images have their own; `--set teacher.stem=tiny_imagenet --set "
+            "without pooling, and its images have ImageNet's mean and deviation. Here they begin "
+            "as on ImageNet and images have their own; `--set teacher.stem=tiny_imagenet --set "
             "student.stem=tiny_imagenet` is the release's beginning.",
         ),
     )
