@@ -19,7 +19,7 @@ from ddbench.judging import judged
 from ddbench.keys import spell
 from ddbench.memory import is_out_of_memory, let_go
 from ddbench.observers import tell
-from ddbench.plan import Plan
+from ddbench.plan import Plan, cell_key
 from ddbench.record_names import (
     configuration_of,
     names_of,
@@ -76,8 +76,10 @@ def execute(
 
                 workshop = Workshop(cache, ctx, _observer(registry), plans)
             record = run_cell(plan, evaluators, workshop, command)
-            if found is not None:
-                record = joined(record, found)
+            # The same trials may have been judged before without looking through a teacher.
+            earlier = found or records.get(cell_key([stage.key for stage in plan.evaluate]))
+            if earlier is not None:
+                record = joined(record, earlier)
             # A finished result outlives an evaluator that fails on its stored trial.
             if found is None or found.status != "ok" or record.status == "ok":
                 records.put(record)

@@ -134,7 +134,7 @@ class Plan:
         return tuple(stage.key for stage in self.statistics)
 
 
-def cell_key(trials: Sequence[Key], looked: Sequence[Key]) -> Key:
+def cell_key(trials: Sequence[Key], looked: Sequence[Key] = ()) -> Key:
     """Of a cell, from the keys of its evaluate stages and those of `Plan.looked`."""
     return key_of("cell", list(trials), *([list(looked)] if looked else []))
 

@@ -24,9 +24,10 @@ from ddbench.errors import DDBenchError
 from ddbench.execute import feature_sample
 from ddbench.features import Features
 from ddbench.plan import Plan
+from ddbench.record_names import check_data
 from ddbench.records import Record
 from ddbench.registry import Registry
-from ddbench.reproduce.recorded import cell_of, check_data, plan_of
+from ddbench.reproduce.recorded import cell_of, plan_of
 from ddbench.session import open_session
 from ddbench.tables.aggregate import Entry, Setting, gather
 from ddbench.tables.row_names import labelled

@@ -229,7 +229,7 @@ def _entry(setting: Setting, records: Sequence[Record]) -> Entry:
         setting=setting,
         name=_name(records),
         records=chosen,
-        older=len(records) - len(chosen),
+        older=len({tuple(r.keys.get("evaluate", ())) or r.key for r in records}) - len(chosen),
     )
 
 
