@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench import keys
+from ddbench.description import describe
 from ddbench.errors import DDBenchError
 from ddbench.keys import KEY_LENGTH, canonical, key_of, spell
+from ddbench.spec import NamedDataset
 
 leaves = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.text(max_size=8),
@@ -105,3 +107,25 @@ def test_texts_are_kept_for_so_many_parts_and_no_more(monkeypatch):
     texts = [canonical(Part(rate=rate)) for rate in range(10)]
     assert len(set(texts)) == 10
     assert len(keys._texts) <= 3
+
+
+def test_version_and_options_of_a_data_set_are_in_its_fingerprint(info):
+    @dataclass(frozen=True)
+    class Stripes:
+        version: ClassVar[int] = 1
+        argument: ClassVar[str] = "path"
+        path: str = ""
+        resolution: int = 0
+        noise: int = 20
+
+        def info(self, root):
+            return info
+
+    class Later(Stripes):
+        version = 2
+
+    def told(part):
+        return describe(NamedDataset(name="stripes", part=part), None).fingerprint
+
+    assert told(Stripes()) == told(Stripes(path="elsewhere", resolution=8)) == info.fingerprint
+    assert len({told(Stripes()), told(Stripes(noise=90)), told(Later())}) == 3
