@@ -17,7 +17,7 @@ from ddbench.features import feature_tap
 from ddbench.types import Network, Tap, Tensors
 from ddbench.widening import widened
 from ddbench_plugins.distances import polynomial_mmd_squared, rbf_mmd_squared
-from ddbench_plugins.synthetic import check_at_least
+from ddbench_plugins.option_ranges import check_at_least
 
 if TYPE_CHECKING:
     from torch import Tensor

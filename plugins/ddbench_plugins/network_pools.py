@@ -15,7 +15,7 @@ import torch
 
 from ddbench.roles import Problem
 from ddbench.types import Network
-from ddbench_plugins.synthetic import check_at_least
+from ddbench_plugins.option_ranges import check_at_least
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import torch
 from jaxtyping import Float, Int
 
-from ddbench.errors import DDBenchError
 from ddbench.roles import Problem
 from ddbench.types import DatasetInfo
 
@@ -48,15 +47,3 @@ def started(
             noise = torch.randn(len(rows), *problem.info.shape, generator=rng)
             images[rows] = noise.to(problem.device)
     return images
-
-
-def check_at_least(part: object, **least: float) -> None:
-    """Options that are not below what makes sense.
-
-    Raises:
-        DDBenchError: one is.
-    """
-    for name, bound in least.items():
-        value = getattr(part, name)
-        if not value >= bound:  # nor is what is no number
-            raise DDBenchError(f"{name} is {value}", f"expected: {bound:g} or more")

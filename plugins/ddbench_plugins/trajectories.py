@@ -14,7 +14,8 @@ from ddbench.errors import IncompatibleError
 from ddbench.preparation import PreparationProblem
 from ddbench.siamese import draw, operations
 from ddbench.types import DatasetInfo, Network
-from ddbench_plugins.synthetic import DSA, check_at_least
+from ddbench_plugins.option_ranges import check_at_least
+from ddbench_plugins.synthetic import DSA
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

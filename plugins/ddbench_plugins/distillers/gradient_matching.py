@@ -14,13 +14,8 @@ from ddbench.roles import Distiller, Problem
 from ddbench.siamese import draw, operations
 from ddbench.types import DatasetInfo, Network
 from ddbench_plugins.gradients import Distance, gradient_distance
-from ddbench_plugins.synthetic import (
-    Start,
-    check_at_least,
-    equal_counts,
-    rows_by_class,
-    started,
-)
+from ddbench_plugins.option_ranges import check_at_least
+from ddbench_plugins.synthetic import Start, equal_counts, rows_by_class, started
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -17,14 +17,8 @@ from ddbench.types import Activations, DatasetInfo, Network
 from ddbench_plugins.factorisation import check_divisible, expanded, shrunk
 from ddbench_plugins.gaps import Gap, MeanGap
 from ddbench_plugins.network_pools import FreshNetworks, Pool
-from ddbench_plugins.synthetic import (
-    DSA,
-    Start,
-    check_at_least,
-    equal_counts,
-    rows_by_class,
-    started,
-)
+from ddbench_plugins.option_ranges import check_at_least
+from ddbench_plugins.synthetic import DSA, Start, equal_counts, rows_by_class, started
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,14 +13,8 @@ from ddbench import hookimpl
 from ddbench.roles import Distiller, Problem
 from ddbench.siamese import draw, operations
 from ddbench.types import DatasetInfo
-from ddbench_plugins.synthetic import (
-    DSA,
-    Start,
-    check_at_least,
-    equal_counts,
-    rows_by_class,
-    started,
-)
+from ddbench_plugins.option_ranges import check_at_least
+from ddbench_plugins.synthetic import DSA, Start, equal_counts, rows_by_class, started
 from ddbench_plugins.trajectories import ExpertTrails, Weights, walked, way_left
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
 from ddbench.roles import Evaluator
 from ddbench.types import Metric, Trial
+from ddbench_plugins.option_ranges import check_at_least
 
 _BELOW_ONE = 1 - 2**-24
 """The largest float32 below 1."""
@@ -30,11 +30,7 @@ class Calibration:
     """Of equal width between 0 and 1."""
 
     def __post_init__(self) -> None:
-        if self.bins < 1:  # said before students are trained
-            raise DDBenchError(
-                f"bins is {self.bins}", "expected: 1 or more",
-                hint="for example --evaluator calibration_error[bins=15]",
-            )  # fmt: skip
+        check_at_least(self, bins=1)
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """Σ_b n_b/t | accuracy_b − confidence_b |, in percent."""

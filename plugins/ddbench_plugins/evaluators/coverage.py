@@ -14,6 +14,7 @@ from ddbench.errors import DDBenchError
 from ddbench.roles import Evaluator
 from ddbench.types import Metric, Trial
 from ddbench_plugins.feature_samples import sample_of
+from ddbench_plugins.option_ranges import check_at_least
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,11 +46,7 @@ class Coverage:
     """Which neighbour a ball reaches to: k."""
 
     def __post_init__(self) -> None:
-        if self.neighbours < 1:  # said before students are trained
-            raise DDBenchError(
-                f"neighbours is {self.neighbours}", "expected: 1 or more",
-                hint="for example --evaluator coverage[neighbours=5]",
-            )  # fmt: skip
+        check_at_least(self, neighbours=1)
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """`coverage` and `density`.

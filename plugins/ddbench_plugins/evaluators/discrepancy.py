@@ -21,6 +21,7 @@ from ddbench_plugins.distances import (
     wasserstein_squared,
 )
 from ddbench_plugins.feature_samples import LEAVE_OUT, sample_of
+from ddbench_plugins.option_ranges import check_at_least
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -55,12 +56,7 @@ class Discrepancy:
     """Of the directions and of the draw."""
 
     def __post_init__(self) -> None:
-        for name, least in (("projections", 1), ("max_real", 0)):
-            if getattr(self, name) < least:  # said before students are trained
-                raise DDBenchError(
-                    f"{name} is {getattr(self, name)}", f"expected: {least} or more",
-                    hint=f"for example --evaluator discrepancy[{name}=100]",
-                )  # fmt: skip
+        check_at_least(self, projections=1, max_real=0)
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """`w2`, `sliced` and `mmd`.

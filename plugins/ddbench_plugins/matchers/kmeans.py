@@ -24,7 +24,7 @@ from ddbench_plugins.matchers.atoms import (
     seed_from,
     to_simplex,
 )
-from ddbench_plugins.synthetic import check_at_least
+from ddbench_plugins.option_ranges import check_at_least
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -26,7 +26,7 @@ from ddbench_plugins.matchers.atoms import (
     real_start,
     to_simplex,
 )
-from ddbench_plugins.synthetic import check_at_least
+from ddbench_plugins.option_ranges import check_at_least
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
