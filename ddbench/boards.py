@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ddbench import render
-from ddbench.cache import write_whole
 from ddbench.description import describe
+from ddbench.disk import write_whole
 from ddbench.errors import DDBenchError
 from ddbench.plan import Plan
 from ddbench.record_names import check_data

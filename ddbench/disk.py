@@ -12,20 +12,24 @@ from ddbench.errors import DDBenchError
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that readers see the old text or the new, never a part."""
+    """Writes a file so that readers see the old text or the new, never a part.
+
+    Raises:
+        OSError: it cannot be written, which is the caller's to explain: `explained` for the cache.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with explained(path.parent):
-        try:
-            draft.write_text(text, encoding="utf-8")
-            sync(draft)
-            draft.replace(path)
-        finally:
+    try:
+        draft.write_text(text, encoding="utf-8")
+        sync(draft)
+        draft.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def explained(root: Path) -> Iterator[None]:
-    """Turns the faults of a disk into one sentence.
+    """Turns the faults of the cache's disk into one sentence.
 
     Raises:
         DDBenchError: full, read-only, or not a folder.

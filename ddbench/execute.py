@@ -12,6 +12,7 @@ import torch
 
 from ddbench.cache import Artifact, Cache
 from ddbench.context import Context
+from ddbench.disk import explained
 from ddbench.environment import environment_card
 from ddbench.errors import DDBenchError, DivergedError, IncompatibleError
 from ddbench.features import Features, feature_tap
@@ -20,11 +21,7 @@ from ddbench.keys import spell
 from ddbench.memory import is_out_of_memory, let_go
 from ddbench.observers import tell
 from ddbench.plan import Plan, cell_key
-from ddbench.record_names import (
-    configuration_of,
-    names_of,
-    relabelled,
-)
+from ddbench.record_names import configuration_of, names_of, relabelled
 from ddbench.records import LearningCurve, Record, Records, StageCost, Status, joined
 from ddbench.registry import Registry
 from ddbench.roles import Evaluator, shown_of
@@ -82,7 +79,8 @@ def execute(
                 record = joined(record, earlier)
             # A finished result outlives an evaluator that fails on its stored trial.
             if found is None or found.status != "ok" or record.status == "ok":
-                records.put(record)
+                with explained(cache.root):
+                    records.put(record)
             tell(registry.manager, "ddbench_cell_done", record=record.model_copy(deep=True))
             outcome.records.append(record)
             outcome.computed += 1

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ddbench.cache import write_whole
+from ddbench.disk import write_whole
 from ddbench.errors import DDBenchError, DDBenchWarning
 
 RECORD_SCHEMA = 1
@@ -198,7 +198,11 @@ class Records:
         return None
 
     def put(self, record: Record) -> Path:
-        """Writes a record whole, in the place of an older one of the same cell."""
+        """Writes a record whole, in the place of an older one of the same cell.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         path = self.folder / record.file_name
         stamped = record.model_copy(update={"created": record.created or now()})
         write_whole(path, sealed(stamped).model_dump_json(indent=1) + "\n")

@@ -8,7 +8,8 @@ import warnings
 import pytest
 import torch
 
-from ddbench.cache import Cache, write_whole
+from ddbench.cache import Cache
+from ddbench.disk import write_whole
 from ddbench.errors import DDBenchError
 
 CARD = {"cost": {"seconds": 1.0}, "lineage": {}, "report": {}}

@@ -55,8 +55,8 @@ def add(
 ) -> None:
     """Copy finished records into a leaderboard, with checksums, and render its table."""
     from ddbench import boards
-    from ddbench.cache import write_whole
     from ddbench.cli.inspect import find_record
+    from ddbench.disk import write_whole
     from ddbench.records import Records
     from ddbench.reproduce import refuse_altered
 

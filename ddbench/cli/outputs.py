@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ddbench.disk import write_whole
 from ddbench.errors import DDBenchError
 
 
@@ -20,19 +20,10 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        raise _unwritten(path, fault) from fault
-    except DDBenchError as fault:
-        # What writes the cache's own files speaks of the cache, which is not concerned here.
-        if isinstance(fault.__cause__, OSError):
-            raise _unwritten(path, fault.__cause__) from fault
-        raise
-
-
-def _unwritten(path: Path, fault: OSError) -> DDBenchError:
-    return DDBenchError(
-        f"{path} cannot be written", fault.strerror or str(fault) or type(fault).__name__,
-        hint="check rights and space, or name another place",
-    )  # fmt: skip
+        raise DDBenchError(
+            f"{path} cannot be written", fault.strerror or str(fault) or type(fault).__name__,
+            hint="check rights and space, or name another place",
+        ) from fault  # fmt: skip
 
 
 def made_folder(path: Path) -> Path:
@@ -71,11 +62,5 @@ def write_file(path: Path, text: str) -> None:
     with explained(path):
         if path.is_symlink() or (path.exists() and not path.is_file()):
             path.write_text(text, encoding="utf-8")  # /dev/stdout, say, is not to be replaced
-            return
-        draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
+        else:
+            write_whole(path, text)

@@ -195,9 +195,9 @@ def _references_without_teacher(entries: Sequence[Entry]) -> list[Entry]:
         if asks or not entry.baseline:
             continue
         own = entry.setting
+        beside = {s if own.ipc else s._replace(ipc=None) for s in settings}
         for teacher in sorted({setting.teacher for setting in settings}):
             moved = own._replace(teacher=teacher)
-            beside = {s if own.ipc else s._replace(ipc=None) for s in settings}
             if moved in beside and (entry.name, moved) not in there:
                 found.append(replace(entry, setting=moved))
     return found
