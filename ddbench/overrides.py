@@ -63,7 +63,7 @@ def _apply_one(cell: Cell, path: str, text: str) -> Cell:
             f"did you mean '{guess}.…'?" if guess and guess != root else "name one of its options"
         )
         raise DDBenchError(f"unknown option '{path}'", f"known: {known}", hint=hint)
-    origin = f"--set {path}={text}"
+    origin = f"{path}={text}"  # of a flag, a suite file or a profile
     recipe, protocol = cell.recipe, cell.protocol
     if root == "squeeze":
         recipe = replace(recipe, squeeze=changed(recipe.squeeze, rest, text, origin, "squeeze"))

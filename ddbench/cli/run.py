@@ -24,7 +24,7 @@ from ddbench.cli.options import (
     numbers,
     split,
 )
-from ddbench.errors import DDBenchError, DDBenchWarning, counted
+from ddbench.errors import DDBenchWarning, counted
 
 if TYPE_CHECKING:
     from ddbench.execute import Outcome
@@ -233,8 +233,7 @@ def run(
             device, precision, data_root, cache, progress, compile=compile_, checkpoint=checkpoint
         )
         evaluators = session.evaluators(table.evaluator)
-        with _as_typed(batch_size):
-            plans = session.plans(table, evaluators)
+        plans = session.plans(table, evaluators)
         for option, given_ in (("--compile", compile_), ("--checkpoint", checkpoint)):
             if given_:
                 _check_iterated(plans, option)
@@ -244,19 +243,6 @@ def run(
             return
         outcome = _execute(session, plans, evaluators)
     _print_outcome(outcome, format_, table.title, session, evaluators)
-
-
-@contextlib.contextmanager
-def _as_typed(batch_size: str | None) -> Iterator[None]:
-    """Errors name the flag --batch-size where it was typed, not the option that it stands for."""
-    try:
-        yield
-    except DDBenchError as fault:
-        typed = f"--set recover.batch_size={batch_size}"
-        if batch_size is None or typed not in fault.problem:
-            raise
-        problem = fault.problem.replace(typed, f"--batch-size {batch_size}")
-        raise type(fault)(problem, *fault.facts, hint=fault.hint) from fault
 
 
 def _check_iterated(plans: list[Plan], option: str) -> None:
