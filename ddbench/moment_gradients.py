@@ -11,14 +11,14 @@ from torch import Tensor
 
 from ddbench.widening import widened
 
-_PIECE = 2**16
-"""Numbers treated at a time on a CPU: few enough that what is made of them, in float32, stays in
-the cache of a core."""
+_PIECE = 2**17
+"""Numbers treated at a time by a core: few enough that what is made of them, in float32, stays in
+its cache."""
 
 
 def _pieces(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """A few images of x and of the others at a time, at least one."""
-    count = max(1, _PIECE // max(1, x[0].numel()))
+    count = max(1, _PIECE * torch.get_num_threads() // max(1, x[0].numel()))
     return zip(*(tensor.split(count) for tensor in (x, *others)), strict=True)
 
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-# Threads that spin at a barrier would measure the other processes of the machine.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -33,6 +28,9 @@ def main(
     only: Annotated[str, typer.Option(help=f"Some of: {','.join(PARTS)}.")] = ",".join(PARTS),
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: a smoke test.")] = False,
     repeats: Annotated[int, typer.Option(help="Of each variant; 0 for the usual number.")] = 0,
+    threads: Annotated[
+        int, typer.Option(help="Cores of a CPU; 0 for all. Take fewer where others work beside.")
+    ] = 0,
     resolution: Annotated[int, typer.Option(help="Pixels a side.")] = 64,
     batch: Annotated[int, typer.Option(help="Images of a batch, a multiple of 10.")] = 100,
     images: Annotated[
@@ -57,7 +55,7 @@ def main(
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in PARTS]:
         raise typer.BadParameter(f"{', '.join(unknown)}; known: {', '.join(PARTS)}")
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
     keep_freed_memory()  # in one process the plain loop and the floor gain by it as well
     found_device = choose_device(device)
     settings = Settings(

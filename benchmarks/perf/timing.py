@@ -82,8 +82,10 @@ def _processor_time() -> float:
 def ratio(one: Timing, other: Timing, device: str) -> float:
     """How many times longer `one` takes: the median over repeats of the ratio within a repeat.
 
-    On a CPU of processor time, which a busy machine distorts less than time on the wall; elsewhere
-    the processor only hands work out, and the clock on the wall counts.
+    On one core of a CPU of processor time, which a busy machine distorts less than time on the
+    wall. With several threads some of it is waiting for one another, and elsewhere the processor
+    only hands work out: there the clock on the wall counts.
     """
-    pairs = (one.cpu, other.cpu) if device == "cpu" else (one.wall, other.wall)
+    alone = device == "cpu" and torch.get_num_threads() == 1
+    pairs = (one.cpu, other.cpu) if alone else (one.wall, other.wall)
     return median(a / b for a, b in zip(*pairs, strict=True))
