@@ -74,7 +74,7 @@ class LeanConv2d(nn.Conv2d):
     def _conv_forward(
         self, input: Float[Tensor, "b c h w"], weight: Tensor, bias: Tensor | None
     ) -> Float[Tensor, "b d i j"]:
-        frozen = _is_frozen(weight) and (bias is None or _is_frozen(bias))
+        frozen = is_frozen(weight) and (bias is None or is_frozen(bias))
         if (
             weight.dtype != input.dtype
             and frozen
@@ -204,7 +204,7 @@ def _both(size: int | Pair) -> Pair:
     return (size, size) if isinstance(size, int) else size
 
 
-def _is_frozen(parameter: Tensor) -> bool:
+def is_frozen(parameter: Tensor) -> bool:
     # A tensor that `functional_call` put in the place of a parameter may be watched elsewhere.
     return isinstance(parameter, nn.Parameter) and not parameter.requires_grad
 
@@ -233,6 +233,6 @@ def with_lean_layers(network: nn.Module, half: bool = False) -> nn.Module:
     for layer in network.modules():
         if type(layer) in _LEAN:
             layer.__class__ = _LEAN[type(layer)]
-        if half and isinstance(layer, LeanConv2d) and _is_frozen(layer.weight):
+        if half and isinstance(layer, LeanConv2d) and is_frozen(layer.weight):
             layer.to(torch.bfloat16)
     return network

@@ -19,14 +19,11 @@ from ddbench.types import DatasetInfo, Network
 def fresh(architecture: Architecture, info: DatasetInfo, seed: int, ctx: Context) -> nn.Module:
     """A newly initialised network on the context's device.
 
-    Initialised on the CPU, so that every device starts from the same weights. On an accelerator
-    the weights are channels_last like the images; on a CPU that would only make every gradient
-    and every optimiser step slower, since the images alone decide the layout there.
+    Initialised on the CPU, so that every device starts from the same weights, which are
+    channels_last like the images.
     """
     with seeded(seed):
         module = with_instance_norms(with_small_maps(architecture.build(info)))
-    if ctx.device == "cpu":
-        return module
     return module.to(ctx.device, memory_format=torch.channels_last)
 
 

@@ -1,4 +1,4 @@
-"""3x3 convolutions of maps of one or two pixels a side, as a product that leaves padding out."""
+"""Convolutions of small maps as matrix products."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddbench.lean_layers import LeanConv2d
+from ddbench.lean_layers import LeanConv2d, is_frozen
+from ddbench.patches import convolved
 
 Places = tuple[tuple[tuple[int, int] | None, ...], ...]
 """For every output pixel and every input pixel the tap that joins them, if any."""
@@ -68,10 +69,10 @@ class _Matrix(torch.autograd.Function):
         for block, tap in _blocks(slope, ctx.joined, out, into):
             if tap is not None:
                 found[tap] = found[tap] + block if tap in found else block
-        whole = slope.new_zeros(3, 3, out, into)
+        whole = slope.new_zeros(out, 3, 3, into)  # channels last, as kernels are
         for (row, column), block in found.items():
-            whole[row, column] = block
-        return whole.permute(2, 3, 0, 1), None
+            whole[:, row, column] = block
+        return whole.permute(0, 3, 1, 2), None
 
 
 def _blocks(matrix: Tensor, joined: Places, out: int, into: int) -> Any:
@@ -91,59 +92,77 @@ class _Kept:
     matrices: dict[Any, Tensor] = field(default_factory=dict)
 
 
-class SmallMapConv2d(LeanConv2d):
-    """A 3x3 convolution, padded by one, that on maps of up to 2 x 2 pixels is a matrix product.
+_POSITIONS = {1: 64, 3: 16}
+"""By size of kernel: output positions up to which a product of patches is faster on a CPU."""
 
-    On one pixel eight of nine taps only ever meet padding, on 2 x 2 pixels five of nine; with
-    stride two and 2 x 2 pixels five as well. Same function, same parameters. A training step of
-    512 channels takes a quarter on a CPU at 2 x 2 pixels and less at one.
+
+class SmallMapConv2d(LeanConv2d):
+    """A 1x1 or 3x3 convolution, padded to keep its size, that on small maps is a matrix product.
+
+    Same function, same parameters. On one pixel eight of nine taps only ever meet padding, on 2 x 2
+    pixels five of nine; with stride two and 2 x 2 pixels five as well: the product leaves them out.
+    On somewhat larger maps a CPU multiplies patches: oneDNN's gradients of kernels take up to eight
+    times as long.
     """
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        height, width = input.shape[-2:]
-        several = height * width > 1 and self.stride == (1, 1)
-        if (
-            max(height, width) > 2
-            or (several and input.device.type != "cpu")
-            or torch.compiler.is_compiling()  # it would not keep the matrices
-        ):
+        if torch.compiler.is_compiling():  # it would not keep the matrices
             return super().forward(input)
-        joined = places(height, width, self.stride)
-        flat = input.permute(0, 2, 3, 1).flatten(1)  # b (h w c): a view where channels are last
-        found = F.linear(flat, self._matrix(joined, input.device.type))
-        rows = -(-height // self.stride[0])
-        maps = found.view(len(input), rows, -1, self.out_channels)
-        if self.bias is not None:
-            maps = maps + self.bias.to(maps.dtype)
-        return maps.permute(0, 3, 1, 2)
+        height, width = (-(-side // self.stride[0]) for side in input.shape[-2:])
+        size, on_cpu = self.kernel_size[0], input.device.type == "cpu"
+        if size == 3 and max(input.shape[-2:]) <= 2:
+            several = self.stride == (1, 1) and input[0, 0].numel() > 1
+            if on_cpu or not several:
+                return self._by_matrix(input, height, width)
+        # Of one stride and a frozen kernel, oneDNN's are as fast.
+        slow = self.stride == (2, 2) or not is_frozen(self.weight)
+        if on_cpu and slow and height * width <= _POSITIONS[size]:
+            kernel = self.weight.to(self._dtype(input))
+            return self._shifted(convolved(input.to(kernel.dtype), kernel, self.stride[0]))
+        return super().forward(input)
 
-    def _matrix(self, joined: Places, device: str) -> Tensor:
+    def _dtype(self, input: Tensor) -> torch.dtype:
+        device = input.device.type
+        on = torch.is_autocast_enabled(device)
+        return torch.get_autocast_dtype(device) if on else input.dtype
+
+    def _shifted(self, maps: Tensor) -> Tensor:
+        if self.bias is None:
+            return maps
+        return maps + self.bias.to(maps.dtype).view(-1, 1, 1)
+
+    def _by_matrix(self, input: Tensor, height: int, width: int) -> Tensor:
+        joined = places(*input.shape[-2:], self.stride)
+        flat = input.permute(0, 2, 3, 1).flatten(1)  # b (h w c): a view where channels are last
+        matrix = self._matrix(joined, self._dtype(input))
+        found = F.linear(flat.to(matrix.dtype), matrix)
+        return self._shifted(
+            found.view(len(input), height, width, self.out_channels).permute(0, 3, 1, 2)
+        )
+
+    def _matrix(self, joined: Places, dtype: torch.dtype) -> Tensor:
         """Of the kernel as it is now; kept while that is frozen."""
-        kernel = self.weight
-        if torch.is_autocast_enabled(device):
-            kernel = kernel.to(torch.get_autocast_dtype(device))
-        frozen = isinstance(self.weight, nn.Parameter) and not self.weight.requires_grad
-        if not frozen or self.weight.is_inference():
+        kernel = self.weight.to(dtype)
+        if not is_frozen(self.weight) or self.weight.is_inference():
             return _Matrix.apply(kernel, joined)
         state = (self.weight.data_ptr(), self.weight._version)
         kept = self.__dict__.get("_kept")
         if kept is None or kept.state != state:
             kept = self.__dict__["_kept"] = _Kept(state, self.weight.detach())
-        if (joined, kernel.dtype) not in kept.matrices:
-            kept.matrices[joined, kernel.dtype] = _Matrix.apply(kernel, joined)
-        return kept.matrices[joined, kernel.dtype]
+        if (joined, dtype) not in kept.matrices:
+            kept.matrices[joined, dtype] = _Matrix.apply(kernel, joined)
+        return kept.matrices[joined, dtype]
 
 
 def with_small_maps(network: nn.Module) -> nn.Module:
-    """The network, its 3x3 convolutions as `SmallMapConv2d`: the same parameters in the same place.
+    """The network, its plain convolutions as `SmallMapConv2d`: same parameters in the same place.
 
     Subclasses of `nn.Conv2d` are left alone: they have a forward of their own.
     """
-    plain = ((3, 3), (1, 1), (1, 1), 1, "zeros")
     for layer in network.modules():
         if type(layer) is not nn.Conv2d or layer.stride not in ((1, 1), (2, 2)):
             continue
         about = (layer.kernel_size, layer.padding, layer.dilation, layer.groups, layer.padding_mode)
-        if about == plain:
+        if about in [((size, size), (size // 2,) * 2, (1, 1), 1, "zeros") for size in _POSITIONS]:
             layer.__class__ = SmallMapConv2d
     return network

@@ -1,4 +1,4 @@
-"""The convolution that leaves padding out is the convolution."""
+"""Convolutions of small maps as products are the convolutions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ddbench import small_maps
 from ddbench.context import Context
 from ddbench.networks import fresh
 from ddbench.probe import frozen
@@ -15,13 +16,14 @@ from ddbench.small_maps import SmallMapConv2d, with_small_maps
 from ddbench.types import DatasetInfo, Network
 from ddbench_plugins.architectures.resnet import ResNet
 
-SIDES = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (2, 3)]
+SIDES = [(1, 1), (1, 2), (2, 1), (2, 2), (3, 3), (2, 3), (4, 4), (5, 3), (1, 7), (6, 5), (9, 9)]
+"""Products that leave padding out up to two pixels a side, of patches up to 16 or 64 positions."""
 
 
-def pair(stride: int = 1, bias: bool = True) -> tuple[nn.Conv2d, nn.Conv2d]:
+def pair(stride: int = 1, bias: bool = True, size: int = 3) -> tuple[nn.Conv2d, nn.Conv2d]:
     """A plain convolution and the other, of the same numbers."""
     torch.manual_seed(0)
-    plain = nn.Conv2d(5, 7, 3, stride, 1, bias=bias).double()
+    plain = nn.Conv2d(5, 7, size, stride, size // 2, bias=bias).double()
     other = copy.deepcopy(plain)
     with_small_maps(nn.Sequential(other))
     assert type(other) is SmallMapConv2d
@@ -35,10 +37,11 @@ def images(side: tuple[int, int] = (2, 2), count: int = 4) -> Tensor:
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("bias", [True, False])
-def test_values_and_gradients_are_those_of_the_plain_convolution(side, stride, bias):
+def test_values_and_gradients_are_those_of_the_plain_convolution(side, stride, size, bias):
     found: list[list[Tensor]] = []
-    for layer in pair(stride, bias):
+    for layer in pair(stride, bias, size):
         own = images(side).requires_grad_(True)
         out = layer(own)
         loss = (out.square() * torch.arange(out.numel()).view_as(out)).sum()
@@ -47,20 +50,36 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(side, stride, b
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_only_maps_of_up_to_two_pixels_take_the_product(monkeypatch):
-    _, layer = pair()
-    asked = []
-    monkeypatch.setattr(layer, "_matrix", lambda *given: asked.append(given) or 1 / 0)
-    layer(images((3, 3)))
-    assert not asked
-    with pytest.raises(ZeroDivisionError):
-        layer(images((2, 2)))
+@pytest.mark.parametrize(
+    ("side", "stride", "size", "frozen", "way"),
+    [
+        ((2, 2), 1, 3, False, "matrix"), ((2, 1), 2, 3, True, "matrix"),
+        ((4, 4), 1, 3, False, "patches"), ((8, 8), 2, 3, True, "patches"),
+        ((4, 4), 1, 3, True, "plain"), ((5, 4), 1, 3, False, "plain"),
+        ((8, 8), 1, 1, False, "patches"), ((16, 16), 2, 1, True, "patches"),
+        ((8, 8), 1, 1, True, "plain"), ((9, 8), 1, 1, False, "plain"),
+    ],
+)  # fmt: skip
+def test_how_a_map_is_convolved_depends_on_its_size(monkeypatch, side, stride, size, frozen, way):
+    taken = []
+    for name in ("_matrix", "convolved"):
+        whose = SmallMapConv2d if name == "_matrix" else small_maps
+        usual = getattr(whose, name)
+        monkeypatch.setattr(
+            whose, name, lambda *given, name=name, usual=usual: taken.append(name) or usual(*given)
+        )
+    _, layer = pair(stride, size=size)
+    layer.requires_grad_(not frozen)
+    layer(images(side))
+    assert taken == {"matrix": ["_matrix"], "patches": ["convolved"], "plain": []}[way]
 
 
-@pytest.mark.parametrize("side", [(1, 1), (2, 2)])
-def test_gradients_can_be_differentiated_again(side):
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("side", [(1, 1), (2, 2), (3, 3)])
+def test_gradients_can_be_differentiated_again(side, size, stride):
     """As gradient and trajectory matching do."""
-    _, layer = pair()
+    _, layer = pair(stride, size=size)
 
     def out(shown: Tensor, weight: Tensor) -> Tensor:
         return torch.func.functional_call(layer, {"weight": weight}, (shown,))
@@ -103,14 +122,37 @@ def test_other_weights_handed_in_are_not_taken_for_the_frozen_ones():
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 
 
-def test_autocast_gives_the_dtype_and_nearly_the_values_of_the_plain_convolution():
-    plain, layer = (one.float() for one in pair())
-    for frozen_ in (False, True):
-        layer.requires_grad_(not frozen_)
+@pytest.mark.parametrize(("side", "stride"), [((2, 2), 1), ((4, 4), 1), ((8, 8), 2)])
+@pytest.mark.parametrize("frozen_", [False, True])
+def test_autocast_gives_the_dtype_and_nearly_the_numbers_of_the_plain_convolution(
+    side, stride, frozen_
+):
+    plain, layer = (one.float().requires_grad_(not frozen_) for one in pair(stride))
+    found = []
+    for one in (plain, layer):
+        shown = images(side).float().requires_grad_(True)
         with torch.autocast("cpu", torch.bfloat16):
-            one, other = layer(images().float()), plain(images().float())
-        assert one.dtype is other.dtype is torch.bfloat16
-        torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2)
+            out = one(shown)
+        assert out.dtype is torch.bfloat16
+        out.float().square().sum().backward()
+        assert all(p.grad is None or p.grad.dtype is torch.float32 for p in one.parameters())
+        grads = [p.grad for p in one.parameters() if not frozen_]
+        found.append([out.float(), shown.grad, *grads])
+    for wanted, got in zip(*found, strict=True):
+        assert (got - wanted).abs().max() <= 2e-2 * wanted.abs().max()
+
+
+def test_images_whose_channels_come_first_are_convolved_alike():
+    plain, layer = pair()
+    shown = images((4, 4)).contiguous().requires_grad_(True)
+    torch.testing.assert_close(layer(shown), plain(shown))
+    loose = images((4, 8))[..., ::2]  # with gaps
+    torch.testing.assert_close(layer(loose), plain(loose))
+
+
+def test_no_images_are_no_output():
+    _, layer = pair()
+    assert layer(images((4, 4), 0)).shape == (0, 7, 4, 4)
 
 
 def test_other_convolutions_are_left_alone():
@@ -118,7 +160,8 @@ def test_other_convolutions_are_left_alone():
         pass
 
     network = nn.Sequential(
-        nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, padding=1, groups=4),
+        nn.Conv2d(4, 4, 5, padding=2), nn.Conv2d(4, 4, 1, padding=1), nn.Conv2d(4, 4, 3),
+        nn.Conv2d(4, 4, 3, padding=1, groups=4),
         nn.Conv2d(4, 4, 3, padding=1, dilation=2), nn.Conv2d(4, 4, 3, 3, padding=1),
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), Own(4, 4, 3, padding=1),
     )  # fmt: skip
