@@ -6,6 +6,7 @@ gradients in them are the convolution, the two parts of its backward pass, and a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,61 +14,94 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+Matrix = Callable[[Tensor], Tensor]
+"""Of a kernel."""
+
 
 def convolved(
-    images: Float[Tensor, "b c h w"], kernel: Float[Tensor, "d c k k"], stride: int
+    images: Float[Tensor, "b c h w"],
+    kernel: Float[Tensor, "d c k k"],
+    stride: int,
+    matrix: Matrix | None = None,
 ) -> Float[Tensor, "b d i j"]:
-    """The convolution of images, padded by half a kernel of odd size, channels last."""
-    return _InSlopes.apply(images, kernel, stride)
+    """The convolution of images, padded by half a kernel of odd size, channels last.
+
+    Args:
+        images: Maps.
+        kernel: In the same precision.
+        stride: Along both sides.
+        matrix: Gives what does to a flattened map (h w c) what the kernel does to a map, if that is
+            faster: [i j d, h w c].
+    """
+    found: Tensor = _InSlopes.apply(images, kernel, stride, matrix)[0]
+    return found
 
 
 class _InSlopes(torch.autograd.Function):
-    """y = K x."""
+    """y = K x; and the matrix of K, if there is one, for x̄."""
 
     @staticmethod
-    def forward(x: Tensor, kernel: Tensor, stride: int) -> Tensor:
+    def forward(
+        x: Tensor, kernel: Tensor, stride: int, matrix: Matrix | None
+    ) -> tuple[Tensor, Tensor | None]:
         height, width = (-(-side // stride) for side in x.shape[2:])
+        if matrix is not None:
+            whole = matrix(kernel)
+            return _maps((_flat_maps(x) @ whole.t()).view(-1, len(kernel)), height, width), whole
         found = _patches(x, kernel.shape[2], stride) @ _flat(kernel).t()
-        return _maps(found, height, width)
+        return _maps(found, height, width), None
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-        x, kernel, ctx.stride = inputs
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
+        (x, kernel, ctx.stride, _), (_, whole) = inputs, output
+        if whole is not None:
+            ctx.mark_non_differentiable(whole)
+        ctx.set_materialize_grads(False)
         # A frozen kernel asks for no images, and images without gradients for no kernel.
-        wanted = ctx.needs_input_grad
-        ctx.save_for_backward(x if wanted[1] else None, kernel if wanted[0] else None)
+        images, kernels = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(
+            x if kernels else None, kernel if images else None, whole if images else None
+        )
         ctx.sides, ctx.size = x.shape[2:], kernel.shape[2]
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, kernel = ctx.saved_tensors
-        back = None if kernel is None else _InImages.apply(*slopes, kernel, ctx.sides, ctx.stride)
-        slope = None if x is None else _InKernel.apply(x, *slopes, ctx.size, ctx.stride)
-        return back, slope, None
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        (x, kernel, whole), y, back = ctx.saved_tensors, slopes[0], None
+        if y is None:  # only the matrix was used, which has no slopes
+            return None, None, None, None
+        if kernel is not None:
+            back = _InImages.apply(y, kernel, ctx.sides, ctx.stride, whole)
+        slope = None if x is None else _InKernel.apply(x, y, ctx.size, ctx.stride)
+        return back, slope, None, None
 
 
 class _InImages(torch.autograd.Function):
     """x̄ from ȳ and K."""
 
     @staticmethod
-    def forward(y: Tensor, kernel: Tensor, sides: torch.Size, stride: int) -> Tensor:
-        if stride == 1 and kernel.shape[2] > 1 and y[0, 0].numel() > 4:
-            # A convolution with the kernel turned round, which takes longer than adding few.
+    def forward(
+        y: Tensor, kernel: Tensor, sides: torch.Size, stride: int, whole: Tensor | None
+    ) -> Tensor:
+        if whole is not None:
+            return _maps((_flat_maps(y) @ whole).view(-1, kernel.shape[1]), *sides)
+        if stride == 1 and kernel.shape[2] > 1:  # a convolution with the kernel turned round
             turned = kernel.flip(2, 3).transpose(0, 1)
             return _maps(_patches(y, kernel.shape[2], 1) @ _flat(turned).t(), *sides)
         return _gathered(_rows(y) @ _flat(kernel), y.shape, kernel.shape, sides, stride)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        y, kernel, _, ctx.stride = inputs
+        y, kernel, _, ctx.stride, _ = inputs
         ctx.save_for_backward(y, kernel)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(
+        ctx: Any, *slopes: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         (y, kernel), (u,), wanted = ctx.saved_tensors, slopes, ctx.needs_input_grad
-        through = _InSlopes.apply(u, kernel, ctx.stride) if wanted[0] else None
+        through = convolved(u, kernel, ctx.stride) if wanted[0] else None
         slope = _InKernel.apply(u, y, kernel.shape[2], ctx.stride) if wanted[1] else None
-        return through, slope, None, None
+        return through, slope, None, None, None
 
 
 class _InKernel(torch.autograd.Function):
@@ -86,14 +120,19 @@ class _InKernel(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (x, y), (kernel,), wanted = ctx.saved_tensors, slopes, ctx.needs_input_grad
-        back = _InImages.apply(y, kernel, x.shape[2:], ctx.stride) if wanted[0] else None
-        through = _InSlopes.apply(x, kernel, ctx.stride) if wanted[1] else None
+        back = _InImages.apply(y, kernel, x.shape[2:], ctx.stride, None) if wanted[0] else None
+        through = convolved(x, kernel, ctx.stride) if wanted[1] else None
         return back, through, None, None
 
 
 def _rows(maps: Tensor) -> Tensor:
     """A row of channels for every position: a view where channels are last."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+
+
+def _flat_maps(maps: Tensor) -> Tensor:
+    """A row for every map, channels last."""
+    return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 def _maps(rows: Tensor, height: int, width: int) -> Tensor:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ Places = tuple[tuple[tuple[int, int] | None, ...], ...]
 """For every output pixel and every input pixel the tap that joins them, if any."""
 
 
-@cache
+@functools.cache
 def places(height: int, width: int, stride: tuple[int, int]) -> Places:
     """Which tap of a 3x3 kernel, padded by one, joins which pixels.
 
@@ -38,47 +37,21 @@ def places(height: int, width: int, stride: tuple[int, int]) -> Places:
     return tuple(tuple(tap(out, come) for come in inputs) for out in outputs)
 
 
-class _Matrix(torch.autograd.Function):
-    """The matrix that does to a flattened map what the kernel does to the map.
+def matrix_of(kernel: Float[Tensor, "d c 3 3"], joined: Places) -> Float[Tensor, "jd ic"]:
+    """What does to a flattened map, channels last, what the kernel does to the map.
 
-    Written tap by tap: slices of the kernel would each give a gradient of the kernel's size.
+    Args:
+        kernel: Of a convolution padded by one.
+        joined: Which taps join which pixels.
     """
-
-    @staticmethod
-    def forward(kernel: Tensor, joined: Places) -> Tensor:
-        out, into = kernel.shape[:2]
-        matrix = kernel.new_empty(len(joined) * out, len(joined[0]) * into)
-        for block, tap in _blocks(matrix, joined, out, into):
-            if tap is None:
-                block.zero_()
-            else:
-                block.copy_(kernel[:, :, tap[0], tap[1]])
-        return matrix
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Places], output: Tensor) -> None:
-        kernel, ctx.joined = inputs
-        ctx.shape = kernel.shape
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        (slope,) = slopes
-        out, into = ctx.shape[:2]
-        # Differentiable itself, for methods that unroll a student's training.
-        found: dict[tuple[int, int], Tensor] = {}
-        for block, tap in _blocks(slope, ctx.joined, out, into):
-            if tap is not None:
-                found[tap] = found[tap] + block if tap in found else block
-        whole = slope.new_zeros(out, 3, 3, into)  # channels last, as kernels are
-        for (row, column), block in found.items():
-            whole[:, row, column] = block
-        return whole.permute(0, 3, 1, 2), None
-
-
-def _blocks(matrix: Tensor, joined: Places, out: int, into: int) -> Any:
+    out, into = kernel.shape[:2]
+    matrix = kernel.new_zeros(len(joined) * out, len(joined[0]) * into)
     for i, row in enumerate(joined):
         for j, tap in enumerate(row):
-            yield matrix[i * out : (i + 1) * out, j * into : (j + 1) * into], tap
+            if tap is not None:
+                block = matrix[i * out : (i + 1) * out, j * into : (j + 1) * into]
+                block.copy_(kernel[:, :, tap[0], tap[1]])
+    return matrix
 
 
 @dataclass(slots=True)
@@ -106,52 +79,39 @@ class SmallMapConv2d(LeanConv2d):
     """
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
-        if torch.compiler.is_compiling():  # it would not keep the matrices
+        if torch.compiler.is_compiling() or not self._is_product(input):
             return super().forward(input)
-        height, width = (-(-side // self.stride[0]) for side in input.shape[-2:])
-        size, on_cpu = self.kernel_size[0], input.device.type == "cpu"
-        if size == 3 and max(input.shape[-2:]) <= 2:
-            several = self.stride == (1, 1) and input[0, 0].numel() > 1
-            if on_cpu or not several:
-                return self._by_matrix(input, height, width)
-        # Of one stride and a frozen kernel, oneDNN's are as fast.
-        slow = self.stride == (2, 2) or not is_frozen(self.weight)
-        if on_cpu and slow and height * width <= _POSITIONS[size]:
-            kernel = self.weight.to(self._dtype(input))
-            return self._shifted(convolved(input.to(kernel.dtype), kernel, self.stride[0]))
-        return super().forward(input)
-
-    def _dtype(self, input: Tensor) -> torch.dtype:
-        device = input.device.type
+        device, matrix = input.device.type, None
         on = torch.is_autocast_enabled(device)
-        return torch.get_autocast_dtype(device) if on else input.dtype
+        kernel = self.weight.to(torch.get_autocast_dtype(device) if on else input.dtype)
+        if self.kernel_size[0] == 3 and max(input.shape[-2:]) <= 2:
+            joined = places(*input.shape[-2:], self.stride)
+            matrix = functools.partial(self._matrix, joined)
+        maps = convolved(input.to(kernel.dtype), kernel, self.stride[0], matrix)
+        return maps if self.bias is None else maps + self.bias.to(maps.dtype).view(-1, 1, 1)
 
-    def _shifted(self, maps: Tensor) -> Tensor:
-        if self.bias is None:
-            return maps
-        return maps + self.bias.to(maps.dtype).view(-1, 1, 1)
+    def _is_product(self, input: Tensor) -> bool:
+        """Whether a product is at least as fast as the convolution."""
+        height, width = input.shape[-2:]
+        positions = -(-height // self.stride[0]) * -(-width // self.stride[0])
+        size, strided = self.kernel_size[0], self.stride == (2, 2)
+        if size == 3 and max(height, width) <= 2 and (strided or positions == 1):
+            return True
+        # Of one stride and a frozen kernel, oneDNN's are as fast but on the smallest maps.
+        slow = strided or not is_frozen(self.weight) or (size == 3 and max(height, width) <= 2)
+        return input.device.type == "cpu" and slow and positions <= _POSITIONS[size]
 
-    def _by_matrix(self, input: Tensor, height: int, width: int) -> Tensor:
-        joined = places(*input.shape[-2:], self.stride)
-        flat = input.permute(0, 2, 3, 1).flatten(1)  # b (h w c): a view where channels are last
-        matrix = self._matrix(joined, self._dtype(input))
-        found = F.linear(flat.to(matrix.dtype), matrix)
-        return self._shifted(
-            found.view(len(input), height, width, self.out_channels).permute(0, 3, 1, 2)
-        )
-
-    def _matrix(self, joined: Places, dtype: torch.dtype) -> Tensor:
+    def _matrix(self, joined: Places, kernel: Tensor) -> Tensor:
         """Of the kernel as it is now; kept while that is frozen."""
-        kernel = self.weight.to(dtype)
         if not is_frozen(self.weight) or self.weight.is_inference():
-            return _Matrix.apply(kernel, joined)
+            return matrix_of(kernel, joined)
         state = (self.weight.data_ptr(), self.weight._version)
         kept = self.__dict__.get("_kept")
         if kept is None or kept.state != state:
             kept = self.__dict__["_kept"] = _Kept(state, self.weight.detach())
-        if (joined, dtype) not in kept.matrices:
-            kept.matrices[joined, dtype] = _Matrix.apply(kernel, joined)
-        return kept.matrices[joined, dtype]
+        if (joined, kernel.dtype) not in kept.matrices:
+            kept.matrices[joined, kernel.dtype] = matrix_of(kernel, joined)
+        return kept.matrices[joined, kernel.dtype]
 
 
 def with_small_maps(network: nn.Module) -> nn.Module:
