@@ -55,7 +55,8 @@ def main(
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in PARTS]:
         raise typer.BadParameter(f"{', '.join(unknown)}; known: {', '.join(PARTS)}")
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    threads = threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
     keep_freed_memory()  # in one process the plain loop and the floor gain by it as well
     found_device = choose_device(device)
     settings = Settings(
@@ -65,6 +66,7 @@ def main(
         resolution=resolution,
         batch=10 if quick else batch,
         repeats=repeats or (1 if quick else 7),
+        threads=threads,
         images=images,
         teachers=teachers,
     )

@@ -50,7 +50,7 @@ def main(part: str, variant: str, settings: Settings) -> Peak:
     from ddbench.allocator import keep_freed_memory
     from ddbench.meter import measure
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(settings.threads)
     module = importlib.import_module(f"benchmarks.perf.{part}")
     cuda = settings.device.startswith("cuda")
     loaded = 0 if cuda else psutil.Process().memory_info().rss

@@ -28,6 +28,8 @@ class Settings:
     resolution: int = 64
     batch: int = 100
     repeats: int = 7
+    threads: int = 1
+    """Of a CPU."""
     classes: int = 10
     """Of recover."""
     ipc: int = 0
