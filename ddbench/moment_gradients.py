@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddbench.widening import widened
 
-_PIECE = 2**17
+_PIECE = 2**16
 """Numbers treated at a time by a core: few enough that what is made of them, in float32, stays in
 its cache."""
 
@@ -29,13 +29,26 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
         return widened(x).mean(places), widened(x).square().mean(places)
     if x.device.type == "cuda":
         return _reduced(x, places)
-    found = [_moments_of(widened(piece), places) for (piece,) in _pieces(x)]
-    mean, square = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return mean, square
+    sums = _sums_for(x)
+    for piece, *of in _pieces(x, *sums):
+        _add_up(widened(piece), places, *of)
+    return _means(sums, x)
 
 
-def _moments_of(wide: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    return wide.mean(places), wide.square().mean(places)
+def _sums_for(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Room for the sums over positions of x and of its squares."""
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return x.new_empty(x.shape[:2], dtype=dtype), x.new_empty(x.shape[:2], dtype=dtype)
+
+
+def _add_up(wide: Tensor, places: tuple[int, ...], total: Tensor, squares: Tensor) -> None:
+    torch.sum(wide, places, out=total)
+    torch.sum(wide.square(), places, out=squares)
+
+
+def _means(sums: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    total, squares = (each.div_(x[0, 0].numel()) for each in sums)
+    return total, squares
 
 
 def _reduced(x: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -94,13 +107,12 @@ class NormWithMoments(torch.autograd.Function):
 
 
 def _norm_in_pieces(x: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    places, output, found = tuple(range(2, x.dim())), torch.empty_like(x), []
-    for piece, out in _pieces(x, output):
+    places, output, sums = tuple(range(2, x.dim())), torch.empty_like(x), _sums_for(x)
+    for piece, out, *of in _pieces(x, output, *sums):
         wide = widened(piece)
-        found.append(_moments_of(wide, places))
+        _add_up(wide, places, *of)
         out.copy_(torch.addcmul(shift, wide, scale))
-    mean, square = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return output, mean, square
+    return output, *_means(sums, x)
 
 
 def _pull_in_pieces(
