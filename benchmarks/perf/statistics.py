@@ -82,7 +82,7 @@ def measure(settings: Settings) -> Part:
     few = noise(describe(settings, 10, count))
     many = noise(describe(settings, settings.size(1000, 20), count))
     network = teacher(few, settings)
-    repeats = settings.size(max(3, settings.repeats // 2), 1)
+    repeats = settings.size(max(5, settings.repeats // 2), 1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_files(few, folder)
@@ -97,7 +97,10 @@ def measure(settings: Settings) -> Part:
             "plain loop: two passes": lambda: (passes.features(), passes.moments()),
         }
         times = interleaved(
-            {name: Work(run) for name, run in works.items()}, repeats, settings.device, warm=False
+            {name: Work(run) for name, run in works.items()},
+            repeats,
+            settings.device,
+            warm=not settings.quick,
         )
     ten, thousand, forward, decode, two = times.values()
     whole = ten + decode
