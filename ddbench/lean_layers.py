@@ -97,27 +97,32 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class _SignsKept(torch.autograd.Function):
-    """max(x, 0), with the signs as bytes; as bits on a CPU, where packing them takes no time."""
+    """max(x, 0), with the signs as bytes; on one core as bits, where packing them takes no time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, in_place: bool) -> Tensor:
-        if x.device.type == "cpu":
+        # numpy packs on one core, whatever their number: the others would wait.
+        if packed := x.device.type == "cpu" and torch.get_num_threads() == 1:
             signed = x if _is_dense(x) else x > 0  # which has no gaps
             ctx.shape, ctx.strides = signed.shape, signed.stride()
             ctx.save_for_backward(_packed_signs(signed))
-        else:
-            ctx.save_for_backward(x > 0)
-        if not in_place:
-            return x.relu()
-        ctx.mark_dirty(x)
-        return x.relu_()
+        found = x.relu_() if in_place else x.relu()
+        if in_place:
+            ctx.mark_dirty(x)
+        if not packed:
+            ctx.save_for_backward(found.bool())  # faster than a comparison
+        ctx.packed = packed
+        return found
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         (kept,), (slope,) = ctx.saved_tensors, slopes
+        if ctx.packed:
+            return _signed(slope, kept, ctx.shape, ctx.strides), None
         if slope.device.type != "cpu":
             return slope * kept, None
-        return _signed(slope, kept, ctx.shape, ctx.strides), None
+        numbers = slope.view(_INTEGERS[slope.dtype.itemsize]) * kept.view(torch.uint8)
+        return numbers.view(slope.dtype), None
 
 
 def _is_dense(x: Tensor) -> bool:

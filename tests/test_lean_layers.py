@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -62,6 +63,15 @@ def kept(network: nn.Module, x: Tensor) -> int:
     return sum(sizes.values())
 
 
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_value_and_gradient_are_those_of_the_plain_layer(layer, layout):
@@ -104,8 +114,11 @@ def test_a_convolution_differentiates_twice():
 @pytest.mark.parametrize(
     ("layer", "most"), [(LAYERS[0], 0), (LAYERS[4], 1 / 64), (LAYERS[5], 1 / 16)], ids=str
 )
-def test_keeps_what_it_promises(layer, most):
-    """Nothing; a bit in place of a float64; two bytes for each of a quarter of the pixels."""
+def test_keeps_what_it_promises(layer, most, threads):
+    """Nothing; a bit in place of a float64, or a byte; two bytes for each of a quarter of the
+    pixels."""
+    if isinstance(layer, nn.ReLU):
+        most *= 1 if threads == 1 else 8
     plain, lean = pair(layer)
     x = images().requires_grad_(True) * 1
     size = x.untyped_storage().nbytes()
@@ -125,7 +138,9 @@ def test_keeps_what_it_promises(layer, most):
     ],
     ids=["gaps", "permuted", "expanded", "number", "none", "large"],
 )
-def test_signs_of_any_tensor_are_kept_as_bits(x):
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_signs_of_any_tensor_are_kept_as_bits_or_bytes(x, dtype, threads):
+    x = x.to(dtype)
     slope = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
     found = {}
     for relu in (LeanReLU().eval(), nn.ReLU()):
@@ -133,7 +148,14 @@ def test_signs_of_any_tensor_are_kept_as_bits(x):
         (found[type(relu)],) = torch.autograd.grad(relu(own), own, slope)
     assert torch.equal(found[LeanReLU], found[nn.ReLU])
     own = x.detach().clone().requires_grad_(True)
-    assert kept(LeanReLU().eval(), own) <= x.numel() // 8 + 1
+    assert kept(LeanReLU().eval(), own) <= (x.numel() // 8 + 1 if threads == 1 else x.numel())
+
+
+@pytest.mark.usefixtures("threads")
+def test_zeros_of_either_sign_have_no_slope():
+    x = torch.tensor([-1.0, -0.0, 0.0, 1e-45, 2.0], requires_grad=True)
+    LeanReLU().eval()(x).sum().backward()
+    assert x.grad.tolist() == [0, 0, 0, 1, 1]
 
 
 def test_a_layer_that_learns_is_torchs_own():
