@@ -164,7 +164,11 @@ def _gathered(
 ) -> Tensor:
     """Adds up what every tap of every output position says about the pixel under it."""
     (count, _, height, width), (_, channels, size, _), half = out, kernel, kernel[2] // 2
-    dtype = torch.promote_types(rows.dtype, torch.float32)  # up to four are added in one place
+    if size == stride == 1:
+        return _maps(rows, height, width)
+    dtype = rows.dtype
+    if size > stride:  # several are added in one place
+        dtype = torch.promote_types(dtype, torch.float32)
     wide = rows.new_zeros(count, sides[0] + 2 * half, sides[1] + 2 * half, channels, dtype=dtype)
     taps = rows.view(count, height, width, size, size, channels)
     for i in range(size):

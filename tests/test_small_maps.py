@@ -114,6 +114,17 @@ def test_a_frozen_kernel_that_changes_is_seen():
     assert not torch.allclose(twin(shown), layer(shown))
 
 
+def test_a_matrix_of_inference_mode_is_not_kept_for_gradients():
+    plain, layer = pair()
+    layer.requires_grad_(False)
+    with torch.inference_mode():
+        layer(images())
+    shown = images().requires_grad_(True)
+    (found,) = torch.autograd.grad(layer(shown).square().sum(), shown)
+    (wanted,) = torch.autograd.grad(plain(shown).square().sum(), shown)
+    torch.testing.assert_close(found, wanted)
+
+
 def test_other_weights_handed_in_are_not_taken_for_the_frozen_ones():
     plain, layer = pair()
     layer.requires_grad_(False)
