@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 
 from ddbench.spec import Augmentation
@@ -29,6 +30,16 @@ def test_an_epoch_shows_every_image_once_in_nearly_equal_batches(info):
     assert sorted(torch.cat([b.indices for b in batches]).tolist()) == list(range(23))
     assert {len(b.indices) for b in batches} == {4, 5}
     assert len(batches) == _stream(info).steps
+
+
+@pytest.mark.parametrize("crop", [(1.0, 1.0), (0.3, 0.8)])
+@pytest.mark.parametrize("mix", ["none", "cutmix", "mixup"])
+def test_channels_are_last_however_images_are_varied(info, crop, mix):
+    """Images decide the layout of a whole network on a CPU."""
+    info = replace(info, shape=(3, 8, 8), mean=(0.5,) * 3, std=(0.2,) * 3)
+    stream = _stream(info, augmentation=Augmentation(crop=crop, mix=mix))
+    for batch in stream.epoch(0):
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_same_epoch_is_the_same_and_another_is_not(info):

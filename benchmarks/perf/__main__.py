@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="Small sizes: a smoke test.")] = False,
     repeats: Annotated[int, typer.Option(help="Of each variant; 0 for the usual number.")] = 0,
     threads: Annotated[
-        int, typer.Option(help="Cores of a CPU; 0 for all. Take fewer where others work beside.")
+        int, typer.Option(min=0, help="Of a CPU; 0 for as many as torch takes, usually all cores.")
     ] = 0,
     resolution: Annotated[int, typer.Option(help="Pixels a side.")] = 64,
     batch: Annotated[int, typer.Option(help="Images of a batch, a multiple of 10.")] = 100,
@@ -55,7 +54,7 @@ def main(
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in PARTS]:
         raise typer.BadParameter(f"{', '.join(unknown)}; known: {', '.join(PARTS)}")
-    threads = threads or os.cpu_count() or 1
+    threads = threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     keep_freed_memory()  # in one process the plain loop and the floor gain by it as well
     found_device = choose_device(device)
