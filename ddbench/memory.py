@@ -33,7 +33,7 @@ def room_for(work: Callable[[], object], device: str) -> float:
     """
     gc.collect()
     if not device.startswith("cuda"):
-        return psutil.virtual_memory().available / max(1, 2 * _kept_for_backward(work))
+        return psutil.virtual_memory().available / max(1, 2 * kept_for_backward(work))
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -45,7 +45,7 @@ def room_for(work: Callable[[], object], device: str) -> float:
     return (free + held) / max(1, needed)
 
 
-def _kept_for_backward(work: Callable[[], object]) -> int:
+def kept_for_backward(work: Callable[[], object]) -> int:
     """Bytes of the different tensors that autograd keeps; parameters are among them."""
     sizes: dict[int, int] = {}
     kept: list[Tensor] = []  # a freed storage's address may be given to the next

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+import psutil
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -14,8 +17,9 @@ from torch import Tensor, nn
 from ddbench.averaged_weights import AveragedWeights
 from ddbench.budget import Budget, budget
 from ddbench.context import Context, onto, seeded_on, wait_for
-from ddbench.errors import DivergedError
-from ddbench.memory import is_out_of_memory, let_go
+from ddbench.errors import DDBenchError, DivergedError
+from ddbench.lanes import hand_out
+from ddbench.memory import is_out_of_memory, kept_for_backward, let_go
 from ddbench.seeds import seed_of
 from ddbench.spec import Training
 from ddbench.stream import Stream, inputs
@@ -44,6 +48,8 @@ class Trainee:
     """Of its first update in every epoch, the device waited for: what it costs beside others."""
     losses: list[float] = field(default_factory=list)
     """Mean over the updates of each finished epoch."""
+    threads: int = 0
+    """Of torch, that trained it after its first update: bits depend on them."""
 
 
 def train(
@@ -54,11 +60,13 @@ def train(
     ctx: Context,
     title: str,
     answers: Answers = lambda batch: None,
+    threads: int | None = None,
 ) -> None:
     """Trains networks in place, side by side on the same batches, and leaves them in eval mode.
 
     Each has its own weights, optimiser and draws, so that its numbers are those it would have
-    alone. Batches and the teacher's answers are made once for all. A network that fails keeps its
+    alone; on a CPU but for rounding, where several are trained at once with a part of the cores
+    each. Batches and the teacher's answers are made once for all. A network that fails keeps its
     fault, and the others go on.
 
     Args:
@@ -69,29 +77,70 @@ def train(
         ctx: Device, precision, progress.
         title: For the progress bar.
         answers: Asked once a batch.
+        threads: As a `Trainee` had them, to train it again alone with the same bits.
     """
     length = budget(training, stream.steps)
     runs = [_Run(trainee, training, length, loss, ctx, title) for trainee in trainees]
-    done = 0
     with ctx.progress.stage(title, length.updates) as advance:
-        for epoch in range(length.epochs):
-            runs = [run for run in runs if run.going]
-            if not runs:
-                break
-            for run in runs:
-                run.begin()
-            for step, batch in enumerate(stream.epoch(epoch)):
-                if done == length.updates:
-                    break
-                known = answers(batch)
-                for run in runs:
-                    run.attempt(run.update, epoch, step, done, batch, known)
-                done += 1
-                advance(1)
-            for run in runs:
-                run.attempt(run.end, epoch)
+        pieces = _labelled(stream, length, answers, advance)
+        lanes, each = _begun(pieces, runs, ctx, threads)
+        hand_out(pieces, [run.take for run in runs if run.going], lanes, each)
+    for trainee in trainees:
+        trainee.threads = each
     for run in runs:
         run.attempt(run.finish)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A batch with the teacher's answers, and its place in the training."""
+
+    epoch: int
+    step: int
+    done: int
+    """Updates before this one."""
+    last: bool
+    """Of its epoch."""
+    batch: Batch
+    known: Tensor | None
+
+
+def _labelled(
+    stream: Stream, length: Budget, answers: Answers, advance: Callable[[int], None]
+) -> Iterator[_Piece]:
+    done = 0
+    for epoch in range(length.epochs):
+        for step, batch in enumerate(stream.epoch(epoch)):
+            last = step + 1 == stream.steps or done + 1 == length.updates
+            yield _Piece(epoch, step, done, last, batch, answers(batch))
+            done += 1
+            advance(1)
+            if done == length.updates:
+                return
+
+
+def _begun(
+    pieces: Iterator[_Piece], runs: Sequence[_Run], ctx: Context, threads: int | None
+) -> tuple[int, int]:
+    """How many networks are to be trained at once, with how many threads each.
+
+    More than one on several cores, if memory has room for their activations and none draws
+    anything: torch has one generator for all threads. The first batch, taken in turns, tells.
+    """
+    every = torch.get_num_threads()
+    most = 1 if ctx.device != "cpu" else min(len(runs), every)
+    if (most < 2 and threads is None) or (piece := next(pieces, None)) is None:
+        return 1, every
+    kept = [kept_for_backward(partial(run.take, piece)) for run in runs]
+    if most < 2 or any(run.draws for run in runs):
+        return 1, threads or every
+    for run in runs:
+        run.stop_seeding()
+    room = psutil.virtual_memory().available // (
+        2 * max(1, *kept)
+    )  # gradients and what comes and goes
+    lanes = max(1, min(most, room))
+    return lanes, threads or every // lanes
 
 
 class _Run:
@@ -113,6 +162,10 @@ class _Run:
         self._averaged = AveragedWeights(trainee.module, training.weight_ema)
         self._total = torch.zeros((), device=ctx.device)
         self._updates = 0
+        self.draws = False
+        """Whether the first update drew from torch's global generator."""
+        self._untouched: Tensor | None = None
+        """The state of that generator, while nothing is to be drawn."""
 
     @property
     def going(self) -> bool:
@@ -131,33 +184,65 @@ class _Run:
             if is_out_of_memory(fault):
                 let_go(fault)  # the others go on, and this one may be tried again alone
 
-    def begin(self) -> None:
+    def take(self, piece: _Piece) -> bool:
+        """Learns from the next batch; false if an error has ended the training."""
+        if piece.step == 0:
+            self._begin()
+        self.attempt(self._update, piece)
+        if piece.last:
+            self.attempt(self.end, piece.epoch)
+        return self.going
+
+    def stop_seeding(self) -> None:
+        """From now on nothing is drawn: others may be trained at the same time."""
+        self._untouched = torch.default_generator.get_state()
+
+    def _begin(self) -> None:
         self._trainee.module.train()
         self._total.zero_()
         self._updates = 0
 
-    def update(self, epoch: int, step: int, done: int, batch: Batch, known: Tensor | None) -> None:
-        if step:
-            self._step(epoch, done, batch, known)
+    def _update(self, piece: _Piece) -> None:
+        if piece.step:
+            self._step(piece)
             return
         wait_for(self._ctx.device)
         started = time.perf_counter()
-        self._step(epoch, done, batch, known)
+        self._step(piece)
         wait_for(self._ctx.device)
         self._trainee.seconds += time.perf_counter() - started
 
-    def _step(self, epoch: int, done: int, batch: Batch, known: Tensor | None) -> None:
-        self._schedule.set(epoch, done)
-        with seeded_on(self._ctx.device, seed_of(self._trainee.seed, "update", done)):
+    def _step(self, piece: _Piece) -> None:
+        self._schedule.set(piece.epoch, piece.done)
+        with self._seeded(piece.done):
             with self._ctx.autocast():
-                logits = self._trainee.module(batch.images)
-            value = self._loss(logits.float(), batch, known)
+                logits = self._trainee.module(piece.batch.images)
+            value = self._loss(logits.float(), piece.batch, piece.known)
             value.backward()
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)  # none is held while others have their turn
         self._averaged.update()
         self._total += value.detach()
         self._updates += 1
+
+    @contextlib.contextmanager
+    def _seeded(self, done: int) -> Iterator[None]:
+        """What the network draws depends on its own seed and the update alone."""
+        if self._untouched is None:
+            seed = seed_of(self._trainee.seed, "update", done)
+            with seeded_on(self._ctx.device, seed):
+                before = torch.default_generator.get_state() if done == 0 else None
+                yield
+                if before is not None:
+                    self.draws = not torch.equal(before, torch.default_generator.get_state())
+            return
+        yield
+        if not torch.equal(self._untouched, torch.default_generator.get_state()):
+            raise DDBenchError(
+                f"{self._title}: a network drew random numbers after its first update alone",
+                "networks that draw are trained one after another, which the first update decides",
+                hint="one thread trains them so: OMP_NUM_THREADS=1",
+            )
 
     def end(self, epoch: int) -> None:
         total = self._total.item()

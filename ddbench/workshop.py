@@ -247,7 +247,7 @@ class Workshop:
         return self._found[stage.key]
 
     def _train_students(
-        self, plan: Plan, stages: Sequence[PlannedStage]
+        self, plan: Plan, stages: Sequence[PlannedStage], threads: int | None = None
     ) -> tuple[list[Student], Cost | None]:
         """Students trained side by side, which stay at hand until the next ones."""
         labels = self.relabelled(plan)
@@ -257,7 +257,7 @@ class Workshop:
         self._at_hand.clear()
         with measure(self.ctx.device) as meter:
             students = evaluate(
-                [stage.spec for stage in stages], data, stream, teachers, stored, self.ctx
+                [stage.spec for stage in stages], data, stream, teachers, stored, self.ctx, threads
             )
         for stage, student in zip(stages, students, strict=True):
             if student.module is not None:
@@ -273,7 +273,10 @@ class Workshop:
 
         def make(meter: Meter) -> Made:
             if trial.key not in self._at_hand:
-                (again,), _ = self._train_students(plan, [plan.evaluate[run]])
+                threads = trial.tensors().get("threads")  # older artifacts do not say
+                (again,), _ = self._train_students(
+                    plan, [plan.evaluate[run]], None if threads is None else int(threads)
+                )
                 if again.made is None:
                     assert again.fault is not None
                     raise again.fault

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from ddbench import workshop
 from ddbench.cache import Cache
@@ -63,6 +64,27 @@ def test_a_student_is_trained_once_more_for_an_old_trial_and_then_kept(
     assert trained["students"] == 3
     (fresh,) = Records(cache.root / "records").all()
     assert fresh.metrics == after.metrics
+
+
+def test_students_that_were_trained_at_once_are_made_again_one_by_one_to_the_bit(
+    ddbench, alone, cache, trained, monkeypatch
+):
+    same = []
+    monkeypatch.setattr(
+        workshop, "warn_unless_same", lambda *logits: same.append(torch.equal(*logits))
+    )
+    torch.set_num_threads(2)
+    try:
+        flags = [*alone, *RANDOM, "--students", "2"]
+        assert ddbench("run", *flags).code == 0
+        (trial, _) = [path for stage, _, path in cache.entries() if stage == "evaluate"]
+        assert load_file(trial / "tensors.safetensors")["threads"] == 1
+        added = ddbench("run", *flags, "-e", "corruptions")
+    finally:
+        torch.set_num_threads(1)
+    assert added.code == 0, added.err
+    assert trained["students"] == 3
+    assert same == [True, True]
 
 
 def test_a_student_that_comes_out_otherwise_is_warned_of():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -179,6 +182,124 @@ def test_side_by_side_gives_the_numbers_of_each_alone(info):
         other_draws = Trainee(fresh(width), width + 1)
         train([other_draws], stream, training, _loss, CTX, "t")
         assert not torch.equal(other_draws.module[2].weight, alone.module[2].weight)
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def _convolving(seed):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 3),
+    )  # fmt: skip
+
+
+def test_on_several_threads_networks_are_trained_at_once_as_each_alone(info, two_threads):
+    training, (_, stream) = Training(epochs=4, lr=0.05), _problem(info)
+    workers, counts = set(), set()
+
+    def loss(logits, batch, answers):
+        workers.add(threading.get_ident())
+        counts.add(torch.get_num_threads())
+        return _loss(logits, batch, answers)
+
+    def trained(seeds):
+        trainees = [Trainee(_convolving(seed), seed) for seed in seeds]
+        train(trainees, stream, training, loss, CTX, "t")
+        return trainees
+
+    together, again = trained([1, 2, 3]), trained([1, 2, 3])
+    assert len(workers) > 1
+    assert counts == {1, 2}  # the first update of each has all threads
+    assert torch.get_num_threads() == 2
+    for seed, one, other in zip((1, 2, 3), together, again, strict=True):
+        assert one.fault is None
+        assert len(one.losses) == 4
+        assert one.losses == other.losses
+        for here, there in zip(one.module.parameters(), other.module.parameters(), strict=True):
+            assert torch.equal(here, there)
+        (alone,) = trained([seed])
+        assert one.losses == pytest.approx(alone.losses, rel=1e-4)  # rounding, twelve updates on
+
+
+def test_networks_that_draw_are_trained_one_after_another(info, two_threads):
+    training, (_, stream) = Training(epochs=3, lr=0.05), _problem(info)
+    workers = set()
+
+    def loss(logits, batch, answers):
+        workers.add(threading.get_ident())
+        return _loss(logits, batch, answers)
+
+    def trained(seeds):
+        trainees = [
+            Trainee(nn.Sequential(_convolving(seed), nn.Dropout(0.5)), seed) for seed in seeds
+        ]
+        train(trainees, stream, training, loss, CTX, "t")
+        return trainees
+
+    for seed, beside in zip((1, 2), trained([1, 2]), strict=True):
+        (alone,) = trained([seed])
+        assert beside.losses == alone.losses
+    assert workers == {threading.get_ident()}
+
+
+def test_draws_that_begin_later_are_no_silent_race(info, two_threads):
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.calls = _convolving(0), 0
+
+        def forward(self, images):
+            self.calls += 1
+            found = self.inner(images)
+            return F.dropout(found) if self.calls > 2 else found
+
+    _, stream = _problem(info)
+    trainees = [Trainee(Late(), 0), Trainee(Late(), 1)]
+    train(trainees, stream, Training(epochs=9), _loss, CTX, "t")
+    assert "drew random numbers after its first update" in str(trainees[0].fault)
+
+
+def test_one_that_fails_at_once_with_others_leaves_them_alone(info, two_threads):
+    class Failing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.calls = _convolving(0), 0
+
+        def forward(self, images):
+            self.calls += 1
+            if self.calls > 2:
+                raise ArithmeticError("no more")
+            return self.inner(images)
+
+    _, stream = _problem(info)
+    bad, good = Trainee(Failing(), 0), Trainee(_convolving(1), 1)
+    train([bad, good], stream, Training(epochs=20, lr=0.1), _loss, CTX, "t")
+    assert "no more" in str(bad.fault)
+    assert good.fault is None
+    assert len(good.losses) == 20
+
+
+def test_without_room_for_several_they_take_turns(info, two_threads, monkeypatch):
+    workers = set()
+
+    def loss(logits, batch, answers):
+        workers.add(threading.get_ident())
+        return _loss(logits, batch, answers)
+
+    _, stream = _problem(info)
+    monkeypatch.setattr(
+        "ddbench.training.psutil.virtual_memory", lambda: SimpleNamespace(available=1000)
+    )
+    trainees = [Trainee(_convolving(seed), seed) for seed in (1, 2)]
+    train(trainees, stream, Training(epochs=3), loss, CTX, "t")
+    assert [len(each.losses) for each in trainees] == [3, 3]
+    assert workers == {threading.get_ident()}
 
 
 def test_one_that_diverges_leaves_the_others_alone(info):

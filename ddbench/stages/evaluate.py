@@ -34,8 +34,8 @@ class Student:
     """What became of one student."""
 
     made: tuple[Tensors, dict[str, float]] | None
-    """Test `logits` and `labels`, `training_loss` of every epoch, and figures for the report; None
-    if it failed."""
+    """Test `logits` and `labels`, `training_loss` of every epoch and the `threads` that trained it,
+    and figures for the report; None if it failed."""
     fault: Exception | None
     share: float
     """Its part of the cost, by the time that its own updates take."""
@@ -50,6 +50,7 @@ def evaluate(
     teachers: Sequence[Network],
     stored: Tensors | None,
     ctx: Context,
+    threads: int | None = None,
 ) -> list[Student]:
     """Students trained on the same labelled batches, each with the numbers it would have alone.
 
@@ -64,6 +65,7 @@ def evaluate(
         teachers: For labels asked while training.
         stored: What the relabel stage wrote.
         ctx: Device, precision, progress.
+        threads: That trained a student before, to train it again with the same bits.
     """
     spec, held = specs[0], None
     if spec.holdout:
@@ -77,7 +79,7 @@ def evaluate(
     training = [_begin(own, stream, kept, held, data.info, ctx) for own in specs]
     trainees = [each.trainee for each in training if each.trainee is not None]
     answers = _answers(spec, kept, teachers, stored, ctx)
-    train(trainees, kept, spec.training, spec.labeller.loss, ctx, title, answers)
+    train(trainees, kept, spec.training, spec.labeller.loss, ctx, title, answers, threads)
     whole = sum(trainee.seconds for trainee in trainees if trainee.fault is None)
     return [each.end(data, ctx, whole, stream.whitening) for each in training]
 
@@ -107,6 +109,7 @@ class _Training:
             "logits": logits,
             "labels": data.test_labels.clone(),
             "training_loss": torch.tensor(trainee.losses),
+            "threads": torch.tensor(trainee.threads),
         }
         return Student((made, report), None, trainee.seconds / whole, trainee.module)
 
