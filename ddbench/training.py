@@ -131,15 +131,14 @@ def _begun(
     most = 1 if ctx.device != "cpu" else min(len(runs), every)
     if (most < 2 and threads is None) or (piece := next(pieces, None)) is None:
         return 1, every
-    kept = [kept_for_backward(partial(run.take, piece)) for run in runs]
+    kept = max((kept_for_backward(partial(run.take, piece)) for run in runs), default=0)
     if most < 2 or any(run.draws for run in runs):
         return 1, threads or every
-    for run in runs:
-        run.stop_seeding()
-    room = psutil.virtual_memory().available // (
-        2 * max(1, *kept)
-    )  # gradients and what comes and goes
-    lanes = max(1, min(most, room))
+    needed = 2 * kept  # as much again for gradients, and what comes and goes
+    lanes = max(1, min(most, psutil.virtual_memory().available // max(1, needed)))
+    if lanes > 1:
+        for run in runs:
+            run.stop_seeding()
     return lanes, threads or every // lanes
 
 
