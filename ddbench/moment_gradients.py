@@ -29,26 +29,32 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
         return widened(x).mean(places), widened(x).square().mean(places)
     if x.device.type == "cuda":
         return _reduced(x, places)
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and x[0].numel() >= _PIECE:
+        return _by_image(x)
     sums = _sums_for(x)
-    for piece, *of in _pieces(x, *sums):
-        _add_up(widened(piece), places, *of)
-    return _means(sums, x)
+    for piece, total, squares in _pieces(x, *sums):
+        wide = widened(piece)
+        torch.sum(wide, places, out=total)
+        torch.sum(wide.square(), places, out=squares)
+    mean, square = (each.div_(x[0, 0].numel()) for each in sums)
+    return mean, square
+
+
+def _by_image(x: Tensor) -> tuple[Tensor, Tensor]:
+    """By BatchNorm's own statistics, which widens numbers as it adds them: less than half the time.
+
+    It adds up one by one: an error of 2e-5 over 112 x 112 places, where a bfloat16 has one of 4e-3.
+    """
+    none, one = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
+    found = [torch.batch_norm_update_stats(image, none, one, 0.0) for image in x.split(1)]
+    mean, variance = (torch.stack(each) for each in zip(*found, strict=True))
+    return mean, variance.add_(mean.square())
 
 
 def _sums_for(x: Tensor) -> tuple[Tensor, Tensor]:
     """Room for the sums over positions of x and of its squares."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     return x.new_empty(x.shape[:2], dtype=dtype), x.new_empty(x.shape[:2], dtype=dtype)
-
-
-def _add_up(wide: Tensor, places: tuple[int, ...], total: Tensor, squares: Tensor) -> None:
-    torch.sum(wide, places, out=total)
-    torch.sum(wide.square(), places, out=squares)
-
-
-def _means(sums: tuple[Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-    total, squares = (each.div_(x[0, 0].numel()) for each in sums)
-    return total, squares
 
 
 def _reduced(x: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -94,9 +100,10 @@ class NormWithMoments(torch.autograd.Function):
         ctx.save_for_backward(x, scale)
         x = x.detach()
         if x.device.type == "cuda" or not len(x):
-            mean, square = _moments(x)
-            return torch.addcmul(shift, x, scale), mean, square
-        return _norm_in_pieces(x, scale, shift)
+            return torch.addcmul(shift, x, scale), *_moments(x)
+        none, one = torch.zeros_like(scale).flatten(), torch.ones_like(scale).flatten()
+        of_moments = (none, one, scale.flatten(), shift.flatten())
+        return torch.nn.functional.batch_norm(x, *of_moments, eps=0.0), *_moments(x)
 
     @staticmethod
     def backward(ctx: Any, through: Tensor, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -104,15 +111,6 @@ class NormWithMoments(torch.autograd.Function):
         if x.device.type == "cuda" or not len(x):
             return _pull(x, *grads).addcmul_(through, scale), None, None
         return _pull_in_pieces(x, scale, through, *grads), None, None
-
-
-def _norm_in_pieces(x: Tensor, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    places, output, sums = tuple(range(2, x.dim())), torch.empty_like(x), _sums_for(x)
-    for piece, out, *of in _pieces(x, output, *sums):
-        wide = widened(piece)
-        _add_up(wide, places, *of)
-        out.copy_(torch.addcmul(shift, wide, scale))
-    return output, *_means(sums, x)
 
 
 def _pull_in_pieces(

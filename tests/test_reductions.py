@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ddbench import moment_gradients
 from ddbench.moment_gradients import _reduced
 from ddbench.reductions import ChannelMoments
 
@@ -95,6 +96,28 @@ def test_half_precision_is_rounded_once(layout: str) -> None:
     step = torch.finfo(torch.bfloat16).eps
     torch.testing.assert_close(output.double(), plain, rtol=step / 2 * 1.01, atol=1e-5)
     torch.testing.assert_close(gradient.double(), wanted, rtol=step / 2 * 1.01, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(3, 64, 32, 33), (2, 8, 224, 224), (2, 300, 16, 16)])
+def test_large_images_of_half_precision_add_up_as_well(
+    layout: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_image = []
+    whole = moment_gradients._by_image
+    monkeypatch.setattr(
+        moment_gradients, "_by_image", lambda x: by_image.append(len(x)) or whole(x)
+    )
+    one = maps(layout, shape).bfloat16()
+    found = ChannelMoments().reduce(one)
+    assert by_image == [len(one)]
+    wide = one.detach().double()
+    for name, exact in ("mean", wide.mean((2, 3))), ("square", wide.square().mean((2, 3))):
+        assert found[name].dtype == torch.float32
+        torch.testing.assert_close(found[name].double(), exact, rtol=5e-5, atol=1e-5)
+    ChannelMoments().reduce(one.float())
+    ChannelMoments().reduce(one[:, :, :8, :8])
+    assert len(by_image) == 1  # float32 adds up in a tree, and small images take longer so
 
 
 def test_gradients_are_exact() -> None:

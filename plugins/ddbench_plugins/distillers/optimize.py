@@ -204,7 +204,7 @@ class Optimize:
         images = self._start(problem, indices, rng).requires_grad_(True)
         low, high = problem.pixel_range()
         rotates = self.teachers == "rotation"
-        adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps)
+        adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
         for iteration in range(self.iterations):
             adam.param_groups[0]["lr"] = self.rate(iteration)
             view = self.view(images, problem.info, rng, iteration / self.iterations)
