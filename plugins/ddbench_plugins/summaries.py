@@ -172,6 +172,24 @@ def stacked_moments(
     return mean, square, [moments["mean"].shape[1] for moments in found]
 
 
+def known_moments(
+    known: Tensors, taps: Sequence[Tap], name: str, classes: Int[Tensor, " r"]
+) -> Float[Tensor, "r c"]:
+    """What is known of some classes in all tapped layers, side by side.
+
+    Few of many classes are picked layer by layer: side by side, those of ImageNet-1K would be 200
+    MB to copy in every iteration.
+
+    Args:
+        known: `<l>.mean` and the like, [k c], of every layer l.
+        name: "mean" or "var".
+    """
+    layers = [known[f"{tap.layer}.{name}"] for tap in taps]
+    if len(classes) < len(layers[0]):
+        return torch.cat([layer.index_select(0, classes) for layer in layers], 1)
+    return torch.cat(layers, 1).index_select(0, classes)
+
+
 def mixture_moments(
     shares: Float[Tensor, "r b"], mean: Float[Tensor, "b c"], square: Float[Tensor, "b c"]
 ) -> tuple[Float[Tensor, "r c"], Float[Tensor, "r c"]]:

@@ -204,7 +204,8 @@ class Optimize:
         images = self._start(problem, indices, rng).requires_grad_(True)
         low, high = problem.pixel_range()
         rotates = self.teachers == "rotation"
-        adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps, fused=True)
+        # Not fused: that kernel reads memory as it lies, and these gradients lie otherwise.
+        adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps)
         for iteration in range(self.iterations):
             adam.param_groups[0]["lr"] = self.rate(iteration)
             view = self.view(images, problem.info, rng, iteration / self.iterations)

@@ -14,6 +14,7 @@ from ddbench.reductions import ChannelMoments, moment_taps
 from ddbench.roles import Regularizer, Statistic
 from ddbench.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
 from ddbench_plugins.averages import MovingAverage, batch_moments, batch_shares, total_gap
+from ddbench_plugins.summaries import known_moments
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,10 +118,9 @@ class CategoryBatchNorm:
         found, channels = batch_moments(step, taps, self.weighted)
         shares = batch_shares(step, self.weighted, found["mean"])
         real = {
-            name: torch.cat([known[f"{tap.layer}.{name}"] for tap in taps], 1).to(shares)
+            name: shares @ known_moments(known, taps, name, step.labels).to(shares)
             for name in found
-        }  # k c
-        real = {name: shares @ rows[step.labels] for name, rows in real.items()}
+        }
         found = self.average.of(found, step.memory)
         return total_gap(found, real, channels, self.norm, self.first_layer)
 

@@ -17,6 +17,7 @@ from ddbench_plugins.summaries import (
     ClassMoments,
     ReleasedClassMoments,
     class_shares,
+    known_moments,
     layer_gaps,
     mixture_moments,
     stacked_moments,
@@ -86,15 +87,15 @@ class ClassBatchNorm:
         """
         taps, known = self.taps(step.network), step.known[self.moments]
         mean, square, channels = stacked_moments(step.acts, taps)
-        real_mean = torch.cat([known[f"{tap.layer}.mean"] for tap in taps], 1)  # k c
-        real_var = torch.cat([known[f"{tap.layer}.var"] for tap in taps], 1)
         weights = step.weights.to(mean) if self.weighted else mean.new_ones(len(mean))
-        rows, shares, counted = class_shares(step.labels, weights, len(real_mean))
+        classes = len(known[f"{taps[0].layer}.mean"])
+        rows, shares, counted = class_shares(step.labels, weights, classes)
         found_mean, found_var = mixture_moments(shares, mean, square)  # r c
+        real_mean, real_var = (known_moments(known, taps, name, rows) for name in ("mean", "var"))
         present = counted[:, None] > 0
         gaps = sum(
             layer_gaps(torch.where(present, gap, 0), channels, self.norm, self.first_layer)
-            for gap in (found_mean - real_mean[rows], found_var - real_var[rows])
+            for gap in (found_mean - real_mean, found_var - real_var)
         )
         total = counted @ gaps
         return total / counted.sum() if self.class_reduction == "mean" else total

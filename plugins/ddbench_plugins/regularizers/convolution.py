@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
@@ -22,6 +21,7 @@ from ddbench_plugins.averages import (
     total_gap,
 )
 from ddbench_plugins.convolutions import ConvolutionMoments
+from ddbench_plugins.summaries import known_moments
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,15 +122,15 @@ class Convolution:
     def _real(
         self, step: Step, statistic: ConvolutionMoments, taps: tuple[Tap, ...]
     ) -> dict[str, Float[Tensor, "1 c"]]:
-        known = step.known[statistic]
+        rows = step.labels if statistic.by_category else step.labels.new_zeros(1)
         real = {
-            name: torch.cat([known[f"{tap.layer}.{name}"] for tap in taps], 1).to(step.images)
+            name: known_moments(step.known[statistic], taps, name, rows).to(step.images)
             for name in ("mean", "var")
         }  # r c
         if not statistic.by_category:
             return real
         shares = batch_shares(step, self.weighted, real["mean"])
-        return {name: shares @ rows[step.labels] for name, rows in real.items()}
+        return {name: shares @ of_images for name, of_images in real.items()}
 
 
 @hookimpl
