@@ -3,7 +3,8 @@ since an autograd function cannot be defined without torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ _PIECE = 2**16
 its cache."""
 
 
-def _pieces(x: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _pieces(x: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
     """A few images of x and of the others at a time, at least one."""
-    count = max(1, _PIECE * torch.get_num_threads() // max(1, x[0].numel()))
+    count = max(1, _PIECE * torch.get_num_threads() // max(1, x.shape[1:].numel()))
+    if count >= len(x):
+        return ((x, *others),)  # splitting few images would take longer than adding them up
     return zip(*(tensor.split(count) for tensor in (x, *others)), strict=True)
 
 
@@ -29,14 +32,15 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
         return widened(x).mean(places), widened(x).square().mean(places)
     if x.device.type == "cuda":
         return _reduced(x, places)
-    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and x[0].numel() >= _PIECE:
+    if x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.shape[1:].numel() >= _PIECE:
         return _by_image(x)
-    sums = _sums_for(x)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    sums = [x.new_empty(x.shape[:2], dtype=dtype) for _ in range(2)]
     for piece, total, squares in _pieces(x, *sums):
         wide = widened(piece)
         torch.sum(wide, places, out=total)
         torch.sum(wide.square(), places, out=squares)
-    mean, square = (each.div_(x[0, 0].numel()) for each in sums)
+    mean, square = (each.div_(x.shape[2:].numel()) for each in sums)
     return mean, square
 
 
@@ -45,28 +49,22 @@ def _by_image(x: Tensor) -> tuple[Tensor, Tensor]:
 
     It adds up one by one: an error of 2e-5 over 112 x 112 places, where a bfloat16 has one of 4e-3.
     """
-    none, one = torch.zeros(x.shape[1]), torch.ones(x.shape[1])
+    none, one = _none_and_one(x.shape[1], torch.float32, x.device)
     found = [torch.batch_norm_update_stats(image, none, one, 0.0) for image in x.split(1)]
     mean, variance = (torch.stack(each) for each in zip(*found, strict=True))
     return mean, variance.add_(mean.square())
-
-
-def _sums_for(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Room for the sums over positions of x and of its squares."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    return x.new_empty(x.shape[:2], dtype=dtype), x.new_empty(x.shape[:2], dtype=dtype)
 
 
 def _reduced(x: Tensor, places: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """The same in two reductions of x as it is: no wide copy of it and no squares in memory."""
     dtype = torch.promote_types(x.dtype, torch.float32)
     norm = torch.linalg.vector_norm(x, dim=places, dtype=dtype)
-    return x.mean(places, dtype=dtype), norm.square() / x[0, 0].numel()
+    return x.mean(places, dtype=dtype), norm.square() / x.shape[2:].numel()
 
 
 def _pull(x: Tensor, mean: Tensor, square: Tensor) -> Tensor:
     """Gradient in x from those of its moments, in one expression: m̄/p + 2/p q̄ x."""
-    positions, shape = x[0, 0].numel(), (*x.shape[:2], *([1] * (x.dim() - 2)))
+    positions, shape = x.shape[2:].numel(), (*x.shape[:2], *([1] * (x.dim() - 2)))
     shift = (mean / positions).view(shape).to(x.dtype)
     slope = (square * (2 / positions)).view(shape).to(x.dtype)
     return torch.addcmul(shift, x, slope)
@@ -101,9 +99,10 @@ class NormWithMoments(torch.autograd.Function):
         x = x.detach()
         if x.device.type == "cuda" or not len(x):
             return torch.addcmul(shift, x, scale), *_moments(x)
-        none, one = torch.zeros_like(scale).flatten(), torch.ones_like(scale).flatten()
-        of_moments = (none, one, scale.flatten(), shift.flatten())
-        return torch.nn.functional.batch_norm(x, *of_moments, eps=0.0), *_moments(x)
+        none, one = _none_and_one(scale.numel(), scale.dtype, scale.device)
+        affine = (scale.flatten(), shift.flatten())
+        found = torch.nn.functional.batch_norm(x, none, one, *affine, eps=0.0)
+        return found, *_moments(x)
 
     @staticmethod
     def backward(ctx: Any, through: Tensor, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -113,10 +112,20 @@ class NormWithMoments(torch.autograd.Function):
         return _pull_in_pieces(x, scale, through, *grads), None, None
 
 
+@functools.lru_cache(64)
+def _none_and_one(channels: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Moments that a BatchNorm takes nothing from: asked for by every layer in every iteration."""
+    with torch.inference_mode(False):
+        return (
+            torch.zeros(channels, dtype=dtype, device=device),
+            torch.ones(channels, dtype=dtype, device=device),
+        )
+
+
 def _pull_in_pieces(
     x: Tensor, scale: Tensor, through: Tensor, mean: Tensor, square: Tensor
 ) -> Tensor:
-    positions, shape = x[0, 0].numel(), (*x.shape[:2], *([1] * (x.dim() - 2)))
+    positions, shape = x.shape[2:].numel(), (*x.shape[:2], *([1] * (x.dim() - 2)))
     shift, slope = (mean / positions).view(shape), (square * (2 / positions)).view(shape)
     found = torch.empty_like(x)
     for piece, come, add, times, out in _pieces(x, through, shift, slope, found):

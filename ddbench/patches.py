@@ -70,8 +70,8 @@ class _InSlopes(torch.autograd.Function):
         if y is None:  # only the matrix was used, which has no slopes
             return None, None, None, None
         if kernel is not None:
-            back = _InImages.apply(y, kernel, ctx.sides, ctx.stride, whole)
-        slope = None if x is None else _InKernel.apply(x, y, ctx.size, ctx.stride)
+            back = _given(_InImages, y, kernel, ctx.sides, ctx.stride, whole)
+        slope = None if x is None else _given(_InKernel, x, y, ctx.size, ctx.stride)
         return back, slope, None, None
 
 
@@ -123,6 +123,16 @@ class _InKernel(torch.autograd.Function):
         back = _InImages.apply(y, kernel, x.shape[2:], ctx.stride, None) if wanted[0] else None
         through = convolved(x, kernel, ctx.stride) if wanted[1] else None
         return back, through, None, None
+
+
+def _given(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    """Of a backward pass: to be differentiated again only where that keeps a graph of its own."""
+    found: Tensor
+    if torch.is_grad_enabled():
+        found = function.apply(*inputs)
+    else:
+        found = function.forward(*inputs)
+    return found
 
 
 def _rows(maps: Tensor) -> Tensor:

@@ -45,17 +45,47 @@ class ChannelMoments:
             return None
         from ddbench.moment_gradients import NormWithMoments
 
-        scale = torch.rsqrt(module.running_var + module.eps)
-        if module.affine:
-            scale = module.weight * scale
-        shift = -module.running_mean * scale
-        if module.affine:
-            shift = module.bias + shift
-        places = (1, -1, *([1] * (activation.dim() - 2)))
-        output, mean, square = NormWithMoments.apply(
-            activation, scale.view(places), shift.view(places)
-        )
+        output, mean, square = NormWithMoments.apply(activation, *_affine(module))
         return output, {"mean": mean, "square": square}
+
+
+@dataclass(slots=True)
+class _Affine:
+    """What a frozen BatchNorm does, and what that was made of."""
+
+    made_of: tuple[tuple[Tensor, int], ...]
+    """Tensors and their versions."""
+    scale: Float[Tensor, "1 c 1 1"]
+    shift: Float[Tensor, "1 c 1 1"]
+
+    def holds(self, tensors: list[Tensor]) -> bool:
+        return len(tensors) == len(self.made_of) and all(
+            tensor is known and tensor._version == version
+            for tensor, (known, version) in zip(tensors, self.made_of, strict=True)
+        )
+
+
+def _affine(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
+    """Scale and shift; kept with the layer until one of its tensors is changed."""
+    mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
+    assert mean is not None
+    assert var is not None
+    tensors = [each for each in (mean, var, weight, bias) if each is not None]
+    passing = torch.is_inference_mode_enabled() or any(each.is_inference() for each in tensors)
+    kept = None if passing else norm.__dict__.get("_affine")
+    if kept is not None and kept.holds(tensors):
+        return kept.scale, kept.shift
+    scale = torch.rsqrt(var + norm.eps)
+    if weight is not None:
+        scale = weight * scale
+    shift = -mean * scale
+    if bias is not None:
+        shift = bias + shift
+    scale, shift = (each.detach().view(1, -1, 1, 1) for each in (scale, shift))
+    if not passing:
+        versions = tuple((each, each._version) for each in tensors)
+        norm.__dict__["_affine"] = _Affine(versions, scale, shift)
+    return scale, shift
 
 
 def _is_fixed_affine(module: nn.Module) -> bool:

@@ -141,6 +141,24 @@ class Louder(nn.BatchNorm2d):
         return 2 * super().forward(input)
 
 
+def test_a_norm_that_is_changed_after_all_does_what_it_does_now() -> None:
+    norm, one = frozen_norm(5), maps("channels_last")
+    for change in (
+        lambda: norm.running_var.mul_(2),
+        lambda: norm.load_state_dict(frozen_norm(5).state_dict()),
+        lambda: setattr(norm, "bias", None),
+        lambda: setattr(norm, "running_mean", torch.ones(5)),
+    ):
+        first, _ = ChannelMoments().through(norm, one)
+        assert ChannelMoments().through(norm, one)[0].equal(first)
+        change()
+        second, _ = ChannelMoments().through(norm, one)
+        assert not second.equal(first)
+        torch.testing.assert_close(second, norm(one))
+    with torch.inference_mode():
+        assert ChannelMoments().through(norm, one)[0].equal(second)
+
+
 def test_what_is_not_a_frozen_batch_norm_is_left_alone() -> None:
     one, moments = torch.randn(2, 3, 4, 4), ChannelMoments()
     assert moments.through(frozen_norm(3), one) is not None

@@ -92,11 +92,9 @@ class ClassBatchNorm:
         rows, shares, counted = class_shares(step.labels, weights, classes)
         found_mean, found_var = mixture_moments(shares, mean, square)  # r c
         real_mean, real_var = (known_moments(known, taps, name, rows) for name in ("mean", "var"))
-        present = counted[:, None] > 0
-        gaps = sum(
-            layer_gaps(torch.where(present, gap, 0), channels, self.norm, self.first_layer)
-            for gap in (found_mean - real_mean, found_var - real_var)
-        )
+        gap = torch.cat([found_mean - real_mean, found_var - real_var])  # 2r c
+        gap = torch.where(counted.repeat(2)[:, None] > 0, gap, 0)
+        gaps = layer_gaps(gap, channels, self.norm, self.first_layer).view(2, -1).sum(0)  # r
         total = counted @ gaps
         return total / counted.sum() if self.class_reduction == "mean" else total
 
