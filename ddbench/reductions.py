@@ -55,11 +55,13 @@ class _Affine:
 
     made_of: tuple[tuple[Tensor, int], ...]
     """Tensors and their versions."""
+    eps: float
     scale: Float[Tensor, "1 c 1 1"]
     shift: Float[Tensor, "1 c 1 1"]
 
-    def holds(self, tensors: list[Tensor]) -> bool:
-        return len(tensors) == len(self.made_of) and all(
+    def holds(self, tensors: list[Tensor], eps: float) -> bool:
+        same = eps == self.eps and len(tensors) == len(self.made_of)
+        return same and all(
             tensor is known and tensor._version == version
             for tensor, (known, version) in zip(tensors, self.made_of, strict=True)
         )
@@ -73,7 +75,7 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tenso
     tensors = [each for each in (mean, var, weight, bias) if each is not None]
     passing = torch.is_inference_mode_enabled() or any(each.is_inference() for each in tensors)
     kept = None if passing else norm.__dict__.get("_affine")
-    if kept is not None and kept.holds(tensors):
+    if kept is not None and kept.holds(tensors, norm.eps):
         return kept.scale, kept.shift
     scale = torch.rsqrt(var + norm.eps)
     if weight is not None:
@@ -84,7 +86,7 @@ def _affine(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tenso
     scale, shift = (each.detach().view(1, -1, 1, 1) for each in (scale, shift))
     if not passing:
         versions = tuple((each, each._version) for each in tensors)
-        norm.__dict__["_affine"] = _Affine(versions, scale, shift)
+        norm.__dict__["_affine"] = _Affine(versions, norm.eps, scale, shift)
     return scale, shift
 
 

@@ -147,6 +147,7 @@ def test_a_norm_that_is_changed_after_all_does_what_it_does_now() -> None:
         lambda: norm.running_var.mul_(2),
         lambda: norm.load_state_dict(frozen_norm(5).state_dict()),
         lambda: setattr(norm, "bias", None),
+        lambda: setattr(norm, "eps", 0.1),
         lambda: setattr(norm, "running_mean", torch.ones(5)),
     ):
         first, _ = ChannelMoments().through(norm, one)
