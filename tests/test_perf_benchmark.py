@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.perf import __main__ as command
-from benchmarks.perf import compiled, growth, plot
+from benchmarks.perf import compiled, growth, pipeline, plot
 from benchmarks.perf import recover as part
 from benchmarks.perf.alone import Peak
 from benchmarks.perf.plain.passes import PlainPasses
@@ -85,6 +85,17 @@ def test_growth_is_measured_along_every_axis_and_drawn(tmp_path, monkeypatch) ->
     assert all(row.timing.wall for row in found.rows)
     assert sum(limit.value == 1.0 for limit in found.limits) == len(growth.AXES)  # of memory
     assert {path.suffix for path in plot.draw(found.curves, tmp_path)} == {".svg", ".pdf", ".png"}
+
+
+def test_students_that_are_worse_beyond_noise_are_told() -> None:
+    (spoilt,) = pipeline._same_accuracy([13.0, 14.0, 12.0], [34.0, 33.0, 35.0])
+    assert spoilt.value == pytest.approx(-21)
+    assert not spoilt.held
+    (alike,) = pipeline._same_accuracy([33.0, 35.0, 31.0], [34.0, 33.0, 35.0])
+    assert alike.value == pytest.approx(-1)
+    assert alike.least == pytest.approx(-2 * (4 / 3 + 1 / 3) ** 0.5)
+    assert alike.held
+    assert pipeline._same_accuracy([33.0], [34.0]) == []
 
 
 def test_a_report_does_not_say_where_it_was_written() -> None:

@@ -86,11 +86,20 @@ def _rows(settings: Settings, label: str) -> dict[str, Row]:
 
 
 def _limits(curve: Curve, device: str) -> list[Limit]:
-    """The largest ratio along an axis."""
+    """The largest ratio along an axis, and that of what the most work adds to the least.
+
+    The first is that of the least work, where an iteration's small operations count; the second is
+    what a further image costs.
+    """
     pairs = list(zip(curve.rows["harness"], curve.rows["floor"], strict=True))
     seconds = max(ratio(ours.timing, bare.timing, device) for ours, bare in pairs)
     working = max((ours.added or 0) / (bare.added or 1) for ours, bare in pairs)
+    least, *_, most = sorted(pairs, key=lambda pair: pair[1].timing.seconds)
+    ours, bare = (
+        high.timing.seconds - low.timing.seconds for low, high in zip(least, most, strict=True)
+    )
     return [
         Limit(f"{curve.axis}: harness / floor, largest", seconds, most=MOST),
-        Limit(f"{curve.axis}: the same of working memory", working, most=MOST),
+        Limit(f"{curve.axis}: growth of harness / growth of floor", ours / bare, most=MOST),
+        Limit(f"{curve.axis}: harness / floor, working memory, largest", working, most=MOST),
     ]
