@@ -16,6 +16,9 @@ _PIECE = 2**16
 """Numbers treated at a time by a core: few enough that what is made of them, in float32, stays in
 its cache."""
 
+_NOTHING = 1e-30
+"""Added to a variance of one: torch 2.11 takes no zero."""
+
 
 def _pieces(x: Tensor, *others: Tensor) -> Iterable[tuple[Tensor, ...]]:
     """A few images of x and of the others at a time, at least one."""
@@ -101,7 +104,7 @@ class NormWithMoments(torch.autograd.Function):
             return torch.addcmul(shift, x, scale), *_moments(x)
         none, one = _none_and_one(scale.numel(), scale.dtype, scale.device)
         affine = (scale.flatten(), shift.flatten())
-        found = torch.nn.functional.batch_norm(x, none, one, *affine, eps=0.0)
+        found = torch.nn.functional.batch_norm(x, none, one, *affine, eps=_NOTHING)
         return found, *_moments(x)
 
     @staticmethod

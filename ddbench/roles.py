@@ -301,7 +301,7 @@ class Labeller(Part, Protocol):
     def loss(
         self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
     ) -> Float[Tensor, ""]:
-        """Training loss of one batch.
+        """Training loss of one batch. Several students may ask at once, each in its own thread.
 
         Args:
             student: Logits.
