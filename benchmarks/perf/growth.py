@@ -52,8 +52,10 @@ def measure(settings: Settings) -> Part:
         limits,
         (
             "Usual size: ResNet-18, 10 classes of 10 images, 64 pixels, batches of 100. Seconds "
-            "are of one iteration over every image. The floor grows with what a network computes; "
-            "recover keeps its distance, but for moments and atoms of every class. Up to 32 pixels "
+            "are of one iteration over every image. The floor grows with what a network computes. "
+            "With images and classes recover grows as it does; with pixels by moments, crops and "
+            "the pixels' optimiser as well, which the floor does not have. On little work small "
+            "operations count, of which recover has more. Up to 32 pixels "
             "ResNet-18 begins without a stride, so that 32 cost more than 64. The ConvNet is of 32 "
             "pixels.",
         ),
