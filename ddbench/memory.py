@@ -33,7 +33,7 @@ def room_for(work: Callable[[], object], device: str) -> float:
     """
     gc.collect()
     if not device.startswith("cuda"):
-        return psutil.virtual_memory().available / max(1, 2 * kept_for_backward(work))
+        return room_beside(kept_for_backward(work))
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -43,6 +43,11 @@ def room_for(work: Callable[[], object], device: str) -> float:
     free, _ = torch.cuda.mem_get_info(device)
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return (free + held) / max(1, needed)
+
+
+def room_beside(kept: int) -> float:
+    """How often ordinary memory has room for work that keeps so many bytes for backward passes."""
+    return psutil.virtual_memory().available / max(1, 2 * kept)
 
 
 def kept_for_backward(work: Callable[[], object]) -> int:

@@ -92,8 +92,8 @@ class SpatialMoments(torch.autograd.Function):
 class NormWithMoments(torch.autograd.Function):
     """A frozen BatchNorm and the moments of its input: y = s x + t, and ȳ s + m̄/p + 2/p q̄ x back.
 
-    Apart, the two gradients in x are two activations more to write and to add. On a CPU half
-    precision is widened piece by piece, so that y and the gradient are rounded once.
+    Apart, the two gradients in x are two activations more to write and to add. On a CPU torch's own
+    BatchNorm rounds y once; the gradient is widened piece by piece, so that it is rounded once too.
     """
 
     @staticmethod

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import psutil
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from ddbench.budget import Budget, budget
 from ddbench.context import Context, onto, seeded_on, wait_for
 from ddbench.errors import DDBenchError, DivergedError
 from ddbench.lanes import hand_out
-from ddbench.memory import is_out_of_memory, kept_for_backward, let_go
+from ddbench.memory import is_out_of_memory, kept_for_backward, let_go, room_beside
 from ddbench.seeds import seed_of
 from ddbench.spec import Training
 from ddbench.stream import Stream, inputs
@@ -134,8 +133,7 @@ def _begun(
     kept = max((kept_for_backward(partial(run.take, piece)) for run in runs), default=0)
     if most < 2 or any(run.draws for run in runs):
         return 1, threads or every
-    needed = 2 * kept  # as much again for gradients, and what comes and goes
-    lanes = max(1, min(most, psutil.virtual_memory().available // max(1, needed)))
+    lanes = max(1, min(most, int(room_beside(kept))))
     if lanes > 1:
         for run in runs:
             run.stop_seeding()

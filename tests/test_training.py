@@ -191,6 +191,21 @@ def two_threads():
     torch.set_num_threads(1)
 
 
+class _Watched:
+    """The loss, which sees by whom it is asked; threads of one core wait for each other, once."""
+
+    def __init__(self):
+        self.counts, self.at_once = set(), set()
+        self._met = threading.Barrier(2, timeout=20)
+
+    def __call__(self, logits, batch, answers):
+        self.counts.add(torch.get_num_threads())
+        if torch.get_num_threads() == 1 and threading.get_ident() not in self.at_once:
+            self.at_once.add(threading.get_ident())
+            self._met.wait()
+        return _loss(logits, batch, answers)
+
+
 def _convolving(seed):
     torch.manual_seed(seed)
     return nn.Sequential(
@@ -201,21 +216,16 @@ def _convolving(seed):
 
 def test_on_several_threads_networks_are_trained_at_once_as_each_alone(info, two_threads):
     training, (_, stream) = Training(epochs=4, lr=0.05), _problem(info)
-    workers, counts = set(), set()
 
-    def loss(logits, batch, answers):
-        workers.add(threading.get_ident())
-        counts.add(torch.get_num_threads())
-        return _loss(logits, batch, answers)
-
-    def trained(seeds):
+    def trained(seeds, loss=_loss):
         trainees = [Trainee(_convolving(seed), seed) for seed in seeds]
         train(trainees, stream, training, loss, CTX, "t")
         return trainees
 
-    together, again = trained([1, 2, 3]), trained([1, 2, 3])
-    assert len(workers) > 1
-    assert counts == {1, 2}  # the first update of each has all threads
+    watched = _Watched()
+    together, again = trained([1, 2, 3], watched), trained([1, 2, 3])
+    assert len(watched.at_once) == 2
+    assert watched.counts == {1, 2}  # the first update of each has all threads
     assert torch.get_num_threads() == 2
     for seed, one, other in zip((1, 2, 3), together, again, strict=True):
         assert one.fault is None
@@ -228,24 +238,19 @@ def test_on_several_threads_networks_are_trained_at_once_as_each_alone(info, two
 
 
 def test_networks_that_draw_are_trained_one_after_another(info, two_threads):
-    training, (_, stream) = Training(epochs=3, lr=0.05), _problem(info)
-    workers = set()
-
-    def loss(logits, batch, answers):
-        workers.add(threading.get_ident())
-        return _loss(logits, batch, answers)
+    training, (_, stream), watched = Training(epochs=3, lr=0.05), _problem(info), _Watched()
 
     def trained(seeds):
         trainees = [
             Trainee(nn.Sequential(_convolving(seed), nn.Dropout(0.5)), seed) for seed in seeds
         ]
-        train(trainees, stream, training, loss, CTX, "t")
+        train(trainees, stream, training, watched, CTX, "t")
         return trainees
 
     for seed, beside in zip((1, 2), trained([1, 2]), strict=True):
         (alone,) = trained([seed])
         assert beside.losses == alone.losses
-    assert workers == {threading.get_ident()}
+    assert watched.counts == {2}
 
 
 def test_draws_that_begin_later_are_no_silent_race(info, two_threads):
@@ -286,20 +291,14 @@ def test_one_that_fails_at_once_with_others_leaves_them_alone(info, two_threads)
 
 
 def test_without_room_for_several_they_take_turns(info, two_threads, monkeypatch):
-    workers = set()
-
-    def loss(logits, batch, answers):
-        workers.add(threading.get_ident())
-        return _loss(logits, batch, answers)
-
-    _, stream = _problem(info)
+    (_, stream), watched = _problem(info), _Watched()
     monkeypatch.setattr(
-        "ddbench.training.psutil.virtual_memory", lambda: SimpleNamespace(available=1000)
+        "ddbench.memory.psutil.virtual_memory", lambda: SimpleNamespace(available=1000)
     )
     trainees = [Trainee(_convolving(seed), seed) for seed in (1, 2)]
-    train(trainees, stream, Training(epochs=3), loss, CTX, "t")
+    train(trainees, stream, Training(epochs=3), watched, CTX, "t")
     assert [len(each.losses) for each in trainees] == [3, 3]
-    assert workers == {threading.get_ident()}
+    assert watched.counts == {2}
 
 
 def test_one_that_diverges_leaves_the_others_alone(info):
