@@ -103,12 +103,24 @@ def test_a_report_does_not_say_where_it_was_written() -> None:
     assert command.asked(words) == "python -m benchmarks.perf --only recover --quick"
 
 
-def test_unknown_parts_are_refused() -> None:
-    from typer.testing import CliRunner
-
-    app = command.typer.Typer()
-    app.command()(command.main)
-    assert CliRunner().invoke(app, ["--only", "recovery"]).exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--only", "recovery"], "recovery"),
+        (["--images", "nowhere"], "no folder nowhere"),
+        (["--batch", "15"], "multiple of 10"),
+        (["--device", "toaster"], "unknown device 'toaster'"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(words: list[str], told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.perf", *words],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "plugins")))},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:

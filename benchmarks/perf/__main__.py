@@ -54,6 +54,11 @@ def main(
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in PARTS]:
         raise typer.BadParameter(f"{', '.join(unknown)}; known: {', '.join(PARTS)}")
+    for folder in (images, teachers):
+        if folder and not Path(folder).is_dir():
+            raise typer.BadParameter(f"there is no folder {folder}")
+    if batch < 10 or batch % 10:
+        raise typer.BadParameter(f"a batch of {batch}; expected: a multiple of 10")
     threads = threads or torch.get_num_threads()
     torch.set_num_threads(threads)
     keep_freed_memory()  # in one process the plain loop and the floor gain by it as well
@@ -96,4 +101,11 @@ def asked(words: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    from ddbench.cli import show_error
+    from ddbench.errors import DDBenchError
+
+    try:
+        typer.run(main)
+    except DDBenchError as fault:  # such as a device that is not here
+        show_error(fault)
+        sys.exit(2)
