@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,23 +17,25 @@ from ddbench.errors import DDBenchError
 Key: TypeAlias = str
 KEY_LENGTH = 20
 _EXACT = 2**53
-"""Below it a float holds every whole number."""
+"""Below it a float holds every whole number, and a whole float is spelt as one."""
 
 
 def spell(value: Any) -> Any:
     """A JSON value that says all that makes `value` what it is.
 
-    A frozen dataclass becomes `["module:Class/version", {option: value}]`; order of mappings never
-    matters; a float and an equal int are spelt alike. A field with the metadata `{"added": True}`
-    is left out while it has its default: it came to a class that had keys before.
+    A frozen dataclass becomes `["identity/version", {option: value}]`; order of mappings never
+    matters; a float below 2^53 and an equal int are spelt alike. A field with the metadata
+    `{"added": True}` is left out while it has its default: it came to a class that had keys before.
 
     Raises:
         DDBenchError: the value is of a kind that has no stable spelling.
     """
     if value is None or isinstance(value, (bool, str)):
         return value
-    if isinstance(value, (int, float)):
-        return int(value) if float(value).is_integer() and abs(value) < _EXACT else float(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) < _EXACT else float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind, fields = _form(type(value))
         options = {
@@ -55,6 +58,30 @@ def spell(value: Any) -> Any:
     )
 
 
+def identity_of(kind: type) -> str:
+    """Returns the name by which keys and records know a class, wherever its module lies now.
+
+    That is its own class attribute `identity`, or else `module:Class`. A class that moves, or is
+    renamed, says where it was first released: `identity: ClassVar[str] = "old.module:Class"`. A
+    subclass does not inherit it, for it is another class.
+    """
+    return str(vars(kind).get("identity") or f"{kind.__module__}:{kind.__qualname__}")
+
+
+def identified_classes(packages: Collection[str]) -> dict[str, list[type]]:
+    """Lists the dataclasses of the loaded modules of some packages, by their identity.
+
+    Nothing is imported. More than one class under an identity is a fault that the caller tells.
+    """
+    found: dict[str, list[type]] = {}
+    ours = [n for n in list(sys.modules) if n.partition(".")[0] in packages]
+    kinds = {k for n in ours for k in vars(sys.modules[n]).values() if isinstance(k, type)}
+    for kind in sorted(kinds, key=lambda kind: (kind.__module__, kind.__qualname__)):
+        if kind.__module__ in ours and dataclasses.is_dataclass(kind):
+            found.setdefault(identity_of(kind), []).append(kind)
+    return found
+
+
 @functools.cache
 def _form(kind: type) -> tuple[str, tuple[tuple[str, bool, Any], ...]]:
     """How a dataclass is spelt: its name and version, and name, `added` and default of its fields.
@@ -64,7 +91,7 @@ def _form(kind: type) -> tuple[str, tuple[tuple[str, bool, Any], ...]]:
     fields = tuple(
         (f.name, bool(f.metadata.get("added")), f.default) for f in dataclasses.fields(kind)
     )
-    return f"{kind.__module__}:{kind.__qualname__}/{getattr(kind, 'version', 1)}", fields
+    return f"{identity_of(kind)}/{getattr(kind, 'version', 1)}", fields
 
 
 def canonical(value: Any) -> str:
@@ -81,8 +108,8 @@ def canonical(value: Any) -> str:
     if isinstance(value, Mapping):
         return _object({str(name): item for name, item in value.items()})
     if isinstance(value, (tuple, list)):
-        plain = set(map(type, value)) == {int} and -_EXACT < min(value) <= max(value) < _EXACT
-        return f"[{','.join(map(str if plain else canonical, value))}]"  # counts of 1,000 classes
+        plain = set(map(type, value)) == {int}  # counts of 1,000 classes
+        return f"[{','.join(map(str if plain else canonical, value))}]"
     return json.dumps(spell(value), sort_keys=True, separators=(",", ":"))
 
 

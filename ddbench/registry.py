@@ -19,6 +19,7 @@ import pluggy
 
 from ddbench import hookspecs
 from ddbench.errors import DDBenchError, DDBenchWarning, unknown
+from ddbench.keys import identified_classes
 
 GROUP = "ddbench"
 RESTRICT = "DDBENCH_PLUGINS"
@@ -60,6 +61,11 @@ class Registry:
     aliases: Mapping[str, str]
     plugins: tuple[Plugin, ...]
     manager: pluggy.PluginManager
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """Top-level packages whose classes keys and records may name."""
+        return frozenset({"ddbench", *(p.module.partition(".")[0] for p in self.plugins)})
 
     def names(self, kind: str) -> list[str]:
         return sorted(self.parts[kind])
@@ -166,7 +172,21 @@ def load(points: Iterable[EntryPoint] | None = None) -> Registry:
                 )
             origin[kind, name] = here
             parts[kind][name] = part
-    return Registry(parts=parts, aliases=aliases, plugins=tuple(plugins), manager=manager)
+    registry = Registry(parts=parts, aliases=aliases, plugins=tuple(plugins), manager=manager)
+    _refuse_equal_identities(registry.packages)
+    return registry
+
+
+def _refuse_equal_identities(packages: frozenset[str]) -> None:
+    """Checks that keys and records never mean two classes by one name."""
+    for identity, kinds in identified_classes(packages).items():
+        if len(kinds) > 1:
+            raise DDBenchError(
+                f"two classes have the identity '{identity}'",
+                " and ".join(f"{kind.__module__}:{kind.__qualname__}" for kind in kinds),
+                hint="an identity stays with the class that was released under it; "
+                "leave the line out of the other one",
+            )
 
 
 def _with_sound_aliases(

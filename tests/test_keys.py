@@ -69,6 +69,28 @@ def test_one_and_one_point_zero_are_the_same_value():
     assert key_of(0.1) != key_of(0.1 + 1e-15)
 
 
+def test_whole_numbers_that_no_float_holds_keep_their_last_digit():
+    assert key_of(2**53) != key_of(2**53 + 1)
+    assert key_of([2**53, 2**53]) != key_of([2**53, 2**53 + 1])
+    assert spell(10**400) == 10**400
+    assert key_of(2**53 - 1) == key_of(float(2**53 - 1))
+
+
+def test_a_class_that_moves_keeps_the_name_that_keys_know():
+    @dataclass(frozen=True)
+    class Moved:
+        identity: ClassVar[str] = "first.release:Rate"
+        rate: float = 0.1
+
+    @dataclass(frozen=True)
+    class Other(Moved):
+        pass
+
+    assert spell(Moved())[0] == "first.release:Rate/1"
+    assert spell(Other())[0].endswith("Other/1")
+    assert not spell(Other())[0].startswith("first.release")
+
+
 def test_what_has_no_stable_spelling_is_refused():
     with pytest.raises(DDBenchError, match="cannot be part of a cache key"):
         key_of(object())

@@ -83,6 +83,17 @@ def test_two_parts_of_one_name_are_an_error_that_names_both(site):
     assert "ddbench-two:" in str(caught.value)
 
 
+def test_two_classes_of_one_identity_are_an_error_that_names_both(site):
+    first, second = (
+        provider("evaluator", name).replace("class Part:", 'class Part:\n    identity = "old:Part"')
+        for name in ("one", "two")
+    )
+    with pytest.raises(DDBenchError) as caught:
+        loaded(site, first, second)
+    assert "two classes have the identity 'old:Part'" in str(caught.value)
+    assert str(caught.value).count(":Part and ") == 1
+
+
 def test_one_name_in_two_kinds_is_no_clash(site):
     registry = loaded(site, provider("matcher", "none"), provider("regularizer", "none"))
     assert registry.get("matcher", "none") is not registry.get("regularizer", "none")

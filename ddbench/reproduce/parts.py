@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import typing
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ddbench.errors import DDBenchError
+from ddbench.keys import identified_classes
 from ddbench.registry import Registry
 from ddbench.tables.row_names import is_part
 
@@ -50,15 +50,8 @@ def part_of(spelt: Any, registry: Registry) -> Any:
 
 def _class(name: str, registry: Registry) -> type[Any]:
     path, _, version = name.rpartition("/")
-    module_name, _, qualified = path.partition(":")
-    ours = {"ddbench", *(plugin.module.partition(".")[0] for plugin in registry.plugins)}
-    found: Any = None
-    if module_name.partition(".")[0] in ours:
-        found = sys.modules.get(module_name)
-        for word in qualified.split("."):
-            found = getattr(found, word, None)
-    frozen = isinstance(found, type) and dataclasses.is_dataclass(found)
-    if not frozen or not found.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    found: Any = next(iter(identified_classes(registry.packages).get(path, ())), None)
+    if found is None or not found.__dataclass_params__.frozen:
         raise UnknownPartError(
             f"{path} is not installed here", hint="install the plug-in that provides it"
         )
