@@ -3,7 +3,7 @@
 Importing this package loads neither torch nor any plug-in.
 """
 
-from ddbench.hookspecs import hookimpl
+from ddbench.api.hooks import hookimpl
 
 __all__ = ["hookimpl"]
 __version__ = "0.1.0"

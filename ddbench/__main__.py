@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ddbench.errors import STOPPED, STOPPED_CODE
+from ddbench.api.errors import STOPPED, STOPPED_CODE
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pluggy
 
-from ddbench.errors import DDBenchWarning
+from ddbench.api.errors import DDBenchWarning
 
 OBSERVERS = ("ddbench_stage_done", "ddbench_cell_done")
 """Hooks that return nothing."""

@@ -17,9 +17,9 @@ from typing import Any
 
 import pluggy
 
-from ddbench import hookspecs
-from ddbench.errors import DDBenchError, DDBenchWarning, unknown
-from ddbench.keys import identified_classes
+from ddbench.api import hooks as hookspecs
+from ddbench.api.errors import DDBenchError, DDBenchWarning, unknown
+from ddbench.store.keys import identified_classes
 
 GROUP = "ddbench"
 RESTRICT = "DDBENCH_PLUGINS"

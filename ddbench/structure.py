@@ -7,9 +7,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ddbench import roles
-from ddbench.preparation import Preparation
-from ddbench.spec import Recipe
+from ddbench.api import roles
+from ddbench.api.preparation import Preparation
+from ddbench.api.recipe import Recipe
 
 ROLES: Mapping[str, type[Any]] = {
     "matcher": roles.Matcher,

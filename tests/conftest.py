@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ddbench.cache import Cache
+from ddbench.api.types import DatasetInfo
 from ddbench.cli import main
-from ddbench.context import Context
 from ddbench.registry import Registry, load
-from ddbench.types import DatasetInfo
+from ddbench.runtime.context import Context
+from ddbench.store.cache import Cache
 
 torch.set_num_threads(1)
 

@@ -7,11 +7,11 @@ import warnings
 
 import pytest
 
-from ddbench.errors import DDBenchWarning
+from ddbench.api.errors import DDBenchWarning
 from ddbench.observers import tell
 from ddbench.registry import load
 from ddbench.testing import check_plugin
-from installed import install
+from tests.doubles.installed import install
 
 _COUNT = itertools.count()
 HEAD = "from ddbench import hookimpl\nSEEN = []\n"

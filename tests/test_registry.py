@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from ddbench.errors import DDBenchError, DDBenchWarning
+from ddbench.api.errors import DDBenchError, DDBenchWarning
 from ddbench.registry import RESTRICT, load
 from ddbench.testing import check_plugin, tiny_info
-from installed import install, provider
+from tests.doubles.installed import install, provider
 
 _COUNT = itertools.count()
 
@@ -226,7 +226,7 @@ def test_a_recipe_whose_part_is_none_is_told_with_its_plugin(site):
     source = """
 from dataclasses import dataclass
 from ddbench import hookimpl
-from ddbench.spec import MatcherTerm, Recipe, Training
+from ddbench.api.recipe import MatcherTerm, Recipe, Training
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.hard import Hard
 

@@ -9,8 +9,8 @@ from typing import Annotated
 import matplotlib
 import typer
 
+from ddbench.api.errors import DDBenchError
 from ddbench.cli import show_error
-from ddbench.errors import DDBenchError
 
 FIGURES = ("figure1", "figure4", "figure5", "images")
 
@@ -47,19 +47,19 @@ def _drawn(name: str, folder: Path, records: Path | None, cache: Path | None) ->
         from benchmarks.figures import barycenters
 
         return barycenters.draw(folder)
-    from ddbench.records import Records
+    from ddbench.store.records import Records
 
     if records is None or not records.is_dir():
         raise typer.BadParameter(f"{name} needs --records FOLDER, the records of its suite")
     found = list(Records(records).all())
     if name == "figure4":
         from benchmarks.figures import embedding
-        from ddbench.cache import default_cache
+        from ddbench.store.cache import default_cache
 
         return embedding.draw(found, folder, default_cache(cache))
     if name == "images":
         from benchmarks.figures import image_grids
-        from ddbench.cache import default_cache
+        from ddbench.store.cache import default_cache
 
         return image_grids.draw(found, folder, default_cache(cache))
     from benchmarks.figures import strength

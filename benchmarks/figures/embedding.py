@@ -18,22 +18,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from benchmarks.figures.files import figure_files
-from ddbench.cache import Cache
-from ddbench.context import Context
-from ddbench.errors import DDBenchError
-from ddbench.execute import feature_sample
-from ddbench.features import Features
-from ddbench.plan import Plan
-from ddbench.record_names import check_data
-from ddbench.records import Record
+from ddbench.api.errors import DDBenchError
+from ddbench.api.features import Features
+from ddbench.api.types import FeatureSample
+from ddbench.config.session import open_session
+from ddbench.pipeline.execute import feature_sample
+from ddbench.pipeline.plan import Plan
+from ddbench.pipeline.recording import check_data
+from ddbench.pipeline.runner import Workshop
 from ddbench.registry import Registry
-from ddbench.reproduce.recorded import cell_of, plan_of
-from ddbench.session import open_session
-from ddbench.tables.aggregate import Entry, Setting, gather
-from ddbench.tables.row_names import labelled
-from ddbench.tables.wording import with_spread
-from ddbench.types import FeatureSample
-from ddbench.workshop import Workshop
+from ddbench.reporting.reproduce.recorded import cell_of, plan_of
+from ddbench.reporting.tables.aggregate import Entry, Setting, gather
+from ddbench.reporting.tables.formatting import with_spread
+from ddbench.reporting.tables.row_names import labelled
+from ddbench.runtime.context import Context
+from ddbench.store.cache import Cache
+from ddbench.store.records import Record
 
 MEASURED = {"intra_class_spread": "intra-class spread", "inter_class_distance": "inter-class dist."}
 MOST_CLASSES, MOST_REAL = 10, 100

@@ -11,18 +11,18 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from benchmarks.figures.files import figure_files
-from ddbench.cache import Cache
-from ddbench.errors import DDBenchError
-from ddbench.pictures import as_bytes, grid
-from ddbench.records import Record
-from ddbench.stored_images import stored_images
-from ddbench.tables.aggregate import Entry, Setting, gather
-from ddbench.tables.row_names import labelled
+from ddbench.api.errors import DDBenchError
+from ddbench.reporting.images import as_bytes, grid
+from ddbench.reporting.stored_images import stored_images
+from ddbench.reporting.tables.aggregate import Entry, Setting, gather
+from ddbench.reporting.tables.row_names import labelled
+from ddbench.store.cache import Cache
+from ddbench.store.records import Record
 
 MOST_CLASSES, MOST_IMAGES = 10, 10
 """Rows and columns of a panel."""
 GAP = 2
-"""Pixels between two images, as in `ddbench.pictures.grid`."""
+"""Pixels between two images, as in `ddbench.reporting.images.grid`."""
 
 
 def settings_of(records: Sequence[Record]) -> dict[Setting, list[Entry]]:

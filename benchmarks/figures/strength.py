@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures.files import figure_files
-from ddbench.errors import DDBenchError
-from ddbench.records import Record
-from ddbench.tables.aggregate import Summary, gather
+from ddbench.api.errors import DDBenchError
+from ddbench.reporting.tables.aggregate import Summary, gather
+from ddbench.store.records import Record
 
 
 def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:
@@ -37,7 +37,7 @@ def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:
 
 
 def strength_of(record: Record) -> float | None:
-    """Lambda of a record: a term is `[name, {field: value}]`, as `ddbench.keys.spell` wrote it."""
+    """Lambda of a record: a term is `[name, {field: value}]`, as `spell` wrote it."""
     terms = record.configuration.get("recipe", {}).get("regularizers", [])
     return float(terms[0][1]["weight"]) if len(terms) == 1 else None
 

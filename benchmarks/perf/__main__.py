@@ -47,9 +47,9 @@ def main(
 
     from benchmarks.perf import plot, report
     from benchmarks.perf.world import Settings
-    from ddbench.allocator import keep_freed_memory
-    from ddbench.context import choose_device, choose_precision
-    from ddbench.environment import environment_card
+    from ddbench.runtime.allocator import keep_freed_memory
+    from ddbench.runtime.context import choose_device, choose_precision
+    from ddbench.runtime.environment import environment_card
 
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in PARTS]:
@@ -101,8 +101,8 @@ def asked(words: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
+    from ddbench.api.errors import DDBenchError
     from ddbench.cli import show_error
-    from ddbench.errors import DDBenchError
 
     try:
         typer.run(main)

@@ -12,13 +12,13 @@ import torch
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved
 from benchmarks.perf.world import Settings
-from ddbench.meter import Meter
-from ddbench.seeds import generator
-from ddbench.stage_specs import Targets
-from ddbench.stages.targets import targets
-from ddbench.types import Tensors
-from ddbench_plugins.distances import wasserstein_squared
-from ddbench_plugins.matchers.atoms import real_start
+from ddbench.api.types import Tensors
+from ddbench.pipeline.specs import Targets
+from ddbench.pipeline.stages.targets import targets
+from ddbench.runtime.cost import Meter
+from ddbench.runtime.seeds import generator
+from ddbench_plugins.distances.mmd import wasserstein_squared
+from ddbench_plugins.matchers._atoms import real_start
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget
 
 PROMISED = {10: 60.0, 50: 300.0}

@@ -11,8 +11,8 @@ from benchmarks.perf.recover import PCBN, STRENGTH, Scene, floor, scene
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings
-from ddbench.probe import Probe
-from ddbench.stages.problem import Problem, Taught, Term
+from ddbench.nn.probe import Probe
+from ddbench.pipeline.stages.problem import Problem, Taught, Term
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 

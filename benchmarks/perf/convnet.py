@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings, describe, stock
-from ddbench.context import Context
-from ddbench.networks import fresh
-from ddbench.types import DatasetInfo
+from ddbench.api.types import DatasetInfo
+from ddbench.nn.build import fresh
+from ddbench.runtime.context import Context
 from ddbench_plugins.architectures.convnet import ConvNetD
 
 PIXELS, CLASSES = 32, 10

@@ -14,11 +14,11 @@ from typing import Any
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Timing
 from benchmarks.perf.world import Settings
-from ddbench.errors import DDBenchError
-from ddbench.execute import run_cell
-from ddbench.records import Records
-from ddbench.session import open_session
-from ddbench.suites import SuiteTable
+from ddbench.api.errors import DDBenchError
+from ddbench.config.session import open_session
+from ddbench.config.suite import SuiteTable
+from ddbench.pipeline.execute import run_cell
+from ddbench.store.records import Records
 
 
 def grid(seeds: int) -> SuiteTable:

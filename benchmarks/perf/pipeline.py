@@ -24,14 +24,14 @@ from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.statistics import write_files
 from benchmarks.perf.timing import Timing, ratio
 from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, stock
-from ddbench.cache import Cache
-from ddbench.context import seeded
-from ddbench.data import RealData
-from ddbench.plan import Plan
-from ddbench.session import open_session
-from ddbench.suites import SuiteTable
-from ddbench.types import Network, Tensors
-from ddbench.workshop import Workshop
+from ddbench.api.types import Network, Tensors
+from ddbench.config.session import open_session
+from ddbench.config.suite import SuiteTable
+from ddbench.data.real import RealData
+from ddbench.pipeline.plan import Plan
+from ddbench.pipeline.runner import Workshop
+from ddbench.runtime.context import seeded
+from ddbench.store.cache import Cache
 from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.datasets.folder import TEST_FOLDERS
 

@@ -14,13 +14,13 @@ from benchmarks.perf.plain.recover import PlainRecover
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
-from ddbench.data import RealData
-from ddbench.meter import Meter
-from ddbench.stage_specs import Recover, data_key
-from ddbench.stages.recover import Teacher, recover
-from ddbench.stages.statistics import statistics
-from ddbench.stream import pixels
-from ddbench.types import Network, Tensors
+from ddbench.api.types import Network, Tensors
+from ddbench.data.real import RealData
+from ddbench.pipeline.specs import Recover, data_key
+from ddbench.pipeline.stages.recover import Teacher, recover
+from ddbench.pipeline.stages.statistics import statistics
+from ddbench.runtime.cost import Meter
+from ddbench.training.batches import pixels
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm

@@ -13,16 +13,16 @@ from benchmarks.perf.plain.passes import PlainPasses
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
-from ddbench.cache import Cache
-from ddbench.data import RealData, open_data
-from ddbench.features import Features
-from ddbench.meter import Meter
-from ddbench.spec import NamedDataset
-from ddbench.stages.statistics import BATCH, statistics
-from ddbench.stream import pixels
-from ddbench.types import Network
+from ddbench.api.features import Features
+from ddbench.api.recipe import NamedDataset
+from ddbench.api.types import Network
+from ddbench.data.real import RealData, open_data
+from ddbench.pipeline.stages.statistics import BATCH, statistics
+from ddbench.runtime.cost import Meter
+from ddbench.store.cache import Cache
+from ddbench.training.batches import pixels
 from ddbench_plugins.datasets.folder import ImageFolder
-from ddbench_plugins.summaries import ClassMoments
+from ddbench_plugins.regularizers._moments import ClassMoments
 
 STORED = 160
 """Pixels a side of the JPEG files, as in ImageNette's small edition."""

@@ -23,13 +23,13 @@ from benchmarks.perf.world import (
     stock,
     teacher,
 )
-from ddbench.data import RealData
-from ddbench.networks import fresh
-from ddbench.spec import Training
-from ddbench.stages.relabel import ask
-from ddbench.stream import Stream, pixels
-from ddbench.training import Trainee, make_optimizer, train
-from ddbench.types import Network
+from ddbench.api.recipe import Training
+from ddbench.api.types import Network
+from ddbench.data.real import RealData
+from ddbench.nn.build import fresh
+from ddbench.pipeline.stages.relabel import ask
+from ddbench.training.batches import Stream, pixels
+from ddbench.training.loop import Trainee, make_optimizer, train
 from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.labellers.fkd import FKD
 

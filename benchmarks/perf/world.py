@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from ddbench.context import Context, Precision, seeded
-from ddbench.data import RealData
-from ddbench.networks import fresh
-from ddbench.probe import frozen
-from ddbench.stream import pixels
-from ddbench.types import DatasetInfo, Network
+from ddbench.api.types import DatasetInfo, Network
+from ddbench.data.real import RealData
+from ddbench.nn.build import fresh
+from ddbench.nn.probe import frozen
+from ddbench.runtime.context import Context, Precision, seeded
+from ddbench.training.batches import pixels
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
 

@@ -13,21 +13,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ddbench.cli import (
-    cache,
-    data,
-    inspect,
-    leaderboard,
-    packages,
-    publish,
-    reproduce,
-    run,
-    single,
-    tables,
-    transfer,
-)
-from ddbench.deferred_torch import defer_torch
-from ddbench.errors import STOPPED, STOPPED_CODE, DDBenchError, DDBenchWarning
+from ddbench.api.errors import STOPPED, STOPPED_CODE, DDBenchError, DDBenchWarning
+from ddbench.cli import cache, data, inspect, leaderboard, reproduce, run
+from ddbench.cli import eval as single
+from ddbench.cli import exchange as transfer
+from ddbench.cli import plugins as packages
+from ddbench.cli import report as publish
+from ddbench.cli import table as tables
+from ddbench.runtime.lazy_torch import defer_torch
 
 
 class _Commands(TyperGroup):

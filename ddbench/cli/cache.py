@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddbench.api.errors import DDBenchError, counted
 from ddbench.cli.options import CacheOption
-from ddbench.errors import DDBenchError, counted
 
 if TYPE_CHECKING:
-    from ddbench.cache import Cache
+    from ddbench.store.cache import Cache
 
 app = typer.Typer(help="The artifact cache: ls, verify, gc.", no_args_is_help=True)
 
@@ -22,7 +22,7 @@ def _opened(cache: Path | None) -> Cache:
     Raises:
         DDBenchError: there is none.
     """
-    from ddbench.cache import Cache, default_cache
+    from ddbench.store.cache import Cache, default_cache
 
     root = default_cache(cache).expanduser()
     if root.is_dir() and not (root / "artifacts").is_dir():
@@ -83,7 +83,7 @@ def gc(
 
     Drafts and unfinished work go too. Records stay, and so does what a running process is at.
     """
-    from ddbench.records import Records
+    from ddbench.store.records import Records
 
     store = _opened(cache)
     keep = {key for r in Records(store.root / "records").all() for keys in r.keys.values()

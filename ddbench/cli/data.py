@@ -20,10 +20,10 @@ def info(name: NameArgument, data_root: DataRootOption = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ddbench.context import default_data_root
-    from ddbench.description import describe
-    from ddbench.grid import named_dataset
+    from ddbench.config.grid import named_dataset
+    from ddbench.data.description import describe
     from ddbench.registry import load
+    from ddbench.runtime.context import default_data_root
 
     found = describe(named_dataset(name, load()), default_data_root(data_root))
     channels, height, width = found.shape
@@ -53,9 +53,9 @@ def prepare(
 ) -> None:
     """Bring a data set into place and decode it into the cache."""
     from ddbench.cli.run import shown_progress
-    from ddbench.data import open_data
-    from ddbench.grid import named_dataset
-    from ddbench.session import open_session
+    from ddbench.config.grid import named_dataset
+    from ddbench.config.session import open_session
+    from ddbench.data.real import open_data
 
     with shown_progress() as progress:
         session = open_session("cpu", "fp32", data_root, cache, progress)
@@ -73,10 +73,10 @@ def prepare(
 @app.command()
 def verify(name: NameArgument, data_root: DataRootOption = None) -> None:
     """Compare a data set with what it should be; exit code 1 if it differs."""
-    from ddbench.context import default_data_root
-    from ddbench.description import describe
-    from ddbench.grid import named_dataset
+    from ddbench.config.grid import named_dataset
+    from ddbench.data.description import describe
     from ddbench.registry import load
+    from ddbench.runtime.context import default_data_root
 
     root = default_data_root(data_root)
     named = named_dataset(name, load())

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddbench.api.errors import DDBenchError, counted, nearest, unknown
 from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import explained, made_folder
-from ddbench.errors import DDBenchError, counted, nearest, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ddbench.records import Record
     from ddbench.registry import Registry
+    from ddbench.store.records import Record
 
 LISTABLE = {
     "methods": "recipe", "matchers": "matcher", "regularizers": "regularizer",
@@ -74,7 +74,7 @@ def list_(
 
 
 def _write_pages(folder: Path, registry: Registry) -> None:
-    from ddbench.method_page import method_page
+    from ddbench.reporting.method_page import method_page
 
     made_folder(folder)
     names = registry.names("recipe")
@@ -127,7 +127,7 @@ def show(
         record = find_record(run, cache)
     except DDBenchError as fault:
         raise _or_method(fault, run) from None
-    from ddbench.show import to_terminal
+    from ddbench.cli.show import to_terminal
 
     Console().print(to_terminal(record))
 
@@ -144,8 +144,8 @@ def _or_method(fault: DDBenchError, name: str) -> DDBenchError:
 
 def _show_method(name: str, console: Console) -> bool:
     """Prints a method's page, as Markdown where nobody looks; whether there is such a method."""
-    from ddbench.method_page import method_page
     from ddbench.registry import load
+    from ddbench.reporting.method_page import method_page
 
     registry = load()
     if registry.resolve("recipe", name) not in registry.names("recipe"):
@@ -166,8 +166,8 @@ def find_record(name: str, cache: Path | None) -> Record:
     Raises:
         DDBenchError: none, or several.
     """
-    from ddbench.cache import default_cache
-    from ddbench.records import read_record
+    from ddbench.store.cache import default_cache
+    from ddbench.store.records import read_record
 
     if name.endswith(".json") and Path(name).is_file():
         return read_record(Path(name))
@@ -204,7 +204,7 @@ def _nearest_records(name: str, stems: list[str], most: int = 3) -> list[str]:
 
 def unaltered(record: Record) -> bool:
     """Whether a record may stand in a table; says on standard error if not."""
-    from ddbench.records import is_altered
+    from ddbench.store.records import is_altered
 
     if not is_altered(record):
         return True
@@ -216,7 +216,7 @@ def doctor(data_root: DataRootOption = None, cache: CacheOption = None) -> None:
     """Check the installation: versions, devices, cache, data sets, plug-ins."""
     from rich.console import Console
 
-    from ddbench.doctor import examine
+    from ddbench.cli.doctor import examine
 
     problems = examine(Console(), data_root, cache)
     raise typer.Exit(1 if problems else 0)

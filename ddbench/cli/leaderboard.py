@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddbench.api.errors import DDBenchError, counted
 from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import explained, made_folder
-from ddbench.errors import DDBenchError, counted
 
 if TYPE_CHECKING:
-    from ddbench.records import Record
+    from ddbench.store.records import Record
 
 app = typer.Typer(help="Committed leaderboards: check, add, render.", no_args_is_help=True)
 FolderArgument = Annotated[
@@ -23,8 +23,8 @@ FolderArgument = Annotated[
 @app.command()
 def check(folder: FolderArgument = Path("leaderboards"), data_root: DataRootOption = None) -> None:
     """Say what keeps the records from being accepted; exit code 1 if anything does."""
-    from ddbench import boards
-    from ddbench.session import open_session
+    from ddbench.config.session import open_session
+    from ddbench.reporting import leaderboards as boards
 
     session = open_session("cpu", "fp32", data_root)
     found = boards.boards_of(folder)
@@ -54,11 +54,11 @@ def add(
     cache: CacheOption = None,
 ) -> None:
     """Copy finished records into a leaderboard, with checksums, and render its table."""
-    from ddbench import boards
     from ddbench.cli.inspect import find_record
-    from ddbench.disk import write_whole
-    from ddbench.records import Records
-    from ddbench.reproduce import refuse_altered
+    from ddbench.reporting import leaderboards as boards
+    from ddbench.reporting.reproduce import refuse_altered
+    from ddbench.store.files import write_whole
+    from ddbench.store.records import Records
 
     found = [find_record(name, cache) for name in records or ()]
     for record in found:
@@ -95,10 +95,10 @@ def _finished(
     suite: Path, profile: str, data_root: Path | None, cache: Path | None
 ) -> list[Record]:
     """Of a suite's cells those with a number, under the suite's names."""
-    from ddbench.cache import default_cache
     from ddbench.cli.inspect import unaltered
     from ddbench.cli.suite_records import of_suite
-    from ddbench.records import Records
+    from ddbench.store.cache import default_cache
+    from ddbench.store.records import Records
 
     folder = default_cache(cache) / "records"
     found = [r for _, r in Records(folder).readable() if r.status == "ok" and unaltered(r)]
@@ -119,7 +119,7 @@ def render(
     ] = False,
 ) -> None:
     """Render README.md and every table.md from the records."""
-    from ddbench import boards
+    from ddbench.reporting import leaderboards as boards
 
     with explained(folder):
         changed = boards.stale(folder) if check else boards.write_pages(folder)

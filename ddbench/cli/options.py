@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ddbench.errors import DDBenchError
+from ddbench.api.errors import DDBenchError
 
 CacheOption = Annotated[
     Path | None,
@@ -119,7 +119,7 @@ def checked_format(name: str) -> str:
         DDBenchError: it does not.
     """
     if name not in FORMATS:
-        from ddbench.errors import unknown
+        from ddbench.api.errors import unknown
 
         raise unknown("format", name, FORMATS)
     return name

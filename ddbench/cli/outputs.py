@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from ddbench.disk import write_whole
-from ddbench.errors import DDBenchError
+from ddbench.api.errors import DDBenchError
+from ddbench.store.files import write_whole
 
 
 @contextlib.contextmanager

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ddbench.api.errors import DDBenchError
 from ddbench.cli.options import CacheOption, DataRootOption, DeviceOption
-from ddbench.errors import DDBenchError
 
 if TYPE_CHECKING:
-    from ddbench.execute import Outcome
-    from ddbench.records import Record
-    from ddbench.spec import Cell
+    from ddbench.api.recipe import Cell
+    from ddbench.pipeline.execute import Outcome
+    from ddbench.store.records import Record
 
 TOLERANCE = 5.0
 
@@ -51,7 +51,7 @@ def reproduce(
     not hold, or if the record was altered.
     """
     from ddbench.cli.inspect import find_record
-    from ddbench.reproduce import AlteredError
+    from ddbench.reporting.reproduce import AlteredError
 
     record = find_record(row, cache)
     if record.status != "ok":
@@ -71,10 +71,10 @@ def _reproduce(
     record: Record, committed: tuple[Record, ...], seed: int | None, seeds: int, tolerance: float,
     check: bool, device: str, data_root: Path | None, cache: Path | None,
 ) -> None:  # fmt: skip
-    from ddbench.description import describe
-    from ddbench.record_names import check_data
-    from ddbench.reproduce import cell_of, judge, plan_of, refuse_altered
-    from ddbench.session import open_session
+    from ddbench.config.session import open_session
+    from ddbench.data.description import describe
+    from ddbench.pipeline.recording import check_data
+    from ddbench.reporting.reproduce import cell_of, judge, plan_of, refuse_altered
 
     for one in (record, *committed):
         refuse_altered(one)
@@ -113,12 +113,12 @@ def _reproduce(
 def _run(
     cells: list[Cell], record: Record, device: str, data_root: Path | None, cache: Path | None
 ) -> Outcome:
+    from ddbench.api.features import wanted_statistics
     from ddbench.cli.run import shown_progress
-    from ddbench.execute import execute
-    from ddbench.features import wanted_statistics
-    from ddbench.reproduce import plan_of
-    from ddbench.reproduce.recorded import evaluators_of
-    from ddbench.session import open_session
+    from ddbench.config.session import open_session
+    from ddbench.pipeline.execute import execute
+    from ddbench.reporting.reproduce import plan_of
+    from ddbench.reporting.reproduce.recorded import evaluators_of
 
     with shown_progress() as progress:
         session = open_session(device, record.precision, data_root, cache, progress)
@@ -133,9 +133,9 @@ def _run(
 
 def _siblings(row: str, record: Record, cache: Path | None) -> tuple[Record, ...]:
     """The finished seeds of the row: records of its folder with its configuration and setting."""
-    from ddbench.cache import default_cache
-    from ddbench.records import Records
-    from ddbench.tables.aggregate import gather
+    from ddbench.reporting.tables.aggregate import gather
+    from ddbench.store.cache import default_cache
+    from ddbench.store.records import Records
 
     path = Path(row)
     folder = path.parent if path.is_file() else default_cache(cache) / "records"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ddbench.api.errors import DDBenchWarning, counted
 from ddbench.cli.options import (
     CacheOption,
     CheckpointOption,
@@ -24,13 +25,12 @@ from ddbench.cli.options import (
     numbers,
     split,
 )
-from ddbench.errors import DDBenchWarning, counted
 
 if TYPE_CHECKING:
-    from ddbench.execute import Outcome
-    from ddbench.plan import Plan
-    from ddbench.progress import Progress
-    from ddbench.session import Session
+    from ddbench.config.session import Session
+    from ddbench.pipeline.execute import Outcome
+    from ddbench.pipeline.plan import Plan
+    from ddbench.runtime.progress import Progress
 
 _GRID = "Grid"
 _HOW = "How"
@@ -209,9 +209,9 @@ def run(
     cache: CacheOption = None,
 ) -> None:
     """Run a grid and print its leaderboard. What is finished is never computed again."""
-    from ddbench.overrides import parse_assignment
-    from ddbench.session import open_session
-    from ddbench.suites import read_suite
+    from ddbench.config.overrides import parse_assignment
+    from ddbench.config.session import open_session
+    from ddbench.config.suite import read_suite
 
     checked_format(format_)
     named = {
@@ -257,7 +257,7 @@ def _check_iterated(plans: list[Plan], option: str) -> None:
 
 
 def _execute(session: Session, plans: list[Plan], evaluators: Any) -> Outcome:
-    from ddbench.execute import execute
+    from ddbench.pipeline.execute import execute
 
     command = shlex.join(["ddbench", *sys.argv[1:]])
     return execute(plans, evaluators, session.registry, session.cache(), session.ctx, command)
@@ -268,7 +268,7 @@ def shown_progress() -> Iterator[Progress]:
     """Bars where standard error is a terminal, a few lines elsewhere."""
     from rich.console import Console
 
-    from ddbench.progress import PlainProgress, RichProgress
+    from ddbench.runtime.progress import PlainProgress, RichProgress
 
     console = Console(stderr=True)
     if console.is_terminal:
@@ -282,8 +282,8 @@ def _print_plan(session: Session, plans: list[Plan]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ddbench.cache import default_cache
-    from ddbench.dry_run import count_stages
+    from ddbench.pipeline.dry_run import count_stages
+    from ddbench.store.cache import default_cache
 
     root = default_cache(session.cache_root)
 
@@ -323,7 +323,7 @@ def cell_name(plan: Plan) -> str:
 def _print_outcome(
     outcome: Outcome, format_: str, title: str, session: Session, evaluators: Any
 ) -> None:
-    from ddbench.cli.tables import print_tables
+    from ddbench.cli.table import print_tables
 
     asked = {metric.name for part in evaluators.values() for metric in part.metrics}
     print_tables(outcome.records, format_, title, asked=asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ddbench.records import Record
+from ddbench.store.records import Record
 
 
 def of_suite(
@@ -13,10 +13,10 @@ def of_suite(
 ) -> tuple[list[Record], str, set[str]]:  # fmt: skip
     """The records of a suite's cells in any precision, under the names that it gives them, its
     title, and the metrics that it asks for."""
-    from ddbench.overrides import parse_assignment
-    from ddbench.record_names import relabelled
-    from ddbench.session import open_session
-    from ddbench.suites import read_suite
+    from ddbench.config.overrides import parse_assignment
+    from ddbench.config.session import open_session
+    from ddbench.config.suite import read_suite
+    from ddbench.pipeline.recording import relabelled
 
     flags = {"set": dict(parse_assignment(text) for text in set_)} if set_ else {}
     table = read_suite(suite, profile, flags)

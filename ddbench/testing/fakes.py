@@ -10,12 +10,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor, nn
 
-from ddbench.context import Context, seeded
-from ddbench.errors import DDBenchError
-from ddbench.features import feature_tap
-from ddbench.preparation import preparation_of
-from ddbench.probe import Probe, frozen
-from ddbench.roles import (
+from ddbench.api.errors import DDBenchError
+from ddbench.api.features import feature_tap
+from ddbench.api.preparation import preparation_of
+from ddbench.api.roles import (
     Distiller,
     Matcher,
     Regularizer,
@@ -23,9 +21,7 @@ from ddbench.roles import (
     statistics_of,
     taps_of,
 )
-from ddbench.seeds import generator, seed_of
-from ddbench.stream import pixels
-from ddbench.types import (
+from ddbench.api.types import (
     Activations,
     Batch,
     DatasetInfo,
@@ -37,6 +33,10 @@ from ddbench.types import (
     Tensors,
     Trial,
 )
+from ddbench.nn.probe import Probe, frozen
+from ddbench.runtime.context import Context, seeded
+from ddbench.runtime.seeds import generator, seed_of
+from ddbench.training.batches import pixels
 
 PER_CLASS = 6
 """Real images of a class."""
@@ -276,7 +276,7 @@ def _features(info: DatasetInfo) -> FeatureSample:
 
 @dataclass(slots=True, kw_only=True)
 class TinyProblem:
-    """What a distiller is given: `ddbench.roles.Problem` over a tiny data set."""
+    """What a distiller is given: `ddbench.api.roles.Problem` over a tiny data set."""
 
     info: DatasetInfo = field(default_factory=tiny_info)
     labels: Int[Tensor, " n"] = field(default_factory=lambda: torch.tensor([0, 0, 1, 1, 2, 2]))

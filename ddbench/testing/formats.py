@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.errors import DDBenchError
-from ddbench.portable import PortableSet, check
-from ddbench.stored_views import StoredViews
+from ddbench.api.distilled_set import PortableSet, check
+from ddbench.api.errors import DDBenchError
+from ddbench.api.labelled_views import StoredViews
 from ddbench.testing.fakes import tiny_info
 from ddbench.testing.structure import same
 

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.errors import DDBenchError, IncompatibleError
-from ddbench.seeds import generator
+from ddbench.api.errors import DDBenchError, IncompatibleError
+from ddbench.api.types import Atoms, Step, Tap
+from ddbench.runtime.seeds import generator
 from ddbench.testing.fakes import (
     collected,
     tiny_info,
@@ -19,7 +20,6 @@ from ddbench.testing.fakes import (
     tiny_step,
 )
 from ddbench.testing.structure import check_loss, check_structure, finite, guarded, same
-from ddbench.types import Atoms, Step, Tap
 
 
 def check_matcher(part: Any) -> Iterator[str]:

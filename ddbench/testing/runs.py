@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.errors import IncompatibleError
-from ddbench.preparation import preparation_of
+from ddbench.api.errors import IncompatibleError
+from ddbench.api.preparation import preparation_of
+from ddbench.api.types import Metric, Trial
 from ddbench.testing.fakes import TinyProblem, tiny_batch, tiny_info, tiny_trial
 from ddbench.testing.losses import check_statistics
 from ddbench.testing.structure import check_loss, check_structure, finite, guarded, same
-from ddbench.types import Metric, Trial
 
 NEEDS = {
     "distiller": {"teacher", "objective", "networks"},

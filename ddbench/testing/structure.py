@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.errors import DDBenchError
-from ddbench.keys import canonical
+from ddbench.api.errors import DDBenchError
 from ddbench.registry import PART_NAME
+from ddbench.store.keys import canonical
 from ddbench.structure import ROLES, form_fault, members
 
 PROTOCOL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
-from ddbench.context import seeded
-from ddbench.errors import DDBenchError, unknown
+from ddbench.api.errors import DDBenchError, unknown
 from ddbench.observers import OBSERVERS, fault_of
-from ddbench.records import Record
 from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry, normal
+from ddbench.runtime.context import seeded
+from ddbench.store.records import Record
 from ddbench.structure import ROLES
 from ddbench.testing.formats import check_format
 from ddbench.testing.losses import check_matcher, check_regularizer, check_statistic, check_target

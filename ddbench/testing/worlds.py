@@ -11,13 +11,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ddbench.context import default_data_root, seeded
-from ddbench.errors import DDBenchError, IncompatibleError
-from ddbench.keys import canonical
-from ddbench.spec import Protocol, Recipe, Training
+from ddbench.api.errors import DDBenchError, IncompatibleError
+from ddbench.api.recipe import Protocol, Recipe, Training
+from ddbench.api.types import DatasetInfo
+from ddbench.runtime.context import default_data_root, seeded
+from ddbench.store.keys import canonical
 from ddbench.testing.fakes import tiny_images, tiny_info
 from ddbench.testing.structure import finite, guarded, same
-from ddbench.types import DatasetInfo
 
 SIZES = (32, 64, 224)
 """Pixels at which an architecture is tried, until one suits it."""

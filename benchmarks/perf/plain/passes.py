@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from ddbench.types import DatasetInfo, Tensors
+from ddbench.api.types import DatasetInfo, Tensors
 
 
 class Collector:

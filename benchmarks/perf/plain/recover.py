@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchvision import transforms
 
-from ddbench.types import DatasetInfo, Tensors
+from ddbench.api.types import DatasetInfo, Tensors
 
 
 class ClassHook:

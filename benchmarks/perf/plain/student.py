@@ -16,7 +16,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as view
 
 from benchmarks.perf.plain.passes import whole_images
-from ddbench.types import DatasetInfo, Tensors
+from ddbench.api.types import DatasetInfo, Tensors
 
 
 class PlainStudent:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ddbench import hookimpl
-from ddbench.roles import Evaluator
-from ddbench.types import Metric, Trial
+from ddbench.api.roles import Evaluator
+from ddbench.api.types import Metric, Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ddbench import hookimpl
-from ddbench.features import Features, feature_tap
-from ddbench.roles import Matcher, Statistic
-from ddbench.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
+from ddbench.api.features import Features, feature_tap
+from ddbench.api.roles import Matcher, Statistic
+from ddbench.api.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import energy_distance as scipy_energy_distance
 
-from ddbench.features import Features, feature_tap
+from ddbench.api.features import Features, feature_tap
 from ddbench.testing import check_part, collected, tiny_info, tiny_network, tiny_step
 from ddbench_energy.matcher import Energy, Spread, energy_distance
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError, IncompatibleError
-from ddbench.roles import Architecture
-from ddbench.types import DatasetInfo
+from ddbench.api.errors import DDBenchError, IncompatibleError
+from ddbench.api.roles import Architecture
+from ddbench.api.types import DatasetInfo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +43,7 @@ class ConvNetD:
             DDBenchError: an option is out of range.
             IncompatibleError: the images are too small to be halved so often.
         """
-        from ddbench_plugins.architectures.convnet_network import ConvNet
+        from ddbench_plugins.architectures._convnet import ConvNet
 
         if self.norm not in ("instance", "batch") or self.depth < 1 or self.width < 1:
             raise DDBenchError(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 import torch
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Architecture
-from ddbench.types import DatasetInfo
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Architecture
+from ddbench.api.types import DatasetInfo
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError, IncompatibleError
-from ddbench.roles import Architecture
-from ddbench.types import DatasetInfo
+from ddbench.api.errors import DDBenchError, IncompatibleError
+from ddbench.api.roles import Architecture
+from ddbench.api.types import DatasetInfo
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Architecture
-from ddbench.types import DatasetInfo
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Architecture
+from ddbench.api.types import DatasetInfo
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ class WideResNet:
         Raises:
             DDBenchError: there is no such depth or width.
         """
-        from ddbench_plugins.architectures.wide_resnet_network import WideResNetwork
+        from ddbench_plugins.architectures._wide_resnet import WideResNetwork
 
         blocks, rest = divmod(self.depth - 4, 6)
         if rest or blocks < 1 or self.widen < 1:

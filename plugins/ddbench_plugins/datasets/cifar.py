@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Dataset
-from ddbench.types import DatasetInfo
-from ddbench_plugins.datasets.class_folders import Folders, folders, scan
-from ddbench_plugins.datasets.images import (
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Dataset
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.datasets._class_folders import Folders, folders, scan
+from ddbench_plugins.datasets._images import (
     Chunk,
     Frame,
     fetch,

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from ddbench import hookimpl
-from ddbench.roles import Dataset
-from ddbench.types import DatasetInfo
-from ddbench_plugins.datasets.images import Chunk, name_at, scaled, side_of
+from ddbench.api.roles import Dataset
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.datasets._images import Chunk, name_at, scaled, side_of
 
 OWN = 8
 MEAN = (0.3058,)

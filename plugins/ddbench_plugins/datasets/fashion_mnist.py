@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Dataset
-from ddbench.types import DatasetInfo
-from ddbench_plugins.datasets.images import Chunk, fetch, missing, name_at, scaled, side_of
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Dataset
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.datasets._images import Chunk, fetch, missing, name_at, scaled, side_of
 
 OWN = 28
 CLASSES = (

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Dataset
-from ddbench.types import DatasetInfo
-from ddbench_plugins.datasets.class_folders import ClassFiles, Folders, Split, folders, scan
-from ddbench_plugins.datasets.images import Chunk, Frame, name_at, side_of
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Dataset
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.datasets._class_folders import ClassFiles, Folders, Split, folders, scan
+from ddbench_plugins.datasets._images import Chunk, Frame, name_at, side_of
 
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 LARGEST_OWN = 224

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ddbench import hookimpl
-from ddbench.roles import Dataset
-from ddbench.types import DatasetInfo
-from ddbench_plugins.datasets.class_folders import Folders, folders, folders_in, scan
-from ddbench_plugins.datasets.images import Chunk, Frame, fetch, missing, name_at, side_of
+from ddbench.api.roles import Dataset
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.datasets._class_folders import Folders, folders, folders_in, scan
+from ddbench_plugins.datasets._images import Chunk, Frame, fetch, missing, name_at, side_of
 
 OWN = 224
 IMAGENETTE_TITLES: Mapping[str, str] = {

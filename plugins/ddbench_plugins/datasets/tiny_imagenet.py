@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Dataset
-from ddbench.types import DatasetInfo
-from ddbench_plugins.datasets.class_folders import (
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Dataset
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.datasets._class_folders import (
     Folders,
     Split,
     class_files,
@@ -19,7 +19,7 @@ from ddbench_plugins.datasets.class_folders import (
     images_below,
     scan,
 )
-from ddbench_plugins.datasets.images import Chunk, Frame, fetch, missing, name_at, side_of
+from ddbench_plugins.datasets._images import Chunk, Frame, fetch, missing, name_at, side_of
 
 OWN = 64
 CLASSES, TRAIN_EACH, TEST_EACH = 200, 500, 50

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.features import Features
-from ddbench.roles import Distiller, Problem, Statistic
-from ddbench_plugins.class_by_class import ClassByClass
-from ddbench_plugins.distances import squared_distances
-from ddbench_plugins.matchers.atoms import cluster, seed_from
+from ddbench.api.errors import DDBenchError
+from ddbench.api.features import Features
+from ddbench.api.roles import Distiller, Problem, Statistic
+from ddbench_plugins.distances.mmd import squared_distances
+from ddbench_plugins.distillers._per_class import ClassByClass
+from ddbench_plugins.matchers._atoms import cluster, seed_from
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.roles import Distiller, Problem
-from ddbench.siamese import draw, operations
-from ddbench.types import DatasetInfo, Network
-from ddbench_plugins.gradients import Distance, gradient_distance
-from ddbench_plugins.option_ranges import check_at_least
-from ddbench_plugins.synthetic import Start, equal_counts, rows_by_class, started
+from ddbench.api.dsa import draw, operations
+from ddbench.api.roles import Distiller, Problem
+from ddbench.api.types import DatasetInfo, Network
+from ddbench_plugins._options import check_at_least
+from ddbench_plugins.distillers._gradients import Distance, gradient_distance
+from ddbench_plugins.distillers._synthetic import Start, equal_counts, rows_by_class, started
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.augment import crop_all, draw_boxes, draw_flips, resample
-from ddbench.errors import DDBenchError
-from ddbench.roles import Distiller, Problem
-from ddbench.types import DatasetInfo
+from ddbench.api.augment import crop_all, draw_boxes, draw_flips, resample
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Distiller, Problem
+from ddbench.api.types import DatasetInfo
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -11,14 +11,14 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.roles import Distiller, Forward, Problem
-from ddbench.siamese import Drawn, draw, operations
-from ddbench.types import Activations, DatasetInfo, Network
-from ddbench_plugins.factorisation import check_divisible, expanded, shrunk
-from ddbench_plugins.gaps import Gap, MeanGap
-from ddbench_plugins.network_pools import FreshNetworks, Pool
-from ddbench_plugins.option_ranges import check_at_least
-from ddbench_plugins.synthetic import DSA, Start, equal_counts, rows_by_class, started
+from ddbench.api.dsa import Drawn, draw, operations
+from ddbench.api.roles import Distiller, Forward, Problem
+from ddbench.api.types import Activations, DatasetInfo, Network
+from ddbench_plugins._options import check_at_least
+from ddbench_plugins.distillers._gaps import Gap, MeanGap
+from ddbench_plugins.distillers._pools import FreshNetworks, Pool
+from ddbench_plugins.distillers._synthetic import DSA, Start, equal_counts, rows_by_class, started
+from ddbench_plugins.distillers._tiles import check_divisible, expanded, shrunk
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.augment import draw_boxes
-from ddbench.errors import DDBenchError
-from ddbench.roles import Distiller, Problem
-from ddbench_plugins.class_by_class import ClassByClass
-from ddbench_plugins.factorisation import check_divisible, tiled
+from ddbench.api.augment import draw_boxes
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Distiller, Problem
+from ddbench_plugins.distillers._per_class import ClassByClass
+from ddbench_plugins.distillers._tiles import check_divisible, tiled
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Int
 
 from ddbench import hookimpl
-from ddbench.roles import Distiller, Problem
-from ddbench.types import DatasetInfo
-from ddbench_plugins.class_by_class import ClassByClass
+from ddbench.api.roles import Distiller, Problem
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.distillers._per_class import ClassByClass
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.roles import Distiller, Problem
-from ddbench.siamese import draw, operations
-from ddbench.types import DatasetInfo
-from ddbench_plugins.option_ranges import check_at_least
-from ddbench_plugins.synthetic import DSA, Start, equal_counts, rows_by_class, started
-from ddbench_plugins.trajectories import ExpertTrails, Weights, walked, way_left
+from ddbench.api.dsa import draw, operations
+from ddbench.api.roles import Distiller, Problem
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins._options import check_at_least
+from ddbench_plugins.distillers._synthetic import DSA, Start, equal_counts, rows_by_class, started
+from ddbench_plugins.distillers._trajectories import ExpertTrails, Weights, walked, way_left
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.roles import Evaluator
-from ddbench.types import Metric, Trial
+from ddbench.api.roles import Evaluator
+from ddbench.api.types import Metric, Trial
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ddbench import hookimpl
-from ddbench.roles import Evaluator
-from ddbench.types import Metric, Trial
-from ddbench_plugins.option_ranges import check_at_least
+from ddbench.api.roles import Evaluator
+from ddbench.api.types import Metric, Trial
+from ddbench_plugins._options import check_at_least
 
 _BELOW_ONE = 1 - 2**-24
 """The largest float32 below 1."""

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Evaluator
-from ddbench.types import Metric, Trial
-from ddbench_plugins.feature_samples import LEAVE_OUT, sample_of
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Evaluator
+from ddbench.api.types import Metric, Trial
+from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import UInt8
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError, IncompatibleError
-from ddbench.roles import Evaluator
-from ddbench.types import Metric, Trial
+from ddbench.api.errors import DDBenchError, IncompatibleError
+from ddbench.api.roles import Evaluator
+from ddbench.api.types import Metric, Trial
 from ddbench_plugins.evaluators.accuracy import hits
 
 if TYPE_CHECKING:

@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Evaluator
-from ddbench.types import FeatureSample, Metric, Trial
-from ddbench_plugins.distances import (
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Evaluator
+from ddbench.api.types import FeatureSample, Metric, Trial
+from ddbench_plugins._options import check_at_least
+from ddbench_plugins.distances.mmd import (
     adaptive_bandwidth,
     random_directions,
     rbf_mmd_squared,
     sliced_wasserstein_squared,
     wasserstein_squared,
 )
-from ddbench_plugins.feature_samples import LEAVE_OUT, sample_of
-from ddbench_plugins.option_ranges import check_at_least
+from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

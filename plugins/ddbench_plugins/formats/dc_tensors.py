@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import torch
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.portable import PortableSet, sidecar, with_sidecar
-from ddbench.roles import SetFormat
-from ddbench_plugins.formats.normalised import named, normalised, space_of
-from ddbench_plugins.formats.safe_load import load, single, tensor
+from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import SetFormat
+from ddbench_plugins.formats._normalised import named, normalised, space_of
+from ddbench_plugins.formats._safe_load import load, single, tensor
 
 SIDECAR = "ddbench"
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.portable import SAYS, PortableSet
-from ddbench.roles import SetFormat
-from ddbench.stored_views import StoredViews
+from ddbench.api.distilled_set import SAYS, PortableSet
+from ddbench.api.errors import DDBenchError
+from ddbench.api.labelled_views import StoredViews
+from ddbench.api.roles import SetFormat
 
 if TYPE_CHECKING:
     from torch import Tensor

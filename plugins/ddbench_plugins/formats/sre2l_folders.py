@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.portable import PortableSet, sidecar, with_sidecar
-from ddbench.roles import SetFormat
-from ddbench_plugins.formats.class_images import (
+from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import SetFormat
+from ddbench_plugins.formats._class_images import (
     class_folders,
     has_class_folders,
     read_class_folders,
     write_class_folders,
 )
-from ddbench_plugins.formats.fkd_labels import has_labels, read_labels, write_labels
+from ddbench_plugins.formats._fkd_labels import has_labels, read_labels, write_labels
 
 IMAGES, LABELS, SIDECAR = "images", "FKD", "ddbench.json"
 

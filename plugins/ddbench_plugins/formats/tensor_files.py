@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.portable import PortableSet, sidecar, with_sidecar
-from ddbench.roles import SetFormat
-from ddbench_plugins.formats.class_images import has_class_folders, read_class_folders
-from ddbench_plugins.formats.normalised import FAMILY, normalised, space_of
-from ddbench_plugins.formats.safe_load import load, single, tensor
+from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import SetFormat
+from ddbench_plugins.formats._class_images import has_class_folders, read_class_folders
+from ddbench_plugins.formats._normalised import FAMILY, normalised, space_of
+from ddbench_plugins.formats._safe_load import load, single, tensor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.roles import Labeller
-from ddbench.types import Batch
-from ddbench_plugins.labellers.divergence import check_temperature, softened, weighted_kl
+from ddbench.api.roles import Labeller
+from ddbench.api.types import Batch
+from ddbench_plugins.labellers._divergence import check_temperature, softened, weighted_kl
 
 if TYPE_CHECKING:
     from torch import Tensor

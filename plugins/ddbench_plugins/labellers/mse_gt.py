@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Labeller
-from ddbench.types import Batch
-from ddbench.widening import widened
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Labeller
+from ddbench.api.tensors import widened
+from ddbench.api.types import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.roles import Matcher, Statistic
-from ddbench.types import Network, Step, Tap
-from ddbench.widening import widened
+from ddbench.api.roles import Matcher, Statistic
+from ddbench.api.tensors import widened
+from ddbench.api.types import Network, Step, Tap
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.features import Features
-from ddbench.roles import Matcher
-from ddbench.types import Atoms
-from ddbench_plugins.distances import Cloud
-from ddbench_plugins.matchers.atoms import (
+from ddbench.api.features import Features
+from ddbench.api.roles import Matcher
+from ddbench.api.types import Atoms
+from ddbench_plugins._options import check_at_least
+from ddbench_plugins.distances.mmd import Cloud
+from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,
     as_atoms,
@@ -24,7 +25,6 @@ from ddbench_plugins.matchers.atoms import (
     seed_from,
     to_simplex,
 )
-from ddbench_plugins.option_ranges import check_at_least
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.features import Features, feature_tap
-from ddbench.roles import Matcher, Statistic
-from ddbench.types import Network, Step, Tap
-from ddbench_plugins.distances import linear_mmd_squared
-from ddbench_plugins.matchers.classwise import by_class
+from ddbench.api.features import Features, feature_tap
+from ddbench.api.roles import Matcher, Statistic
+from ddbench.api.types import Network, Step, Tap
+from ddbench_plugins.distances.mmd import linear_mmd_squared
+from ddbench_plugins.matchers._classwise import by_class
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from ddbench import hookimpl
-from ddbench.protocols import read_protocol
-from ddbench.spec import Protocol
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Protocol
+from ddbench.api.types import DatasetInfo
+from ddbench.config.protocols import read_protocol
 
 
 @hookimpl

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Claim, Provenance, Recipe
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.select import RandomSelection, WholeSet
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.claims import table_claims
-from ddbench_plugins.recipes.settings import smoke, teacher_training
+from ddbench_plugins.recipes._claims import table_claims
+from ddbench_plugins.recipes._settings import smoke, teacher_training
 
 _SOURCE = "WMDD paper, Table 1 (quoted there from the DM lineage)"
 _SETTING = "ConvNet, hard labels, as in the DM papers: another protocol than here"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Provenance, Recipe
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Curriculum, Optimize
-from ddbench_plugins.recipes.claims import table_claims, transfer_claims
-from ddbench_plugins.recipes.settings import TEACHER_HERE, scripted
+from ddbench_plugins.recipes._claims import table_claims, transfer_claims
+from ddbench_plugins.recipes._settings import TEACHER_HERE, scripted
 from ddbench_plugins.recipes.sre2l import GROUPS, sre2l
 
 CLAIMS = {

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Claim, Provenance, Recipe
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.distillers._synthetic import DSA
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes.claims import table_claims
-from ddbench_plugins.recipes.settings import ANEW, SMALL_HERE, smoke, teacher_training
-from ddbench_plugins.synthetic import DSA
+from ddbench_plugins.recipes._claims import table_claims
+from ddbench_plugins.recipes._settings import ANEW, SMALL_HERE, smoke, teacher_training
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 """Steps of the images for each network, and epochs of the network between them, by IPC."""

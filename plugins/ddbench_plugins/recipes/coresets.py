@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.roles import Distiller
-from ddbench.spec import Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Provenance, Recipe
+from ddbench.api.roles import Distiller
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.coresets import Herding, KCenter, KMeansNearest
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.settings import ANEW, TEACHER_HERE, smoke, teacher_training
+from ddbench_plugins.recipes._settings import ANEW, TEACHER_HERE, smoke, teacher_training
 
 TEXTBOOK = "No code is released for it; textbook algorithms, written here."
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Claim, Provenance, Recipe
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.distillers._gaps import AttentionGap
 from ddbench_plugins.distillers.random_networks import RandomNetworks
-from ddbench_plugins.gaps import AttentionGap
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes.claims import TABLE_1, table_claims
-from ddbench_plugins.recipes.settings import (
+from ddbench_plugins.recipes._claims import TABLE_1, table_claims
+from ddbench_plugins.recipes._settings import (
     ANEW,
     SMALL_HERE,
     UNCLEAR,

@@ -6,16 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, MatcherTerm, NamedArchitecture, Provenance, Recipe, RegularizerTerm
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import (
+    Claim,
+    MatcherTerm,
+    NamedArchitecture,
+    Provenance,
+    Recipe,
+    RegularizerTerm,
+)
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
-from ddbench_plugins.averages import MovingAverage
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.g_vbsm import MOBILENET, RESNET, SHUFFLENET, backbones
-from ddbench_plugins.recipes.settings import (
+from ddbench_plugins.recipes._settings import (
     ANEW,
     TEACHER_HERE,
     UNCLEAR,
@@ -23,6 +28,8 @@ from ddbench_plugins.recipes.settings import (
     smoke,
     teacher_training,
 )
+from ddbench_plugins.recipes.g_vbsm import MOBILENET, RESNET, SHUFFLENET, backbones
+from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.category_batch_norm import CategoryBatchNorm
 from ddbench_plugins.regularizers.convolution import Convolution

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import (
+from ddbench.api.recipe import (
     MatcherTerm,
     NamedArchitecture,
     Provenance,
     Recipe,
     RegularizerTerm,
 )
-from ddbench.types import DatasetInfo
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.mobile import Mobile
 from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.architectures.wide_resnet import WideResNet
-from ddbench_plugins.averages import MovingAverage
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.claims import table_claims, transfer_claims
-from ddbench_plugins.recipes.settings import (
+from ddbench_plugins.recipes._claims import table_claims, transfer_claims
+from ddbench_plugins.recipes._settings import (
     ANEW,
     TEACHER_HERE,
     UNCLEAR,
@@ -30,6 +29,7 @@ from ddbench_plugins.recipes.settings import (
     smoke,
     teacher_training,
 )
+from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.convolution import Convolution
 from ddbench_plugins.regularizers.densification import Densification

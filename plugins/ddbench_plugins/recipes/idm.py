@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Provenance, Recipe
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.distillers._pools import TrainingQueue
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.network_pools import TrainingQueue
-from ddbench_plugins.recipes.distribution import NETWORKS
-from ddbench_plugins.recipes.m3d import FACTORISED, UNTUNED
-from ddbench_plugins.recipes.settings import (
+from ddbench_plugins.recipes._settings import (
     ANEW,
     SMALL_HERE,
     UNCLEAR,
@@ -20,6 +18,8 @@ from ddbench_plugins.recipes.settings import (
     smoke,
     teacher_training,
 )
+from ddbench_plugins.recipes.distribution import NETWORKS
+from ddbench_plugins.recipes.m3d import FACTORISED, UNTUNED
 
 _PAPER = {
     "cifar10": {1: (0.5, 5, 5000, 10), 10: (0.5, 30, 256, 10), 50: (0.1, 30, 256, 10)},

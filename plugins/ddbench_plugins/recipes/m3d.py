@@ -7,14 +7,14 @@ from dataclasses import replace
 from statistics import fmean
 
 from ddbench import hookimpl
-from ddbench.spec import Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Provenance, Recipe
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.distillers._gaps import KernelGap
+from ddbench_plugins.distillers._pools import FreshNetworks
 from ddbench_plugins.distillers.random_networks import RandomNetworks
-from ddbench_plugins.gaps import KernelGap
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.network_pools import FreshNetworks
+from ddbench_plugins.recipes._settings import ANEW, SMALL_HERE, smoke, teacher_training
 from ddbench_plugins.recipes.distribution import NETWORKS
-from ddbench_plugins.recipes.settings import ANEW, SMALL_HERE, smoke, teacher_training
 
 LR = 10.0
 """Of pixels from 0 to 1."""

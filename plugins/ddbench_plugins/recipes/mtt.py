@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ddbench import hookimpl
-from ddbench.spec import Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Provenance, Recipe
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
 from ddbench_plugins.labellers.hard import Hard
+from ddbench_plugins.recipes._settings import ANEW, SMALL_HERE, family, smoke, teacher_training
 from ddbench_plugins.recipes.distribution import quoted
-from ddbench_plugins.recipes.settings import ANEW, SMALL_HERE, family, smoke, teacher_training
 
 CLAIMS = {
     "imagenette": {1: (47.7, 0.9), 10: (63.0, 1.3)},

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Claim, Provenance, Recipe
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.rded import RDED
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes.settings import ANEW, TEACHER_HERE, smoke, teacher_training
+from ddbench_plugins.recipes._settings import ANEW, TEACHER_HERE, smoke, teacher_training
 
 
 def rded(info: DatasetInfo, ipc: int | None) -> Recipe:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Augmentation, LinearProbe, Provenance, Recipe
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Augmentation, LinearProbe, Provenance, Recipe
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
-from ddbench_plugins.momentum_contrast import MomentumContrast
-from ddbench_plugins.recipes.claims import table_claims
-from ddbench_plugins.recipes.settings import ANEW, UNCLEAR, scripted, teacher_training
+from ddbench_plugins.pretraining.moco import MomentumContrast
+from ddbench_plugins.recipes._claims import table_claims
+from ddbench_plugins.recipes._settings import ANEW, UNCLEAR, scripted, teacher_training
 from ddbench_plugins.recipes.sre2l import GROUPS, sre2l
 
 CLAIMS = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.spec import MatcherTerm, Provenance, Recipe, RegularizerTerm
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import MatcherTerm, Provenance, Recipe, RegularizerTerm
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes.claims import table_claims, transfer_claims
-from ddbench_plugins.recipes.settings import (
+from ddbench_plugins.recipes._claims import table_claims, transfer_claims
+from ddbench_plugins.recipes._settings import (
     ANEW,
     TEACHER_HERE,
     UNCLEAR,

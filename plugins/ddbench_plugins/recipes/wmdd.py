@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.spec import Claim, MatcherTerm, Provenance, Recipe, RegularizerTerm
-from ddbench.types import DatasetInfo
+from ddbench.api.recipe import Claim, MatcherTerm, Provenance, Recipe, RegularizerTerm
+from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
-from ddbench_plugins.recipes.claims import table_claims, transfer_claims
-from ddbench_plugins.recipes.settings import (
+from ddbench_plugins.recipes._claims import table_claims, transfer_claims
+from ddbench_plugins.recipes._settings import (
     ANEW,
     TEACHER_HERE,
     UNCLEAR,

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.errors import IncompatibleError
-from ddbench.reductions import moment_taps
-from ddbench.roles import Regularizer, Statistic
-from ddbench.types import Network, Step, Tap, Tensors
-from ddbench_plugins.averages import (
+from ddbench.api.errors import IncompatibleError
+from ddbench.api.moments import moment_taps
+from ddbench.api.roles import Regularizer, Statistic
+from ddbench.api.types import Network, Step, Tap, Tensors
+from ddbench_plugins.regularizers._moving_average import (
     MovingAverage,
     batch_moments,
     check_share,

@@ -10,11 +10,16 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.reductions import ChannelMoments, moment_taps
-from ddbench.roles import Regularizer, Statistic
-from ddbench.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
-from ddbench_plugins.averages import MovingAverage, batch_moments, batch_shares, total_gap
-from ddbench_plugins.summaries import known_moments
+from ddbench.api.moments import ChannelMoments, moment_taps
+from ddbench.api.roles import Regularizer, Statistic
+from ddbench.api.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
+from ddbench_plugins.regularizers._moments import known_moments
+from ddbench_plugins.regularizers._moving_average import (
+    MovingAverage,
+    batch_moments,
+    batch_shares,
+    total_gap,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor

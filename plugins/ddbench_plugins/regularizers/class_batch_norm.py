@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.reductions import moment_taps
-from ddbench.roles import Regularizer, Statistic
-from ddbench.types import Network, Step, Tap
-from ddbench_plugins.summaries import (
+from ddbench.api.moments import moment_taps
+from ddbench.api.roles import Regularizer, Statistic
+from ddbench.api.types import Network, Step, Tap
+from ddbench_plugins.regularizers._moments import (
     ClassMoments,
     ReleasedClassMoments,
     class_shares,

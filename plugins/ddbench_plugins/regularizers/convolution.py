@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Regularizer, Statistic
-from ddbench.types import Network, Step, Tap, Tensors
-from ddbench_plugins.averages import (
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Regularizer, Statistic
+from ddbench.api.types import Network, Step, Tap, Tensors
+from ddbench_plugins.regularizers._convolution_moments import ConvolutionMoments
+from ddbench_plugins.regularizers._moments import known_moments
+from ddbench_plugins.regularizers._moving_average import (
     MovingAverage,
     batch_moments,
     batch_shares,
@@ -20,8 +22,6 @@ from ddbench_plugins.averages import (
     kept_layers,
     total_gap,
 )
-from ddbench_plugins.convolutions import ConvolutionMoments
-from ddbench_plugins.summaries import known_moments
 
 if TYPE_CHECKING:
     from torch import Tensor

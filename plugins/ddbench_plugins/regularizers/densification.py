@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.errors import DDBenchError
-from ddbench.roles import Regularizer, Statistic
-from ddbench.types import Network, Step, Tap
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Regularizer, Statistic
+from ddbench.api.types import Network, Step, Tap
 
 if TYPE_CHECKING:
     from torch import Tensor

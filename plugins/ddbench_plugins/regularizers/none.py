@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.roles import Regularizer, Statistic
-from ddbench.types import Network, Step, Tap
+from ddbench.api.roles import Regularizer, Statistic
+from ddbench.api.types import Network, Step, Tap
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,184 @@
+"""Differentiable augmentations, drawn as values first: one transform for two batches, if wanted.
+
+A draw is an operation and its uniform numbers. With one row of numbers the whole batch is treated
+alike, and so is any other batch of any size to which the same draw is applied; with a row an image,
+every image has parameters of its own. Images are normalised: what comes in from outside is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from jaxtyping import Float, Int
+
+from ddbench.api.errors import DDBenchError, nearest
+from ddbench.runtime.context import onto
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+_CROP = 0.125
+"""Largest shift, as a part of the side."""
+_CUTOUT = 0.5
+"""Side of the hole, as a part of the side."""
+_SCALE = 1.2
+_DEGREES = 15.0
+_NUMBERS = 3
+"""Uniform numbers of a draw; no operation uses more."""
+
+Numbers: TypeAlias = 'Float[Tensor, "s 3"]'
+Images: TypeAlias = 'Float[Tensor, "b c h w"]'
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One operation with its parameters.
+
+    References:
+        Zhao and Bilen, Dataset Condensation with Differentiable Siamese Augmentation, ICML 2021.
+    """
+
+    operation: str
+    """One of `OPERATIONS`, or "" for none."""
+    numbers: Float[Tensor, "s 3"]
+    """Uniform in [0, 1): a row an image, or one row for all."""
+
+    def apply(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """The images transformed; differentiable in them."""
+        if not self.operation:
+            return images
+        numbers = self.numbers.to(images.dtype)
+        if self.operation == "crop" and len(numbers) == 1:  # a shift is a number of the host's
+            return _shifted(images, *(int(each) for each in _shifts(images, numbers)))
+        return OPERATIONS[self.operation](images, onto(numbers, images.device))
+
+
+def operations(strategy: str, mirror: bool = True) -> tuple[str, ...]:
+    """The operations of a strategy such as `color_crop_flip`; none of "".
+
+    Args:
+        strategy: Names joined by `_`.
+        mirror: Whether mirrored images are still of their class; else "flip" is left out.
+
+    Raises:
+        DDBenchError: there is no such operation.
+    """
+    names = tuple(name for name in strategy.split("_") if name)
+    for name in names:
+        if name not in OPERATIONS:
+            guess = nearest(name, OPERATIONS)
+            raise DDBenchError(
+                f"no operation '{name}' in '{strategy}'", f"known: {', '.join(OPERATIONS)}",
+                hint=f"did you mean '{guess}'?" if guess else "join known ones by _",
+            )  # fmt: skip
+    return names if mirror else tuple(name for name in names if name != "flip")
+
+
+def draw(names: tuple[str, ...], count: int, rng: Generator) -> Drawn:
+    """One of the operations, each as likely, with `count` rows of parameters (1: shared).
+
+    Differences:
+        Zhao and Bilen take their seed from the clock; here a draw is a function of `rng`.
+    """
+    chosen = int(torch.randint(max(len(names), 1), (), generator=rng))
+    numbers = torch.rand(count, _NUMBERS, generator=rng)
+    return Drawn(names[chosen] if names else "", numbers)
+
+
+# -- the operations ------------------------------------------------------------------------------
+
+
+def _color(images: Images, u: Numbers) -> Images:
+    """Brightness, then saturation, then contrast; at u = 1/2 the image itself."""
+    bright, gray, flat = (u[:, i].view(-1, 1, 1, 1) for i in range(3))
+    images = images + (bright - 0.5)
+    mean = images.mean(1, keepdim=True)
+    images = (images - mean) * (2 * gray) + mean
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return (images - mean) * (flat + 0.5) + mean
+
+
+def _crop(images: Images, u: Numbers) -> Images:
+    """Shifted by whole pixels along both axes, an eighth of the side at most."""
+    height, width = images.shape[2:]
+    down, right = _shifts(images, u)
+    y = torch.arange(height, device=u.device) + down[:, None]  # b h
+    x = torch.arange(width, device=u.device) + right[:, None]
+    seen = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
+    rows = torch.arange(len(images), device=u.device)[:, None, None]
+    y, x = y.clamp(0, height - 1)[:, :, None], x.clamp(0, width - 1)[:, None, :]
+    moved = images.permute(0, 2, 3, 1)[rows, y, x]  # b h w c
+    return (moved * seen[..., None]).permute(0, 3, 1, 2)
+
+
+def _shifts(images: Images, u: Numbers) -> tuple[Int[Tensor, " s"], Int[Tensor, " s"]]:
+    """How far down and to the right, in pixels."""
+    down, right = (_part(_CROP, extent) for extent in images.shape[2:])
+    return _whole(u[:, 0], 2 * down + 1) - down, _whole(u[:, 1], 2 * right + 1) - right
+
+
+def _shifted(images: Images, down: int, right: int) -> Images:
+    """Pixel (i, j) is what was at (i + down, j + right), or 0."""
+    return torch.nn.functional.pad(images, (-right, right, -down, down))  # a negative pad cuts
+
+
+def _cutout(images: Images, u: Numbers) -> Images:
+    """A square of half the side, its centre anywhere, set to 0."""
+    height, width = images.shape[2:]
+    y = _hole(u[:, 0], _part(_CUTOUT, height), height)
+    x = _hole(u[:, 1], _part(_CUTOUT, width), width)
+    return images.masked_fill((y[:, :, None] & x[:, None, :])[:, None], 0)
+
+
+def _hole(u: Float[Tensor, " s"], size: int, extent: int) -> Tensor:
+    """Which places of an axis a hole covers, [s extent]; it may reach over the border."""
+    start = _whole(u, extent + 1 - size % 2) - size // 2
+    places = torch.arange(extent, device=u.device)
+    return (places >= start[:, None]) & (places < start[:, None] + size)
+
+
+def _flip(images: Images, u: Numbers) -> Images:
+    return torch.where((u[:, 0] < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def _scale(images: Images, u: Numbers) -> Images:
+    """Each axis shrunk or stretched by up to a fifth about the centre."""
+    factors = u[:, :2] * (_SCALE - 1 / _SCALE) + 1 / _SCALE
+    return _affine(images, torch.diag_embed(factors))
+
+
+def _rotate(images: Images, u: Numbers) -> Images:
+    angles = (u[:, 0] - 0.5) * 2 * math.radians(_DEGREES)
+    sin, cos = angles.sin(), angles.cos()
+    matrix = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    return _affine(images, matrix)
+
+
+def _affine(images: Images, matrix: Float[Tensor, "s 2 2"]) -> Images:
+    """What lies at `matrix` times each place, centred, bilinear, 0 outside."""
+    theta = torch.nn.functional.pad(matrix, (0, 1)).expand(len(images), 2, 3)
+    grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return torch.nn.functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
+
+
+def _part(share: float, extent: int) -> int:
+    return int(share * extent + 0.5)
+
+
+def _whole(u: Float[Tensor, " s"], choices: int) -> Int[Tensor, " s"]:
+    """0 to choices - 1, each as likely."""
+    return (u * choices).long().clamp(max=choices - 1)
+
+
+OPERATIONS: Mapping[str, Callable[[Images, Numbers], Images]] = {
+    "color": _color,
+    "crop": _crop,
+    "cutout": _cutout,
+    "flip": _flip,
+    "scale": _scale,
+    "rotate": _rotate,
+}

@@ -1,0 +1,250 @@
+"""What is to be run, as frozen values: training, protocol, recipe, cell, and changes to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from ddbench.api.pretraining import Pretraining
+from ddbench.api.roles import (
+    Architecture,
+    Dataset,
+    Distiller,
+    Labeller,
+    Matcher,
+    Regularizer,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """How training images are varied: one random resized crop, flip and mix a view."""
+
+    identity: ClassVar[str] = "ddbench.spec:Augmentation"
+
+    crop: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest part of the image's area that a crop keeps; (1, 1) for none."""
+    ratio: tuple[float, float] = (0.75, 1.3333333333333333)
+    """Smallest and largest width to height of a crop."""
+    flip: bool = True
+    """Mirror half of the images, where the data set allows it."""
+    mix: Literal["none", "cutmix", "mixup"] = "cutmix"
+    mix_alpha: float = 1.0
+    """Beta(alpha, alpha) draws the share of the partner image."""
+    one_of: str = field(default="", metadata={"added": True})
+    """Operations joined by `_`, of which each batch gets one, with parameters of its own for every
+    image: `color_crop_cutout_flip_scale_rotate` (`ddbench.api.dsa`); "" for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How a network is trained."""
+
+    identity: ClassVar[str] = "ddbench.spec:Training"
+
+    epochs: int
+    batch_size: int = 100
+    max_updates: int = 0
+    """At most so many optimiser steps, over which the schedule runs; 0 for no limit. A training
+    that it cuts is annealed by update, whatever `annealed` says."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    """SGD's momentum, or Adam's first beta."""
+    nesterov: bool = False
+    weight_decay: float = 0.01
+    """On weights of two and more dimensions; biases and normalisation are left alone."""
+    schedule: Literal["cosine", "onecycle", "constant", "halfway", "half_cosine"] = "cosine"
+    """"cosine" falls to 0, "half_cosine" to half of the rate, "onecycle" rises for 30 % of the
+    updates, then falls to 0; "halfway" goes on with a tenth, and without the momentum gathered so
+    far, in the second half."""
+    weight_ema: float = field(default=0.0, metadata={"added": True})
+    """Share of what was before in a moving average of the weights, which is what is kept of the
+    training; 0 for the weights themselves. Running statistics are not averaged."""
+    label_smoothing: float = 0.0
+    """Of the classes that a teacher learns; students have their labeller's."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    annealed: Literal["epoch", "update"] = field(default="epoch", metadata={"added": True})
+    """When "cosine", "half_cosine" and "halfway" move on."""
+    warmup: float = field(default=0.0, metadata={"added": True})
+    """Part of the updates over which the rate rises, straight, to what the schedule says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearProbe(Training):
+    """A teacher whose backbone is trained without labels and then frozen, running statistics and
+    all; the other options are those of its classifier, which is trained on top. For squeeze only.
+    """
+
+    identity: ClassVar[str] = "ddbench.spec:LinearProbe"
+
+    pretraining: Pretraining
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """A frozen, versioned way to train a student and to judge it. Never the test data's choice."""
+
+    identity: ClassVar[str] = "ddbench.spec:Protocol"
+
+    name: str
+    training: Training
+    holdout: float = 0.0
+    """Part of the distilled images held out to choose the epoch when the student's architecture is
+    not the teacher's; 0: the last epoch counts."""
+    holdout_every: int = 10
+    """Epochs between looks at the held-out part."""
+    warmup: bool = field(default=False, metadata={"added": True})
+    """Whether networks whose architecture asks for a warm-up get it."""
+    zca: float = field(default=0.0, metadata={"added": True})
+    """Students see ZCA-whitened images, those of the test data too, by the statistics of the
+    training images: what is added to every eigenvalue, 0.1 in MTT's code; 0 for no whitening."""
+
+
+Metered = Literal["top1", "iteration_seconds", "total_seconds", "peak_bytes"]
+"""What papers claim: percent, seconds, seconds, bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A published figure, shown beside the measured one."""
+
+    dataset: str
+    ipc: int
+    student: str
+    """Its architecture; "" where the paper says nothing of it."""
+    value: float
+    """Top-1 in percent, or what `metric` says."""
+    sd: float | None = None
+    source: str = ""
+    setting: str = ""
+    metric: Metered = "top1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where some of a method's settings come from."""
+
+    settings: str
+    """Which, and for which data sets and IPC."""
+    source: Literal["paper", "code", "second hand", "here"]
+    """The paper; the authors' code; quoted by others; chosen or tuned here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatcherTerm:
+    """A matcher of a recipe, with its weight."""
+
+    identity: ClassVar[str] = "ddbench.spec:MatcherTerm"
+
+    name: str
+    weight: float
+    part: Matcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegularizerTerm:
+    """A regularizer of a recipe, with its weight."""
+
+    identity: ClassVar[str] = "ddbench.spec:RegularizerTerm"
+
+    name: str
+    weight: float
+    part: Regularizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedArchitecture:
+    """An architecture, and how it was named."""
+
+    identity: ClassVar[str] = "ddbench.spec:NamedArchitecture"
+
+    name: str
+    part: Architecture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A method: a composition of parts with their settings, and where they come from."""
+
+    name: str
+    title: str
+    squeeze: Training
+    """How the teacher is trained."""
+    label_squeeze: Training | None = None
+    """How the teacher that is asked for labels is trained, if it is another one."""
+    matchers: tuple[MatcherTerm, ...] = ()
+    regularizers: tuple[RegularizerTerm, ...] = ()
+    distiller: Distiller
+    labeller: Labeller
+    companions: tuple[NamedArchitecture, ...] = ()
+    """Teachers besides the cell's own, trained as it is. Images are made through all of them where
+    the distiller needs the objective, and all of them are asked for labels."""
+    reference: str = ""
+    claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What deviates from the paper, known issues."""
+    objective: str = ""
+    """What is made small, or how images are chosen, in a line or a few."""
+    provenance: tuple[Provenance, ...] = ()
+    """Where the settings come from; every one is covered."""
+    licence: str = ""
+    """Of the authors' code, and what that means for this one."""
+    baseline: bool = False
+    """A reference row that belongs into every leaderboard."""
+    profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Named sizes: options that `--profile NAME` changes, in the grammar of `--set`. `smoke` runs
+    the method from end to end in a few steps; its numbers mean nothing."""
+    teacher: str = ""
+    """Architecture that images are made through where the user names none; "" for the default of
+    all methods. For a method that the default cannot serve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedDataset:
+    """A data set as chosen: the part, how it was named, and what part of it is test data."""
+
+    name: str
+    part: Dataset
+    holdout: float = 0.0
+    """Above 0: so much of the training images, drawn per class, serves as test data instead of the
+    real test set, which is not touched. For tuning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One point of a grid: everything that decides its numbers."""
+
+    method: str
+    recipe: Recipe
+    dataset: NamedDataset
+    ipc: int | None
+    """Images per class; None where the method keeps the whole set."""
+    teacher: NamedArchitecture
+    companions: tuple[NamedArchitecture, ...] = ()
+    """More teachers: with `teacher`, which comes first, an ensemble."""
+    student: NamedArchitecture
+    protocol: Protocol
+    seed: int = 0
+    students: int = 1
+    """Students trained on the one distilled set, with different seeds."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    teacher_seed: int = 0
+    """The teacher's own, so that distillation seeds share a teacher."""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """What was changed against the recipe's defaults, as the user wrote it."""
+    profile: str = ""
+    """Of those changes, the profile that some of them come from."""
+
+    @property
+    def teachers(self) -> tuple[NamedArchitecture, ...]:
+        """All teachers, the cell's own first."""
+        return (self.teacher, *self.companions)
+
+    @property
+    def labels(self) -> str:
+        """What the recipe's labeller is called: `fkd` of FKD, `mse_gt` of MseGt."""
+        name = type(self.recipe.labeller).__name__
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

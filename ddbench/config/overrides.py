@@ -1,0 +1,262 @@
+"""`--set recover.iterations=200`: one option of a cell replaced, with its name and type checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ddbench.api.errors import DDBenchError, nearest
+from ddbench.api.recipe import Cell, MatcherTerm, Recipe, RegularizerTerm
+from ddbench.config.finite import is_finite
+
+ROOTS = (
+    "squeeze", "label_squeeze", "matcher", "regularizer", "recover", "relabel", "evaluate",
+    "teacher", "student",
+)  # fmt: skip
+
+
+def apply(cell: Cell, assignments: Mapping[str, str]) -> Cell:
+    """The cell with every assignment made, in order, and remembered in `overrides`.
+
+    Paths begin with a stage or role: `squeeze.epochs` (`label_squeeze.epochs` where labels have a
+    teacher of their own), `matcher.norm` (or `matcher.NAME.norm` where there are several),
+    `regularizer.weight`, `recover.lr`, `relabel.temperature`, `evaluate.epochs`,
+    `evaluate.augmentation.mix`, `teacher.stem` (or `teacher.NAME.stem` for another of an ensemble),
+    `student.stem`.
+
+    Raises:
+        DDBenchError: no such option, or a value of the wrong type.
+    """
+    for path, text in assignments.items():
+        cell = _apply_one(cell, path, text)
+    return replace(cell, overrides={**cell.overrides, **assignments})
+
+
+def parse_assignment(text: str) -> tuple[str, str]:
+    """`path=value` in two.
+
+    Raises:
+        DDBenchError: there is no `=`.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise DDBenchError(
+            f"cannot read '--set {text}'", "expected: --set PATH=VALUE",
+            hint="for example --set recover.iterations=200",
+        )  # fmt: skip
+    return path.strip(), value.strip()
+
+
+def _apply_one(cell: Cell, path: str, text: str) -> Cell:
+    root, *rest = path.split(".")
+    if root not in ROOTS or not rest:
+        known = ", ".join(f"{name}.*" for name in ROOTS)
+        guess = nearest(root, ROOTS)
+        hint = (
+            f"did you mean '{guess}.…'?" if guess and guess != root else "name one of its options"
+        )
+        raise DDBenchError(f"unknown option '{path}'", f"known: {known}", hint=hint)
+    origin = f"{path}={text}"  # of a flag, a suite file or a profile
+    recipe, protocol = cell.recipe, cell.protocol
+    if root == "squeeze":
+        recipe = replace(recipe, squeeze=changed(recipe.squeeze, rest, text, origin, "squeeze"))
+    elif root == "label_squeeze":
+        recipe = _change_label_squeeze(recipe, rest, text, origin)
+    elif root == "recover":
+        recipe = replace(recipe, distiller=changed(recipe.distiller, rest, text, origin, "recover"))
+    elif root == "relabel":
+        recipe = replace(recipe, labeller=changed(recipe.labeller, rest, text, origin, "relabel"))
+    elif root in ("matcher", "regularizer"):
+        recipe = _change_term(recipe, root, rest, text, origin)
+    elif root == "evaluate" and rest[0] in ("holdout", "holdout_every", "zca"):
+        protocol = changed(protocol, rest, text, origin, "evaluate")
+    elif root == "evaluate":
+        training = changed(protocol.training, rest, text, origin, "evaluate")
+        protocol = replace(protocol, training=training)
+    elif root == "teacher" and cell.companions:
+        return _change_teacher(cell, rest, text, origin)
+    else:
+        named = getattr(cell, root)
+        part = changed(named.part, rest, text, origin, root)
+        return replace(cell, **{root: replace(named, part=part)})
+    return replace(cell, recipe=recipe, protocol=protocol)
+
+
+def _change_label_squeeze(recipe: Recipe, rest: list[str], text: str, origin: str) -> Recipe:
+    if recipe.label_squeeze is None:
+        raise DDBenchError(
+            f"the teacher that method '{recipe.name}' asks for labels is the one it distils from",
+            f"from {origin}", hint=f"write squeeze.{'.'.join(rest)}=…",
+        )  # fmt: skip
+    told = changed(recipe.label_squeeze, rest, text, origin, "label_squeeze")
+    return replace(recipe, label_squeeze=told)
+
+
+def _change_teacher(cell: Cell, rest: list[str], text: str, origin: str) -> Cell:
+    """An option of one teacher of an ensemble; of the cell's own, unless another is named."""
+    names = [teacher.name for teacher in cell.teachers]
+    chosen = cell.teacher.name
+    if rest[0] in names and len(rest) > 1:
+        chosen, rest = rest[0], rest[1:]
+    first, *others = (
+        replace(t, part=changed(t.part, rest, text, origin, f"teacher '{chosen}'"))
+        if t.name == chosen
+        else t
+        for t in cell.teachers
+    )
+    return replace(cell, teacher=first, companions=tuple(others))
+
+
+def _change_term(recipe: Recipe, root: str, rest: list[str], text: str, origin: str) -> Recipe:
+    """An option of one matcher or regularizer; its name may be left out where there is but one."""
+    field = f"{root}s"
+    terms: tuple[MatcherTerm | RegularizerTerm, ...] = getattr(recipe, field)
+    if not terms:
+        return recipe  # a reference row has none: the option bears on the other rows
+    names = [term.name for term in terms]
+    if rest[0] in names and len(rest) > 1:
+        chosen, rest = rest[0], rest[1:]
+    elif len(terms) == 1:
+        chosen = names[0]
+    else:
+        raise DDBenchError(
+            f"which {root} does '{origin}' mean?", f"there are: {', '.join(names)}",
+            hint=f"write {root}.{names[0]}.{'.'.join(rest)}=…",
+        )  # fmt: skip
+    what = f"{root} '{chosen}'"
+
+    def change(term: Any) -> Any:
+        if term.name != chosen:
+            return term
+        if rest == ["weight"]:
+            return changed(term, ["weight"], text, origin, what)
+        return replace(term, part=changed(term.part, rest, text, origin, what))
+
+    return replace(recipe, **{field: tuple(change(term) for term in terms)})
+
+
+def changed(value: Any, path: list[str], text: str, origin: str, what: str) -> Any:
+    """A frozen dataclass with the option at `path` replaced.
+
+    Raises:
+        DDBenchError: no such option, or a value of the wrong type.
+    """
+    name, *rest = path
+    fields = {f.name for f in dataclasses.fields(value)}
+    if name not in fields:
+        raise _no_option(value, ".".join(path), origin, what)
+    old = getattr(value, name)
+    if rest:
+        if not dataclasses.is_dataclass(old):
+            raise _no_option(value, ".".join(path), origin, what)
+        return replace(value, **{name: changed(old, rest, text, origin, what)})
+    if dataclasses.is_dataclass(old):
+        inner = ", ".join(f"{name}.{f.name}" for f in dataclasses.fields(old))
+        raise DDBenchError(
+            f"{what} option '{name}' is made of options (from {origin})", inner,
+            hint="set one of these",
+        )  # fmt: skip
+    typed = _typed(type(value), name, text, origin, what)
+    try:
+        return replace(value, **{name: typed})
+    except DDBenchError as fault:  # the part itself refuses the value
+        problem = f"{what}: {fault.problem} (from {origin})"
+        hint = fault.hint or "give it a value in range"
+        raise DDBenchError(problem, *fault.facts, hint=hint) from fault
+
+
+def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> Any:
+    hint = typing.get_type_hints(owner)[name]
+    try:
+        raw = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        raw = text
+    try:
+        value = _read(raw, text, hint)
+    except (ValidationError, TypeError) as fault:
+        raise _refused(name, text, origin, what, _spelled(hint)) from fault
+    if not is_finite(value) and is_finite(_default(owner, name)):
+        raise _refused(name, text, origin, what, "finite numbers")
+    return value
+
+
+def _read(raw: Any, text: str, hint: Any) -> Any:
+    """The value that an option's type makes of what was given.
+
+    Raises:
+        ValidationError: it is none of that type.
+        TypeError: the same.
+    """
+    # Numbers are not read out of strings, nor out of truth.
+    if isinstance(raw, str) and hint in (int, float, bool):
+        raise TypeError
+    if _holds_truth(raw) and not _names(hint, bool, Any, object, str):
+        raise TypeError
+    adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    try:
+        return adapter.validate_python(raw)
+    except ValidationError:
+        if isinstance(raw, str) or not _names(hint, str):
+            raise
+        return adapter.validate_python(text)  # names may be digits: layers of nn.Sequential are
+
+
+def _holds_truth(raw: Any) -> bool:
+    if isinstance(raw, list):
+        return any(map(_holds_truth, raw))
+    return isinstance(raw, bool)
+
+
+def _names(hint: Any, *kinds: Any) -> bool:
+    """Whether a type is one of these, or is made of one at any depth."""
+    return hint in kinds or any(_names(inner, *kinds) for inner in typing.get_args(hint))
+
+
+def _default(owner: type[Any], name: str) -> Any:
+    return next(field.default for field in dataclasses.fields(owner) if field.name == name)
+
+
+def _refused(name: str, text: str, origin: str, what: str, expected: str) -> DDBenchError:
+    return DDBenchError(
+        f"{what} option '{name}' cannot be {text!r} (from {origin})", f"expected: {expected}",
+        hint="give it such a value",
+    )  # fmt: skip
+
+
+def _spelled(hint: Any) -> str:
+    """A type as a reader would say it: `int or 'auto'`."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return " or ".join(map(_spelled, typing.get_args(hint)))
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    if typing.get_origin(hint):
+        return str(hint).replace("typing.", "")
+    return getattr(hint, "__name__", str(hint))
+
+
+def _no_option(value: Any, path: str, origin: str, what: str) -> DDBenchError:
+    options = dict(_options(value))
+    guess = nearest(path, options)
+    listed = ", ".join(f"{n} = {v!r}" for n, v in options.items()) or "none"
+    return DDBenchError(
+        f"{what} has no option '{path}' (from {origin})", f"options: {listed}",
+        hint=f"did you mean '{guess}'?" if guess else "leave it out",
+    )  # fmt: skip
+
+
+def _options(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner):
+            found += _options(inner, f"{prefix}{field.name}.")
+        else:
+            found.append((prefix + field.name, inner))
+    return found

@@ -1,0 +1,124 @@
+"""What a command needs of its surroundings: plug-ins, device, cache, data root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.features import wanted_statistics
+from ddbench.api.roles import Evaluator
+from ddbench.config.claimed_rows import refuse_lost_claims
+from ddbench.config.grid import expand
+from ddbench.config.suite import SuiteTable, selection_of
+from ddbench.config.terms import chosen_evaluator
+from ddbench.pipeline.plan import Plan
+from ddbench.registry import Registry, load
+from ddbench.runtime.allocator import keep_freed_memory
+from ddbench.runtime.context import (
+    Context,
+    Precision,
+    choose_device,
+    choose_precision,
+    default_data_root,
+    make_current,
+)
+from ddbench.runtime.progress import NoProgress, Progress
+from ddbench.store.cache import Cache, default_cache
+
+DEFAULT_EVALUATORS = ("accuracy",)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Opened once a command."""
+
+    registry: Registry
+    ctx: Context
+    cache_root: Path
+
+    def cache(self) -> Cache:
+        """The cache folder, made if it is not there. A dry run does without."""
+        return Cache(self.cache_root)
+
+    def evaluators(self, names: list[str]) -> dict[str, Evaluator]:
+        """The default evaluators and those named, as `NAME` or `NAME[OPTION=VALUE,…]`.
+
+        Raises:
+            DDBenchError: an unknown name or option, one with two sets of options, or two that
+                report a metric of one name.
+        """
+        chosen: dict[str, Evaluator] = {}
+        for text in (*DEFAULT_EVALUATORS, *names):
+            name, evaluator = chosen_evaluator(text, self.registry)
+            if chosen.setdefault(name, evaluator) != evaluator:
+                raise DDBenchError(
+                    f"the evaluator '{name}' is asked with two sets of options",
+                    "a record holds one number a metric", hint="leave one of them out",
+                )  # fmt: skip
+        _refuse_shared_metrics(chosen)
+        return chosen
+
+    def plans(
+        self,
+        suite: SuiteTable,
+        evaluators: Mapping[str, Evaluator],
+        *,
+        precision: Precision | None = None,
+        tell_unread: bool = True,
+    ) -> list[Plan]:
+        """Every cell of a suite, in the session's precision or another; `tell_unread` warns of
+        options and teachers no row reads.
+
+        Raises:
+            DDBenchError: what the suite asks for does not exist, or a claim belongs to no row.
+        """
+        refuse_lost_claims(suite, self.registry)
+        selection = selection_of(suite, precision or self.ctx.precision)
+        extra = wanted_statistics(evaluators)
+        return expand(selection, self.registry, self.ctx.data_root, extra, tell_unread=tell_unread)
+
+
+def _refuse_shared_metrics(evaluators: Mapping[str, Evaluator]) -> None:
+    """A record holds one number a metric: of two of one name, one would be lost in silence."""
+    owner: dict[str, str] = {}
+    for name, evaluator in evaluators.items():
+        for metric in evaluator.metrics:
+            first = owner.setdefault(metric.name, name)
+            if first != name:
+                raise DDBenchError(
+                    f"two evaluators report '{metric.name}'",
+                    f"{first} and {name}",
+                    hint="leave one out of --evaluator, or rename the metric in yours",
+                )
+
+
+def open_session(
+    device: str = "auto",
+    precision: str = "auto",
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    *,
+    compile: bool = False,
+    checkpoint: bool = False,
+) -> Session:
+    """Loads the plug-ins and settles device and precision.
+
+    Raises:
+        DDBenchError: no such device or precision, or two plug-ins of one name.
+    """
+    chosen = choose_device(device)
+    if chosen == "cpu":
+        keep_freed_memory()
+    make_current(chosen)
+    ctx = Context(
+        device=chosen,
+        precision=choose_precision(precision, chosen),
+        progress=progress or NoProgress(),
+        data_root=default_data_root(data_root),
+        compile=compile,
+        checkpoint=checkpoint,
+    )
+    return Session(load(), ctx, default_cache(cache))

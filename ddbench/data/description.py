@@ -1,0 +1,68 @@
+"""What is known of a data set before an image is decoded, with held-out images as test data."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.recipe import NamedDataset
+from ddbench.api.roles import Dataset
+from ddbench.api.types import DatasetInfo
+from ddbench.store.keys import key_of
+
+MOST_PIXELS = 4096
+"""A side: of a slip of the pen, decoding would fill a disk before anybody looks."""
+
+
+def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
+    """What is known without decoding: counts are those after holding out.
+
+    Raises:
+        DDBenchError: the data are not there, are of one class, or of absurdly many pixels.
+    """
+    info = named.part.info(root)
+    changed = _changed_options(named.part)
+    if changed:
+        info = replace(info, fingerprint=f"{info.fingerprint}-{key_of(changed)[:8]}")
+    if len(info.classes) < 2:
+        raise DDBenchError(
+            f"data set '{named.name}' has {len(info.classes)} class",
+            "a classifier needs at least two",
+        )
+    if max(info.shape[1:]) > MOST_PIXELS:
+        raise DDBenchError(
+            f"data set {named.name} is {max(info.shape[1:])} pixels a side",
+            f"expected: {MOST_PIXELS} or less", hint="a smaller resolution: NAME@PIXELS",
+        )  # fmt: skip
+    if not named.holdout:
+        return info
+    held = tuple(held_out(count, named.holdout) for count in info.train_counts)
+    return replace(
+        info,
+        train_counts=tuple(n - h for n, h in zip(info.train_counts, held, strict=True)),
+        test_counts=held,
+        fingerprint=f"{info.fingerprint}-holdout{named.holdout:g}",
+    )
+
+
+def _changed_options(part: Dataset) -> dict[str, Any]:
+    """Version and options that a fingerprint of files may not tell of. Where the files lie is no
+    matter, and the resolution is in the shape of every image."""
+    known = {"resolution", getattr(part, "argument", "")}
+    changed = {
+        f.name: value
+        for f in dataclasses.fields(part)  # type: ignore[arg-type]
+        if (value := getattr(part, f.name)) != f.default
+        and f.name not in known
+        and not isinstance(value, Path)
+    }
+    version = getattr(part, "version", 1)
+    return changed if version == 1 else {**changed, "version of the part": version}
+
+
+def held_out(count: int, part: float) -> int:
+    """How many of a class's training images judge instead of teaching."""
+    return min(max(round(count * part), 1), count - 1)

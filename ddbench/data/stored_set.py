@@ -1,0 +1,275 @@
+"""A stored distilled set in the place of distillation: its images, its labels, its classes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ddbench.api.distilled_set import PortableSet, digest_of, to_unit
+from ddbench.api.errors import DDBenchError
+from ddbench.api.labelled_views import StoredViews
+from ddbench.api.roles import Labeller, Problem
+from ddbench.api.types import Batch, DatasetInfo
+from ddbench.data.whitening import Whitening
+from ddbench.store.keys import canonical
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    """A distiller that hands out the images of a stored set."""
+
+    identity: ClassVar[str] = "ddbench.distilled:StoredSet"
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[str]] = frozenset()
+    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
+
+    sha256: str
+    """Of the stored tensors; where they lie does not matter."""
+    per_class: tuple[int, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether floating pixels were stored; they are kept as they are."""
+        return _OPEN[self.sha256]["images"].dtype != torch.uint8
+
+    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+        return self.per_class
+
+    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+        return [torch.arange(len(labels))]
+
+    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+        return 1
+
+    def weights(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Those that were stored."""
+        return _OPEN[self.sha256]["weights"]
+
+    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        problem.tick()
+        images = _OPEN[self.sha256]["images"]
+        scale = 1 if self.exact else 255
+        return problem.normalise(images[indices].to(problem.device) / scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A labeller: the labels that came with the images, one row each."""
+
+    version: ClassVar[int] = 1
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
+
+    sha256: str
+    """Of the stored labels."""
+
+    @property
+    def stored(self) -> bool:
+        return False
+
+    @property
+    def kept_bytes(self) -> int:
+        """What the labels take, besides the classes."""
+        kept = _OPEN[self.sha256]["soft_labels"]
+        return kept.numel() * kept.element_size()
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """1/b Σ_i w_i CE( λ p_i + (1 − λ) p'_i, softmax(s_i) ), p the stored probabilities.
+
+        Rows that are not probabilities are logits: p is their softmax, as DATM and DD-Ranking's
+        soft cross-entropy have it. λ is the part of each mixed image that is its own.
+
+        Args:
+            student: Logits s.
+            batch: What was shown.
+            teacher: Not read.
+        """
+        soft = _probabilities(_OPEN[self.sha256]["soft_labels"])
+        own, partner = soft[batch.indices].to(student), soft[batch.partner_indices].to(student)
+        target = batch.share * own + (1 - batch.share) * partner
+        each = F.cross_entropy(student, target, reduction="none")  # b
+        return (batch.weights.to(each) * each).mean()
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A labeller: what a teacher said of views that came with the images, which students are shown
+    again, epoch by epoch (FKD)."""
+
+    identity: ClassVar[str] = "ddbench.distilled:Replayed"
+    version: ClassVar[int] = 1
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
+
+    sha256: str
+    """Of the stored views and their labels."""
+    epochs: int
+    """Stored ones; a longer training goes through them again."""
+    told: Labeller
+    """Whose loss it is: a labeller that asks a teacher about views."""
+
+    @property
+    def stored(self) -> bool:
+        return False
+
+    @property
+    def views(self) -> StoredViews:
+        """What students are shown."""
+        return _VIEWS[self.sha256]
+
+    @property
+    def kept_bytes(self) -> int:
+        """What views and labels take, besides the classes."""
+        return sum(kept.numel() * kept.element_size() for kept in self.views.tensors().values())
+
+    def loss(
+        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
+    ) -> Float[Tensor, ""]:
+        """That of `told`, for the stored labels of the batch.
+
+        Args:
+            student: Logits.
+            batch: What was shown, with its answers.
+            teacher: Not read.
+        """
+        assert batch.answers is not None, "stored views come with their answers"
+        return self.told.loss(student, batch, batch.answers)
+
+
+def _probabilities(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    sums = rows.sum(1)
+    if bool((rows >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+        return rows
+    return rows.softmax(1)
+
+
+_OPEN: dict[str, dict[str, Tensor]] = {}
+"""Tensors of the sets that this process has opened, by checksum."""
+_VIEWS: dict[str, StoredViews] = {}
+"""Stored views of these sets, by checksum."""
+
+
+def opened(
+    found: PortableSet, whitening: Whitening | None = None
+) -> tuple[StoredSet, Stored | None]:
+    """What hands out the images of a set and, if it has some of its own, its labels.
+
+    Args:
+        found: In any space of pixels that can be undone; its card names the classes.
+        whitening: What whitened images were whitened by, which is undone; students whiten them
+            again.
+
+    Raises:
+        DDBenchError: nobody said what space the images are in.
+    """
+    if found.pixels == "unknown":
+        raise DDBenchError(
+            "nobody said what the numbers of these images are",
+            "normalised by mean and deviation, whitened (ZCA), or pixels from 0 to 1",
+            hint="--pixels normalised, whitened or unit",
+        )
+    ordered = found.by_class()
+    images, digest = ordered.images, _digest(found)
+    if ordered.pixels == "normalised":
+        images = to_unit(images, ordered.mean, ordered.std)
+    if ordered.pixels == "whitened":
+        assert whitening is not None, "whitened images need the whitening that is to be undone"
+        images = whitening.undo(images)
+    weights = ordered.weights_or_equal()
+    _OPEN[digest] = {"images": images, "weights": weights}
+    classes = found.card["classes"]
+    counts = torch.bincount(ordered.labels, minlength=len(classes))
+    stored = StoredSet(digest, tuple(counts.tolist()))
+    if ordered.soft_labels is None:
+        return stored, None
+    labels = digest_of(ordered.soft_labels)
+    _OPEN[labels] = {"soft_labels": ordered.soft_labels.float()}
+    return stored, Stored(labels)
+
+
+def replayed(found: PortableSet, told: Labeller) -> Replayed:
+    """What shows the stored views of a set, and tells their labels.
+
+    Args:
+        found: A set with stored views; its card names the classes.
+        told: How students are told of a teacher's logits.
+
+    Raises:
+        DDBenchError: the labels are of another number of classes, or `told` asks no teacher about
+            views.
+    """
+    views = found.by_class().views
+    assert views is not None
+    classes = len(found.card["classes"])
+    if views.logits.shape[2] != classes:
+        raise DDBenchError(
+            f"the stored labels are of {views.logits.shape[2]} classes, the set has {classes}",
+            "a label would mean another class",
+            hint="--labels hard leaves them out",
+        )
+    if told.asks != "views":
+        raise DDBenchError(
+            f"labels that were stored for views cannot be told as '{type(told).__name__}' tells",
+            "expected: a labeller that asks a teacher about every view, such as FKD",
+            hint="--labels hard leaves them out",
+        )
+    whole = hashlib.sha256(canonical(views.batches).encode())
+    for name, tensor in sorted(views.tensors().items()):
+        whole.update(f"{name} {digest_of(tensor)}".encode())
+    digest = whole.hexdigest()
+    _VIEWS[digest] = views
+    return Replayed(digest, len(views.logits), told)
+
+
+def _digest(found: PortableSet) -> str:
+    """Of the tensors as ddbench's own set holds them, and of their space where it is another."""
+    from safetensors.torch import save
+
+    tensors = {
+        "images": found.images.contiguous(),
+        "labels": found.labels.contiguous(),
+        "weights": found.weights_or_equal().contiguous(),
+    }
+    whole = hashlib.sha256(save(tensors))
+    if found.pixels == "normalised":
+        whole.update(canonical([found.mean, found.std]).encode())
+    if found.pixels == "whitened":
+        whole.update(canonical(["whitened", found.card.get("zca")]).encode())
+    return whole.hexdigest()
+
+
+def check_classes(card: Mapping[str, Any], info: DatasetInfo) -> None:
+    """An index means nothing without the order of the classes.
+
+    Raises:
+        DDBenchError: the set was made for other classes, another order or another shape.
+    """
+    if tuple(card["classes"]) != info.classes:
+        first = next(
+            (
+                f"index {i}: {a} in the set, {b} in the data"
+                for i, (a, b) in enumerate(zip(card["classes"], info.classes, strict=False))
+                if a != b
+            ),
+            f"{len(card['classes'])} classes in the set, {info.num_classes} in the data",
+        )
+        raise DDBenchError(
+            f"the classes of the distilled set are not those of {info.name}", first,
+            hint="evaluate it on the data set that it was made from",
+        )  # fmt: skip
+    shape = card.get("shape")
+    if shape is not None and tuple(shape) != info.shape:
+        colours = "distilled images need the data's channels, channels first: convert them"
+        raise DDBenchError(
+            f"the distilled images are {tuple(shape)}, those of {info.name} {info.shape}",
+            hint="name the resolution: --dataset NAME@PIXELS"
+            if shape[0] == info.shape[0]
+            else colours,
+        )

@@ -1,0 +1,47 @@
+"""Building networks and reading them back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Architecture
+from ddbench.api.types import DatasetInfo, Network
+from ddbench.nn.instance_norm import with_instance_norms
+from ddbench.nn.probe import frozen
+from ddbench.nn.small_convolutions import with_small_maps
+from ddbench.runtime.context import Context, seeded
+
+
+def fresh(architecture: Architecture, info: DatasetInfo, seed: int, ctx: Context) -> nn.Module:
+    """A newly initialised network on the context's device.
+
+    Initialised on the CPU, so that every device starts from the same weights, which are
+    channels_last like the images.
+    """
+    with seeded(seed):
+        module = with_instance_norms(with_small_maps(architecture.build(info)))
+    return module.to(ctx.device, memory_format=torch.channels_last)
+
+
+def restored(
+    architecture: Architecture, info: DatasetInfo, weights: Mapping[str, Tensor], ctx: Context
+) -> Network:
+    """A frozen network with stored weights.
+
+    Raises:
+        DDBenchError: the weights are not those of the architecture.
+    """
+    module = fresh(architecture, info, 0, ctx)
+    wanted, given = set(module.state_dict()), set(weights)
+    if wanted != given:
+        raise DDBenchError(
+            "the stored weights do not fit the architecture",
+            f"missing: {', '.join(sorted(wanted - given)) or 'none'}",
+            f"unexpected: {', '.join(sorted(given - wanted)) or 'none'}",
+        )
+    module.load_state_dict(dict(weights))
+    return frozen(Network(module, architecture.classifier(module)), ctx)

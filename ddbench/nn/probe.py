@@ -1,0 +1,217 @@
+"""A frozen network that reports what taps ask for, reduced where it appears."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+
+from ddbench.api.errors import DDBenchWarning, unknown
+from ddbench.api.types import Activations, FusedReduction, Network, Tap, Tensors
+from ddbench.runtime.context import Context
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Probe:
+    """Calls a frozen network and reduces the tapped activations inside its forward pass.
+
+    No list of feature maps is kept: a hook hands each activation to its reduction at once, or the
+    reduction does the module's own work on the way, where it knows how (`FusedReduction`).
+
+    Args:
+        network: Put into eval mode, parameters frozen, by `frozen`.
+        taps: What to report; equal taps are reduced once.
+        ctx: Decides about autocast.
+        checkpointed: Whether blocks keep their inputs alone and are computed again in the backward
+            pass (activation checkpointing): less memory, more time, the same numbers.
+        compiled: Whether calls go through `torch.compile`, which takes a minute at the first. The
+            compiler then joins operations as it sees fit, instead of `FusedReduction`.
+
+    Raises:
+        DDBenchError: a tap names a layer that the network does not have.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        taps: Iterable[Tap],
+        ctx: Context,
+        *,
+        compiled: bool = False,
+        checkpointed: bool = False,
+    ) -> None:
+        self.network = network
+        self.taps = tuple(dict.fromkeys(taps))
+        self._ctx = ctx
+        self._found: dict[int, Tensors] = {}  # by place in `taps`
+        self._listening = False
+        """Not while a block is computed again: what it reports was reported before."""
+        self._blocks: list[tuple[nn.Module, Callable[..., Any]]] = []
+        self._handles: list[Any] = []
+        modules = dict(network.module.named_modules())
+        by_place: dict[tuple[str, str], list[Tap]] = defaultdict(list)
+        for tap in self.taps:
+            if tap.layer not in modules:
+                raise unknown("layer", tap.layer, modules)
+            by_place[tap.layer, tap.side].append(tap)
+        self._fusible: list[tuple[nn.Module, Callable[[Tensor], Tensor]]] = []
+        for (layer, side), here in by_place.items():
+            module = modules[layer]
+            fusible = side == "input" and len(here) == 1 and _fusible(module, here[0])
+            if fusible and not compiled:
+                self._fusible.append((module, self._fused(module, here[0])))
+            else:
+                self._handles.append(self._hook(module, side, here))
+
+        self.compiled = compiled
+        """Whether calls are compiled; false once that has failed."""
+        if checkpointed:
+            self.checkpoint()
+        self._pass = self._compiled() if compiled else self._forward
+
+    def _hook(self, module: nn.Module, side: str, taps: list[Tap]) -> Any:
+        reductions = {self.taps.index(tap): tap.reduction for tap in taps}
+
+        def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            for place, reduction in reductions.items():
+                self._report(place, reduction.reduce(inputs[0]))
+
+        def after(_: nn.Module, __: Any, output: Any) -> None:
+            for place, reduction in reductions.items():
+                self._report(place, reduction.reduce(output))
+
+        if side == "input":
+            return module.register_forward_pre_hook(before)
+        return module.register_forward_hook(after)
+
+    def _fused(self, module: nn.Module, tap: Tap) -> Callable[[Tensor], Tensor]:
+        """The module's forward that reduces its input on the way, where the reduction can."""
+        forward, reduction, place = module.forward, tap.reduction, self.taps.index(tap)
+        assert isinstance(reduction, FusedReduction)
+
+        def both(activation: Tensor) -> Tensor:
+            found = reduction.through(module, activation)
+            if found is None:
+                self._report(place, reduction.reduce(activation))
+                return forward(activation)
+            self._report(place, found[1])
+            return found[0]
+
+        return both
+
+    def _report(self, place: int, found: Tensors) -> None:
+        if self._listening:
+            self._found[place] = found
+
+    @property
+    def checkpointed(self) -> bool:
+        """Whether blocks are computed again in the backward pass."""
+        return bool(self._blocks)
+
+    def checkpoint(self) -> bool:
+        """From now on blocks are computed again in the backward pass.
+
+        Returns:
+            Whether that is new; false if it was so, and for networks that are no row of blocks.
+        """
+        from ddbench.nn.checkpointing import blocks, recomputed
+
+        if self._blocks:
+            return False
+
+        def fused() -> contextlib.AbstractContextManager[None]:
+            return _standing_in(self._fusible)
+
+        found = [block for block in blocks(self.network.module) if "forward" not in vars(block)]
+        self._blocks = [(block, recomputed(block, fused)) for block in found]
+        return bool(found)
+
+    def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations:
+        """One forward pass. Differentiable in the images."""
+        self._listening = True
+        try:
+            with self._ctx.autocast(), _standing_in([*self._fusible, *self._blocks]):
+                logits, found = self._pass(images)
+        finally:
+            self._listening = False
+        self._found = {}
+        by_tap = {self.taps[place]: tensors for place, tensors in found.items()}
+        return Activations(logits.float() if logits.dtype.itemsize < 4 else logits, by_tap)
+
+    def _forward(self, images: Float[Tensor, "b c h w"]) -> tuple[Tensor, dict[int, Tensors]]:
+        self._found = {}
+        logits = self.network.module(images)
+        return logits, self._found
+
+    def _compiled(self) -> Callable[[Tensor], tuple[Tensor, dict[int, Tensors]]]:
+        """The forward pass by `torch.compile`, or as it is where that cannot be."""
+        attempt = torch.compile(self._forward)
+
+        def forward(images: Tensor) -> tuple[Tensor, dict[int, Tensors]]:
+            from torch._dynamo.exc import TorchDynamoException
+
+            try:
+                return attempt(images)
+            except TorchDynamoException as fault:
+                first = str(fault).strip().splitlines()[0]
+                warnings.warn(
+                    f"torch.compile cannot compile {type(self.network.module).__name__} here "
+                    f"({first}); going on without it",
+                    DDBenchWarning,
+                    stacklevel=2,
+                )
+                self._pass, self.compiled = self._forward, False
+                return self._forward(images)
+
+        return forward
+
+    def close(self) -> None:
+        """Takes the hooks out of the network again."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        if self.compiled:  # torch stops compiling a function that it has compiled eight times
+            torch.compiler.reset()
+
+    def __enter__(self) -> Probe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def _standing_in(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
+    """Other forwards in the place of the modules' own, but where another one stands already."""
+    free = [(module, other) for module, other in forwards if "forward" not in vars(module)]
+    for module, other in free:
+        module.forward = other
+    try:
+        yield
+    finally:
+        for module, _ in free:
+            del module.forward
+
+
+def _fusible(module: nn.Module, tap: Tap) -> bool:
+    return isinstance(tap.reduction, FusedReduction) and "forward" not in vars(module)
+
+
+def frozen(network: Network, ctx: Context) -> Network:
+    """The network on the context's device: eval mode, no weight gradients, channels_last.
+
+    Its layers keep no activation that only a gradient of the weights would need, and under bf16 its
+    kernels are kept in it.
+    """
+    from ddbench.nn.frozen_layers import with_lean_layers
+
+    module = network.module.to(ctx.device, memory_format=torch.channels_last)
+    with_lean_layers(module.eval().requires_grad_(False), half=ctx.precision == "bf16")
+    return network

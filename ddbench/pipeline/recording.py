@@ -1,0 +1,116 @@
+"""What a record says of its cell besides numbers: under which names, of which configuration.
+
+Names are no part of a key. Two cells of other names can be the same work, and share a record.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.recipe import Claim
+from ddbench.api.types import DatasetInfo
+from ddbench.pipeline.plan import Plan
+from ddbench.store.keys import spell
+from ddbench.store.records import PublishedFigure, Record
+
+
+def names_of(plan: Plan) -> dict[str, Any]:
+    """Fields of a record that say what its cell is called in this run."""
+    cell = plan.cell
+    claims = [_published(claim) for claim in find_claims(plan)]
+    return {
+        "method": cell.recipe.name,
+        "title": cell.recipe.title or cell.method,
+        "variant": "" if cell.method == cell.recipe.name else cell.method,
+        "baseline": cell.recipe.baseline,
+        "dataset": cell.dataset.name,
+        "teacher": "+".join(_label_teachers(plan)),
+        "student": cell.student.name,
+        "protocol": cell.protocol.name,
+        "profile": cell.profile,
+        "claim": next((c for c in claims if c.metric == "top1"), None),
+        "cost_claims": [c for c in claims if c.metric != "top1"],
+    }
+
+
+def configuration_of(plan: Plan) -> dict[str, Any]:
+    """Every option of a cell, given or defaulted, and what its data are."""
+    cell = plan.cell
+    configuration: dict[str, Any] = {
+        "recipe": {
+            "squeeze": spell(cell.recipe.squeeze),
+            "matchers": spell(cell.recipe.matchers),
+            "regularizers": spell(cell.recipe.regularizers),
+            "distiller": spell(cell.recipe.distiller),
+            "labeller": spell(cell.recipe.labeller),
+        },
+        "protocol": spell(cell.protocol),
+        "teacher": spell(cell.teacher.part),
+        "student": spell(cell.student.part),
+        "classes": list(plan.info.classes),
+        "shape": list(plan.info.shape),
+        "mean": list(plan.info.mean),
+        "std": list(plan.info.std),
+        "fingerprint": plan.info.fingerprint,
+        "train_images": sum(plan.info.train_counts),
+        "test_images": sum(plan.info.test_counts),
+        "teacher_seed": cell.teacher_seed,
+    }
+    if cell.companions:
+        configuration["companions"] = spell(cell.companions)
+    if cell.recipe.label_squeeze is not None:
+        configuration["recipe"]["label_squeeze"] = spell(cell.recipe.label_squeeze)
+        configuration["labelled_by"] = [teacher.squeeze.key for teacher in plan.labelling]
+    return configuration
+
+
+def relabelled(record: Record, plan: Plan) -> Record:
+    """A finished record under the names of this run."""
+    told = names_of(plan)
+    if "squeeze" not in record.keys:  # then the teacher that it tells of may be another one
+        told |= {"configuration": configuration_of(plan), "given": dict(plan.cell.overrides)}
+    return record.model_copy(update=told)
+
+
+def check_data(record: Record, info: DatasetInfo) -> None:
+    """Numbers of other data say nothing about the record's.
+
+    Raises:
+        DDBenchError: the data set here is not the one that the record was made on.
+    """
+    told = record.configuration
+    if told.get("fingerprint") != info.fingerprint or tuple(told["classes"]) != info.classes:
+        raise DDBenchError(
+            f"{record.dataset} here is not the data that the record was made on",
+            f"fingerprint here {info.fingerprint[:12]}, in the record "
+            f"{str(told.get('fingerprint'))[:12]}",
+            hint="`ddbench data info` says where it lies and what it should hold",
+        )
+
+
+def _published(claim: Claim) -> PublishedFigure:
+    return PublishedFigure(
+        value=claim.value, sd=claim.sd, source=claim.source, setting=claim.setting,
+        metric=claim.metric,
+    )  # fmt: skip
+
+
+def _label_teachers(plan: Plan) -> list[str]:
+    """Whom students learn from; under hard labels the cell's own, as in every row beside it."""
+    return [teacher.architecture.name for teacher in plan.labelling] or [plan.cell.teacher.name]
+
+
+def find_claims(plan: Plan) -> list[Claim]:
+    """The published figures for a cell, the first of each kind, whatever its resolution; none for
+    held-out judgements."""
+    cell = plan.cell
+    if cell.dataset.holdout:
+        return []
+    family = cell.dataset.name.partition("@")[0]
+    found: dict[str, Claim] = {}
+    for claim in cell.recipe.claims:
+        same = claim.dataset == family and claim.ipc == cell.ipc
+        if same and claim.student in ("", cell.student.name):
+            found.setdefault(claim.metric, claim)
+    return list(found.values())

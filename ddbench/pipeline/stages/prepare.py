@@ -1,0 +1,88 @@
+"""prepare: what a distiller wants made ahead of any image; finished pieces survive a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ddbench.api.errors import DivergedError
+from ddbench.api.types import Tensors
+from ddbench.data.real import RealData
+from ddbench.pipeline.specs import Prepare
+from ddbench.pipeline.stages.groups import Losses
+from ddbench.pipeline.stages.problem import Problem
+from ddbench.pipeline.stages.unfinished import cleared_by_a_fault
+from ddbench.runtime.context import Context
+from ddbench.runtime.cost import Meter
+from ddbench.store.cache import PartialGroups
+
+
+def prepare(
+    spec: Prepare, data: RealData, partial: PartialGroups, ctx: Context, meter: Meter
+) -> tuple[Tensors, dict[str, float]]:
+    """The pieces by number, each as its preparation made it; `pieces_of` reads them.
+
+    Args:
+        spec: What to do.
+        data: The real data.
+        partial: Where finished pieces are kept until all are.
+        ctx: Device, precision, progress.
+        meter: Counts updates.
+
+    Raises:
+        DivergedError: a loss is not finite.
+    """
+    part, made = spec.preparation, {}
+    updates = part.updates(data.info)
+    title = "prepare: once for all seeds"
+    with cleared_by_a_fault(partial), ctx.progress.stage(title, part.pieces * updates) as advance:
+        for number in range(part.pieces):
+            piece = partial.get(number)
+            if piece is None:
+                losses = Losses(_diverged(number + 1, part.pieces))
+                problem = _problem(spec, data, ctx, meter, advance, losses)
+                piece = part.piece(problem, number)
+                losses.last()
+                piece = piece.detach().cpu()
+                partial.put(number, piece)
+            else:
+                advance(updates)
+            made[f"{number:06d}"] = piece
+    return made, {}
+
+
+def _diverged(number: int, pieces: int) -> Callable[[float, int], DivergedError]:
+    return lambda value, done: DivergedError(
+        f"prepare: the loss is not finite after {done} updates, piece {number} of {pieces}",
+        hint="lower its learning rate (ddbench show METHOD names the options)",
+    )
+
+
+def _problem(
+    spec: Prepare, data: RealData, ctx: Context, meter: Meter, advance: object, losses: Losses
+) -> Problem:
+    meter.group()
+
+    def tick(loss: Tensor | None) -> None:
+        meter.tick()
+        losses.tell(loss)
+        advance(1)  # type: ignore[operator]
+
+    return Problem(
+        info=data.info,
+        labels=torch.empty(0, dtype=torch.long),
+        weights=torch.empty(0),
+        device=ctx.device,
+        seed=spec.seed,
+        data=data,
+        architecture=spec.architecture,
+        ctx=ctx,
+        on_tick=tick,
+    )
+
+
+def pieces_of(prepared: Tensors) -> list[Tensor]:
+    """What the stage made, in order."""
+    return [prepared[name] for name in sorted(prepared)]

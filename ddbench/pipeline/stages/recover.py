@@ -1,0 +1,259 @@
+"""recover: a distiller makes the images, group by group; finished groups survive a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
+from ddbench.api.roles import Statistic
+from ddbench.api.types import Network, Tensors
+from ddbench.data.real import RealData
+from ddbench.nn.probe import Probe
+from ddbench.pipeline.specs import Recover, RecoverAnew
+from ddbench.pipeline.stages.groups import CHECK_EVERY, Losses
+from ddbench.pipeline.stages.made import check_made
+from ddbench.pipeline.stages.problem import Problem, Taught, Term
+from ddbench.pipeline.stages.unfinished import cleared_by_a_fault
+from ddbench.runtime.context import Context
+from ddbench.runtime.cost import Meter
+from ddbench.runtime.memory import is_out_of_memory, let_go
+from ddbench.store.cache import PartialGroups
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """What the stage is handed of a teacher."""
+
+    network: Network
+    """Frozen."""
+    known: Mapping[Statistic, Tensors]
+    """Statistics by their specification, on any device."""
+    atoms: Sequence[Tensors | None]
+    """Of each matcher, in order; None for those without a target."""
+
+
+def recover(
+    spec: Recover,
+    data: RealData,
+    teachers: Sequence[Teacher],
+    partial: PartialGroups,
+    ctx: Context,
+    meter: Meter,
+    prepared: Sequence[Tensor] = (),
+) -> tuple[Tensors, dict[str, float]]:
+    """A distilled set: `images` or `indices` into the training set, `labels`, `weights`.
+
+    Images are bytes, or floating pixels where the distiller is `exact`.
+
+    Args:
+        spec: What to do.
+        data: The real data.
+        teachers: The cell's own first; none where the distiller needs none.
+        partial: Where finished groups are kept until all are.
+        ctx: Device, precision, progress.
+        meter: Counts iterations.
+        prepared: The pieces of the distiller's preparation, if it has one.
+
+    Raises:
+        DivergedError: a loss or a pixel is not finite.
+        DDBenchError: the distiller made something else than it was asked for.
+    """
+    labels = torch.repeat_interleave(torch.arange(data.info.num_classes), torch.tensor(spec.counts))
+    weights = _weights(spec, labels, teachers[0].atoms if teachers else ())
+    problem = Problem(
+        info=data.info,
+        labels=labels.to(ctx.device),
+        weights=weights.to(ctx.device),
+        device=ctx.device,
+        seed=spec.seed,
+        data=data,
+        taught=[_taught(spec, teacher, ctx) for teacher in teachers],
+        prepared=prepared,
+        regularizers=spec.regularizers,
+        architecture=spec.architecture if isinstance(spec, RecoverAnew) else None,
+        ctx=ctx,
+    )
+    try:
+        with cleared_by_a_fault(partial):
+            made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
+    finally:
+        for probe in problem.teachers:
+            probe.close()
+    return {**made, "labels": labels, "weights": weights}, report
+
+
+def _weights(spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]) -> Float[Tensor, " n"]:
+    """The distiller's own, or those of the first teacher's first target, else equal ones; a class
+    sums to 1."""
+    if hasattr(spec.distiller, "weights"):
+        return spec.distiller.weights(labels)
+    for found in atoms:
+        if found is not None:
+            return found["weights"]
+    return 1.0 / torch.bincount(labels)[labels].float()
+
+
+def _taught(spec: Recover, teacher: Teacher, ctx: Context) -> Taught:
+    there = ctx.device
+    terms = [
+        Term(weight, matcher, None if found is None else found["points"].to(there))
+        for (weight, matcher), found in zip(spec.matchers, teacher.atoms, strict=True)
+    ]
+    known = {s: {n: t.to(there) for n, t in found.items()} for s, found in teacher.known.items()}
+    taps = spec.taps(teacher.network)
+    probe = Probe(teacher.network, taps, ctx, compiled=ctx.compile, checkpointed=ctx.checkpoint)
+    return Taught(teacher.network, probe, terms, known)
+
+
+def _all_groups(
+    spec: Recover,
+    problem: Problem,
+    labels: Tensor,
+    partial: PartialGroups,
+    ctx: Context,
+    meter: Meter,
+) -> tuple[Tensors, dict[str, float]]:
+    spec, partial, decided = _fitted(spec, problem, labels, partial)
+    groups = spec.distiller.batches(labels)
+    if sorted(torch.cat(groups).tolist()) != list(range(len(labels))):
+        raise DDBenchError(
+            f"{type(spec.distiller).__name__}.batches does not divide the images",
+            f"expected every index from 0 to {len(labels) - 1} exactly once",
+        )
+    total = sum(spec.distiller.iterations_of(problem, group) for group in groups)
+    result: Tensor | None = None
+    last = math.nan
+    with ctx.progress.stage("recover: make the images", total) as advance:
+        for number, group in enumerate(groups):
+            done = partial.get(number)
+            if done is None:
+                watch = _Watch(spec, number, len(groups), advance, meter, ctx)
+                problem.on_tick = watch
+                made = _group(spec, problem, group)
+                last = watch.last()  # a loss that is no number, before what came of it
+                done = _stored(spec, check_made(spec.distiller, made, problem, group), problem)
+                partial.put(number, done)
+            else:
+                advance(spec.distiller.iterations_of(problem, group))
+            if result is None:
+                result = torch.empty(len(labels), *done.shape[1:], dtype=done.dtype)
+            result[group] = done
+    assert result is not None
+    report = decided | ({} if math.isnan(last) else {"recover.final_loss": last})
+    if any(probe.compiled for probe in problem.teachers):
+        report["recover.compiled"] = 1.0
+    if any(probe.checkpointed for probe in problem.teachers):
+        report["recover.checkpointed"] = 1.0
+    return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
+
+
+def _group(spec: Recover, problem: Problem, group: Int[Tensor, " b"]) -> Tensor:
+    """One group; where a device has no room for it, with activations computed again."""
+    while True:
+        problem.begin(int(group[0]))
+        try:
+            return spec.distiller.recover(problem, group)
+        except Exception as fault:
+            if not is_out_of_memory(fault) or not _checkpointed(problem):
+                raise
+            let_go(fault)
+        warnings.warn(
+            "recover: out of memory; going on with activations computed again instead of kept "
+            "(--checkpoint), which takes about a third longer",
+            DDBenchWarning,
+            stacklevel=2,
+        )
+
+
+def _checkpointed(problem: Problem) -> bool:
+    """Makes all teachers so; whether any was not."""
+    return sum(probe.checkpoint() for probe in problem.teachers) > 0
+
+
+def _fitted(
+    spec: Recover, problem: Problem, labels: Tensor, partial: PartialGroups
+) -> tuple[Recover, PartialGroups, dict[str, float]]:
+    """What the distiller leaves to the machine is decided, and said in the report.
+
+    Groups of an interrupted run count where they were divided in the same way.
+    """
+    if not hasattr(spec.distiller, "fitted"):
+        return spec, partial, {}
+    fitted = spec.distiller.fitted(problem, labels)
+    names = [field.name for field in dataclasses.fields(fitted)]
+    decided = {
+        name: getattr(fitted, name)
+        for name in names
+        if getattr(fitted, name) != getattr(spec.distiller, name)
+    }
+    if not decided:
+        return spec, partial, {}
+    name = "-".join(f"{option}={value}" for option, value in decided.items())
+    report = {
+        f"recover.{option}": float(value)
+        for option, value in decided.items()
+        if not isinstance(value, bool)
+    }
+    return dataclasses.replace(spec, distiller=fitted), partial.divided(name), report
+
+
+def _stored(spec: Recover, made: Tensor, problem: Problem) -> Tensor:
+    """What a distiller gave, as it is kept."""
+    if spec.distiller.makes == "indices":
+        return made.cpu()
+    if getattr(spec.distiller, "exact", False):
+        return unnormalise(made, problem).cpu().contiguous()
+    return quantise(made, problem)
+
+
+class _Watch:
+    """Called once per iteration: progress, time, and whether the loss is still a number."""
+
+    def __init__(
+        self, spec: Recover, number: int, groups: int, advance: Any, meter: Meter, ctx: Context
+    ) -> None:
+        self._name = f"group {number + 1} of {groups}"
+        self._advance = advance
+        self._meter = meter
+        self._losses = Losses(self._diverged, 1 if ctx.device == "cpu" else CHECK_EVERY)
+        meter.group()
+
+    def __call__(self, loss: Float[Tensor, ""] | None) -> None:
+        self._meter.tick()
+        value = self._losses.tell(loss)
+        self._advance(1, note="" if value is None else f"loss {value:.4g}")
+
+    def last(self) -> float:
+        return self._losses.last()
+
+    def _diverged(self, value: float, iteration: int) -> DivergedError:
+        return DivergedError(
+            f"recover: the loss is {value} at iteration {iteration}, {self._name}",
+            hint="lower --set recover.lr=... or the weights of the losses",
+        )
+
+
+def quantise(images: Float[Tensor, "b c h w"], problem: Problem) -> Tensor:
+    """Normalised images as the bytes that are stored: clamped to [0, 1], rounded to 255 steps.
+
+    Differences:
+        The released codes truncate instead of rounding and then compress as JPEG.
+    """
+    levels = (unnormalise(images, problem).clamp(0, 1) * 255).round()
+    return levels.to(torch.uint8).cpu().contiguous()
+
+
+def unnormalise(images: Float[Tensor, "b c h w"], problem: Problem) -> Float[Tensor, "b c h w"]:
+    """Pixels of normalised images; those that an image can have are in [0, 1]."""
+    mean = torch.tensor(problem.info.mean, device=images.device).view(1, -1, 1, 1)
+    std = torch.tensor(problem.info.std, device=images.device).view(1, -1, 1, 1)
+    return images.detach().float() * std + mean

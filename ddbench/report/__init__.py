@@ -1,7 +1,0 @@
-"""Records -> one HTML page that needs nothing else: tables, plots, pictures, commands."""
-
-from __future__ import annotations
-
-from ddbench.report.page import Page, make_page, to_html
-
-__all__ = ["Page", "make_page", "to_html"]

@@ -1,0 +1,156 @@
+"""The page of a method, in Markdown, made of nothing but its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ddbench.api.recipe import Recipe
+from ddbench.api.types import DatasetInfo
+from ddbench.registry import Registry
+from ddbench.reporting.tables.row_names import flattened
+from ddbench.store.keys import spell
+
+_IMAGENET = (0.229, 0.224, 0.225)
+PLACES = (
+    ("digits", 8, 10, (0.3764,)),
+    ("cifar10", 32, 10, (0.2023, 0.1994, 0.2010)),
+    ("cifar100", 32, 100, (0.2673, 0.2564, 0.2762)),
+    ("imagenette@64", 64, 10, _IMAGENET),
+    ("tiny_imagenet", 64, 200, _IMAGENET),
+    ("tiny_imagenet@224", 224, 200, _IMAGENET),
+    ("imagenette", 224, 10, _IMAGENET),
+    ("imagenet1k", 224, 1000, _IMAGENET),
+)
+"""Data sets whose settings a page shows, as far as a recipe looks at them: name, pixels, classes,
+deviation of the channels. Their images need not be there."""
+IPC = (1, 10, 50)
+
+
+def method_page(name: str, registry: Registry) -> str:
+    """Objective, parts, settings by data set and IPC, references, claims, notes.
+
+    Raises:
+        DDBenchError: nobody provides the method.
+    """
+    make = registry.get("recipe", name)
+    recipes = [(info, ipc, make(info, ipc)) for info in map(_place, PLACES) for ipc in IPC]
+    recipe: Recipe = recipes[0][2]
+    summary = (make.__doc__ or "").strip().splitlines()
+    lines = [f"# {recipe.title} (`{recipe.name}`)", "", *summary[:1], ""]
+    if recipe.reference:
+        lines += [f"{recipe.reference}.", ""]
+    if recipe.objective:
+        lines += ["## Objective", "", f"    {recipe.objective}", ""]
+    lines += ["## Parts", "", *_parts(recipe), ""]
+    lines += ["## Settings", "", *_settings(recipes), ""]
+    if recipe.provenance:
+        rows = [(p.settings, p.source) for p in recipe.provenance]
+        lines += [*_table(("settings", "from"), rows), ""]
+    if recipe.claims:
+        lines += ["## Published figures", "", *_claims(recipe), ""]
+    if recipe.notes:
+        lines += ["## Notes", "", *(f"- {note}" for note in recipe.notes), ""]
+    if recipe.licence:
+        lines += ["## Licence", "", recipe.licence, ""]
+    lines += ["## Run it", "", "```console", *_commands(recipe), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _place(place: tuple[str, int, int, tuple[float, ...]]) -> DatasetInfo:
+    """A data set of which only the outside is known."""
+    name, pixels, classes, std = place
+    return DatasetInfo(
+        name=name,
+        classes=tuple(f"class{number}" for number in range(classes)),
+        shape=(len(std), pixels, pixels),
+        mean=(0.5,) * len(std),
+        std=std,
+        train_counts=(500,) * classes,
+        test_counts=(100,) * classes,
+        fingerprint="none",
+    )
+
+
+def _parts(recipe: Recipe) -> Iterator[str]:
+    def row(role: str, part: Any) -> tuple[str, str, str]:
+        said = (type(part).__doc__ or "").strip().splitlines()
+        return role, f"`{type(part).__name__}`", said[0] if said else ""
+
+    rows = [row("distiller", recipe.distiller)]
+    for kind, terms in (("matcher", recipe.matchers), ("regularizer", recipe.regularizers)):
+        rows += [row(f"{kind}, weight {term.weight:g}", term.part) for term in terms]
+    rows.append(row("labeller", recipe.labeller))
+    yield from _table(("role", "part", "what it does"), rows)
+
+
+def _settings(recipes: Sequence[tuple[DatasetInfo, int, Recipe]]) -> Iterator[str]:
+    """Options that are the same everywhere, then those that data sets and IPC change."""
+    options = [_options(recipe) for _, _, recipe in recipes]
+    names = list(dict.fromkeys(name for found in options for name in found))
+    varying = [n for n in names if len({found.get(n, "") for found in options}) > 1]
+    same = [f"`{n}={options[0][n]}`" for n in names if n not in varying]
+    yield "Everywhere: " + (", ".join(same) if same else "nothing") + "."
+    if not varying:
+        return
+    yield ""
+    told: dict[tuple[str, ...], list[str]] = {}
+    for (info, ipc, _), found in zip(recipes, options, strict=True):
+        places = told.setdefault(tuple(found.get(name, "") for name in varying), [])
+        places.append(f"{info.name} {ipc}")
+    rows = [(_grouped(places), *values) for values, places in told.items()]
+    yield from _table(("data set and IPC", *(f"`{name}`" for name in varying)), rows)
+
+
+def _options(recipe: Recipe) -> dict[str, str]:
+    """Every option of the loop and the losses, by the path that `--set` takes."""
+    found = _fields(recipe.distiller, "recover")
+    for kind, terms in (("matcher", recipe.matchers), ("regularizer", recipe.regularizers)):
+        for term in terms:
+            path = kind if len(terms) == 1 else f"{kind}.{term.name}"
+            found |= {f"{path}.weight": f"{term.weight:g}", **_fields(term.part, path)}
+    return found | _fields(recipe.labeller, "relabel")
+
+
+def _fields(part: Any, path: str) -> dict[str, str]:
+    told = flattened(spell(part), path)
+    return {name: text or '""' for name, text in told.items() if name != path}
+
+
+def _grouped(places: Sequence[str]) -> str:
+    """`cifar10 1, 10; cifar100 1` of every data set with its IPC."""
+    found: dict[str, list[str]] = {}
+    for place in places:
+        name, _, ipc = place.rpartition(" ")
+        found.setdefault(name, []).append(ipc)
+    return "; ".join(
+        name if len(ipcs) == len(IPC) else f"{name} {', '.join(ipcs)}"
+        for name, ipcs in found.items()
+    )
+
+
+def _claims(recipe: Recipe) -> Iterator[str]:
+    rows = [
+        (
+            claim.dataset, str(claim.ipc), claim.student or "not said",
+            f"{claim.value:g}" + ("" if claim.sd is None else f" ± {claim.sd:g}"),
+            claim.source, claim.setting,
+        )
+        for claim in recipe.claims
+    ]  # fmt: skip
+    yield "Claims of the papers, measured under their own protocols, not here."
+    yield ""
+    yield from _table(("data set", "IPC", "student", "top-1 %", "source", "setting"), rows)
+
+
+def _commands(recipe: Recipe) -> Iterator[str]:
+    yield f"$ ddbench run --method {recipe.name}"
+    for name in recipe.profiles:
+        yield f"$ ddbench run --method {recipe.name} --profile {name}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(heads)} |"
+    yield f"| {' | '.join('---' for _ in heads)} |"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', '∣') for cell in row)} |"

@@ -1,0 +1,9 @@
+"""A view on paper: on the terminal, as CSV, Markdown or LaTeX. Knows nothing of records."""
+
+from __future__ import annotations
+
+from ddbench.reporting.render.latex import to_latex
+from ddbench.reporting.render.terminal import to_terminal
+from ddbench.reporting.render.text import to_csv, to_markdown
+
+__all__ = ["to_csv", "to_latex", "to_markdown", "to_terminal"]

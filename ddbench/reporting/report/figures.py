@@ -1,0 +1,78 @@
+"""The page's plots as files for papers: SVG and PDF, by matplotlib."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ddbench.api.errors import DDBenchError
+from ddbench.reporting.report.plots import Plot, pareto
+
+FORMATS = ("svg", "pdf")
+WIDE, HIGH = 4.2, 2.9
+"""Inches: a column of a paper."""
+
+
+def write_figures(plots: Sequence[Plot], folder: Path) -> list[Path]:
+    """Each plot as SVG and as PDF, with text as text; equal records give equal files.
+
+    Raises:
+        DDBenchError: matplotlib is not installed, or the folder cannot be made.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as fault:
+        raise DDBenchError(
+            "figures need matplotlib", hint="pip install 'ddbench[figures]'"
+        ) from fault
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    style = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "ddbench", "font.size": 8}
+    with matplotlib.rc_context(style):
+        for plot in plots:
+            figure = Figure(figsize=(WIDE, HIGH), layout="constrained")
+            _draw(plot, figure.add_subplot())
+            for kind in FORMATS:
+                path = folder / f"{file_name(plot)}.{kind}"
+                dates = {"Date": None} if kind == "svg" else {"CreationDate": None}
+                figure.savefig(path, metadata=dates)
+                written.append(path)
+    return written
+
+
+def file_name(plot: Plot) -> str:
+    return re.sub(r"[^A-Za-z0-9@.]+", "-", plot.name).strip("-.")
+
+
+def _draw(plot: Plot, axes: Any) -> None:
+    for series in plot.series:
+        x, y = [p.x for p in series.points], [p.y for p in series.points]
+        bars = [p.sd or 0.0 for p in series.points]
+        name = _plain(series.name) + (" (reference)" if series.reference else "")
+        axes.errorbar(
+            x, y, yerr=bars, label=name,
+            linestyle=("--" if series.reference else "-") if series.joined else "none",
+            marker=("D" if series.reference else "o") if series.marked else "", markersize=4,
+            markerfacecolor="white" if series.reference else None, linewidth=1, elinewidth=0.7,
+        )  # fmt: skip
+    if plot.frontier:
+        best = pareto(plot.points)
+        axes.step([p.x for p in best], [p.y for p in best], where="post", color="0.6", zorder=0,
+                  linewidth=0.8)  # fmt: skip
+    if plot.level:
+        name, value = plot.level
+        axes.axhline(value, color="0.4", linewidth=0.8, linestyle=":", label=_plain(name))
+    axes.set_xscale("linear" if plot.linear else "log")
+    axes.set(xlabel=_plain(plot.x_title), ylabel=_plain(plot.y_title))
+    axes.set_title(_plain(plot.title), fontsize=8)
+    axes.grid(linewidth=0.3)
+    axes.legend(fontsize=6)
+
+
+def _plain(text: str) -> str:
+    """A dollar is no formula; a leading underscore would hide a name in the legend."""
+    escaped = text.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped

@@ -1,0 +1,11 @@
+"""A finished row, run again from its record: is the record whole, and does its result hold?"""
+
+from __future__ import annotations
+
+from ddbench.reporting.reproduce.faults import AlteredError, faults_of, refuse_altered
+from ddbench.reporting.reproduce.recorded import cell_of, plan_of
+from ddbench.reporting.reproduce.verdict import Verdict, judge
+
+__all__ = [
+    "AlteredError", "Verdict", "cell_of", "faults_of", "judge", "plan_of", "refuse_altered",
+]  # fmt: skip

@@ -1,0 +1,93 @@
+"""The views that a run's stored labels belong to, drawn again: what is handed on with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.labelled_views import StoredViews
+from ddbench.api.types import DatasetInfo, Tensors
+from ddbench.pipeline.plan import stream_seed
+from ddbench.pipeline.specs import Relabel
+from ddbench.registry import Registry
+from ddbench.reporting.reproduce.parts import part_of
+from ddbench.store.cache import Cache
+from ddbench.store.records import Record
+from ddbench.training.batches import Stream, as_stored
+
+
+def stored_views(
+    record: Record, distilled: Tensors, store: Cache, registry: Registry
+) -> StoredViews | None:
+    """Labels of every view that students were shown; None where the run stored none.
+
+    Only labels are in the cache: the views are a function of the seed.
+
+    Args:
+        record: Of a finished run.
+        distilled: Its `images` [n c h w], `labels` [n] and `weights` [n].
+        store: Where its labels are.
+        registry: Of the parts that it names.
+
+    Raises:
+        DDBenchError: the labels are no longer in the cache, or belong to views that are more than
+            a crop, a flip and a mix.
+    """
+    keys = record.keys.get("relabel", [])
+    if not keys:
+        return None
+    artifact = store.load("relabel", keys[0])
+    if artifact is None:
+        raise DDBenchError(
+            f"the stored labels of {record.file_name} are no longer in the cache",
+            hint="--no-views leaves them out; the record's command makes them again",
+        )
+    tensors = artifact.tensors()
+    if "views" not in tensors:  # answers about plain images
+        return None
+    spec: Relabel = part_of(artifact.card["spec"], registry)
+    assert spec.augmentation is not None
+    if spec.augmentation.one_of:
+        raise DDBenchError(
+            "views under siamese operations cannot be handed on",
+            f"FKD's files hold a crop, a flip and a mix, not '{spec.augmentation.one_of}'",
+            hint="--no-views leaves their labels out",
+        )
+    stream = _stream(spec, record.seed, distilled)
+    epochs = []
+    for epoch, told in enumerate(tensors["views"]):
+        views = list(stream.views(epoch))
+        rows = torch.cat([shown.rows for shown in views])
+        if not torch.equal(rows, tensors["rows"][epoch]):
+            raise DDBenchError(
+                f"the stored labels of {record.file_name} belong to other images than are drawn",
+                "random numbers of another version of torch, perhaps",
+                hint="--no-views leaves them out",
+            )
+        parts = told.split([len(shown.rows) for shown in views])
+        epochs.append(
+            [replace(shown, answers=part) for shown, part in zip(views, parts, strict=True)]
+        )
+    return as_stored(epochs, (spec.data.shape[1], spec.data.shape[2]))
+
+
+def _stream(spec: Relabel, seed: int, distilled: Tensors) -> Stream:
+    """The one that the teacher was shown; `seed` is the cell's: that of a spec is a float in JSON,
+    which rounds it."""
+    data, augmentation = spec.data, spec.augmentation
+    assert augmentation is not None
+    info = DatasetInfo(
+        name="", classes=data.classes, shape=data.shape, mean=data.mean, std=data.std,
+        train_counts=(), test_counts=(), fingerprint=data.fingerprint, mirror=data.mirror,
+    )  # fmt: skip
+    return Stream(
+        images=distilled["images"],
+        labels=distilled["labels"],
+        weights=distilled["weights"],
+        info=info,
+        augmentation=augmentation,
+        batch_size=spec.batch_size,
+        seed=stream_seed(seed),
+    )

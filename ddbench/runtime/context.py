@@ -1,0 +1,189 @@
+"""Where and how stages run: device, precision, progress. Only precision bears on numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ddbench.api.errors import DDBenchError, unknown
+from ddbench.runtime.progress import NoProgress, Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Precision = Literal["fp32", "bf16"]
+_DEVICES = Path("/dev")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What every stage is handed besides its specification and inputs."""
+
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    progress: Progress = field(default_factory=NoProgress)
+    data_root: Path | None = None
+    compile: bool = False
+    """Whether recover iterations go through `torch.compile`: the same numbers but for rounding."""
+    checkpoint: bool = False
+    """Whether recover iterations compute activations again instead of keeping them."""
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """bfloat16 convolutions and products where the precision asks for them."""
+        kind = self.device.partition(":")[0]
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def choose_device(wanted: str) -> str:
+    """The device for `auto`, `cpu`, `cuda` (or `cuda:1`) or `mps`.
+
+    Raises:
+        DDBenchError: no such device, or it is not here.
+    """
+    if wanted == "cpu" or (wanted == "auto" and not _sign_of_an_accelerator()):
+        return "cpu"
+    kind = wanted.partition(":")[0]
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if wanted == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if here[name])
+    if kind == "gpu":  # nearer to 'cpu' by its letters
+        raise DDBenchError(
+            f"unknown device '{wanted}'", f"known: auto, {', '.join(here)}",
+            hint=f"did you mean '{wanted.replace('gpu', 'cuda')}'?",
+        )  # fmt: skip
+    if kind not in here:
+        raise unknown(
+            "device", wanted, ("auto", *here), hint="--device auto takes the best there is"
+        )
+    if not here[kind]:
+        raise DDBenchError(
+            f"device '{wanted}' is not available here",
+            f"available: {', '.join(name for name in here if here[name])}",
+            hint="--device auto takes the best there is",
+        )
+    if kind != wanted:
+        _check_number(kind, wanted)
+    return wanted if kind == "cuda" else kind
+
+
+def _check_number(kind: str, wanted: str) -> None:
+    """Of several devices of a kind, one that is there: `cuda:1` of two."""
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if wanted not in (names := [f"{kind}:{number}" for number in range(count)]):
+        raise DDBenchError(
+            f"device '{wanted}' is not available here",
+            f"available: {', '.join(names)}",
+            hint="CUDA_VISIBLE_DEVICES hides GPUs and numbers those that are left from 0"
+            if kind == "cuda"
+            else f"--device {kind}",
+        )
+
+
+_DEVICE_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
+"""In /dev, of accelerators: NVIDIA's drivers, Jetson's, those under WSL, AMD's."""
+
+
+def _sign_of_an_accelerator() -> bool:
+    """Whether torch has to be asked, which takes seconds: on Linux one shows as a device file."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(any(_DEVICES.glob(name)) for name in _DEVICE_FILES)
+
+
+def make_current(device: str) -> None:
+    """The GPU of a number is the one that torch means where no number is said.
+
+    Otherwise pinned memory and the name in the environment card would be of the first GPU.
+    """
+    if device.startswith("cuda:"):
+        torch.cuda.set_device(device)
+
+
+def choose_precision(wanted: str, device: str) -> Precision:
+    """fp32 or bf16; `auto` takes bf16 where the hardware multiplies it natively.
+
+    Raises:
+        DDBenchError: no such precision.
+    """
+    if wanted not in ("auto", "fp32", "bf16"):
+        raise unknown(
+            "precision", wanted, ("auto", "fp32", "bf16"), hint="--precision auto suits the device"
+        )
+    if wanted == "auto":
+        return "bf16" if _native_bf16(device) else "fp32"
+    return "bf16" if wanted == "bf16" else "fp32"
+
+
+def _native_bf16(device: str) -> bool:
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        flags = Path("/proc/cpuinfo")
+        return flags.exists() and "avx512_bf16" in flags.read_text()
+    return False
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's global generators at `seed` inside and as they were afterwards, to make networks."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def seeded_on(device: str, seed: int) -> Iterator[None]:
+    """The same for the CPU and one device alone: cheap enough for every update."""
+    own = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=own):
+        torch.default_generator.manual_seed(seed)
+        for gpu in own:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+_WITHOUT_WAITING = 2**16
+"""Bytes that CUDA takes from ordinary memory at once; more it takes so from pinned memory alone."""
+
+
+def onto(tensor: Tensor, device: str | torch.device) -> Tensor:
+    """A tensor on a device, sent without waiting for what a GPU is still doing.
+
+    `Tensor.to` waits for all of it, so that a loop that sends something in every iteration leaves
+    the GPU idle while the host puts the next one together.
+    """
+    if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    if tensor.nbytes > _WITHOUT_WAITING:
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def wait_for(device: str) -> None:
+    """Until an accelerator has done what it was told; nothing is to be waited for on a CPU."""
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
+def default_data_root(given: Path | None) -> Path | None:
+    """`--data-root`, else DDBENCH_DATA, else None."""
+    if given is not None:
+        return given
+    named = os.environ.get("DDBENCH_DATA")
+    return Path(named) if named else None

@@ -1,0 +1,78 @@
+"""The environment card: on what, and with which versions, a number was measured."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("ddbench", "torch", "torchvision", "POT", "scikit-learn", "numpy", "timm", "pluggy")
+
+
+@functools.cache
+def environment_card() -> dict[str, Any]:
+    """Hardware, versions and the state of the source tree, as JSON values."""
+    import psutil
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+        "cuda": torch.version.cuda if cuda else None,
+        **source_state(Path(__file__).resolve().parents[1]),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def source_state(package: Path) -> dict[str, Any]:
+    """Commit and dirty flag of the source tree that runs, or that the wheel was built from."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(package), *words], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    top = git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != package.resolve().parent:
+        return _built_from(package)
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
+
+
+def _built_from(package: Path) -> dict[str, Any]:
+    """What the build wrote down (`build_commit.py`), if it was from a checkout."""
+    try:
+        return json.loads((package / "built_from.json").read_text())
+    except (OSError, ValueError):
+        return {"commit": None, "dirty": None}

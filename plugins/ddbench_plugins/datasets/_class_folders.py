@@ -1,0 +1,249 @@
+"""Data sets laid out as one folder a class: listing, checking, fingerprint, reading."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.types import DatasetInfo
+from ddbench_plugins.datasets._images import Chunk, Frame, decode, decoded
+
+SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+SAMPLE = 50
+"""Images that `problems` decodes of each split."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFiles:
+    """The images of one class in one split, sorted by file name."""
+
+    folder: Path
+    names: tuple[str, ...]
+    """Relative to the folder."""
+    sizes: tuple[int, ...]
+    """Bytes."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def pick(self, rows: Iterable[int]) -> ClassFiles:
+        """Some of the images, in the order of their names."""
+        rows = sorted(rows)
+        names, sizes = self.names, self.sizes
+        return ClassFiles(
+            self.folder, tuple(names[row] for row in rows), tuple(sizes[row] for row in rows)
+        )
+
+
+Split = Mapping[str, ClassFiles]
+"""Images by class."""
+
+
+def class_files(folder: Path, found: Iterable[tuple[str, int]]) -> ClassFiles:
+    """Names and sizes, put in order: by file name, whatever the folder within the class."""
+    ordered = sorted(found, key=lambda item: (_base(item[0]), item[0]))
+    return ClassFiles(folder, tuple(n for n, _ in ordered), tuple(s for _, s in ordered))
+
+
+def images_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Relative name and size of every image below a folder; hidden and other files are ignored.
+
+    Raises:
+        DDBenchError: one is a link that leads nowhere, or may not be looked at.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from images_below(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.name.lower().endswith(SUFFIXES):
+                yield f"{prefix}{entry.name}", _size(entry)
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError as fault:
+        raise DDBenchError(
+            f"image {entry.path} cannot be read", "expected: a file, or a link to one",
+            fault.strerror or str(fault), hint="remove it, or unpack the data again",
+        ) from fault  # fmt: skip
+
+
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in a folder, sorted; hidden ones are ignored."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+
+
+def scan(folder: Path) -> Split:
+    """The images of every class folder in a folder, classes sorted by name."""
+    return {
+        name: class_files(folder / name, images_below(folder / name)) for name in folders_in(folder)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """A data set as found on disk: files of both splits by class, nothing decoded."""
+
+    name: str
+    """As the user names it."""
+    base: Path
+    """What file names in errors are relative to."""
+    train: Split
+    test: Split
+    frame: Frame
+
+    def info(
+        self,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+        titles: tuple[str, ...] = (),
+    ) -> DatasetInfo:
+        side = self.frame.resolution
+        return DatasetInfo(
+            name=self.name,
+            classes=tuple(self.train),
+            shape=(3, side, side),
+            mean=mean,
+            std=std,
+            train_counts=tuple(len(files) for files in self.train.values()),
+            test_counts=tuple(len(self.test[name]) for name in self.train),
+            fingerprint=self.fingerprint(),
+            titles=titles,
+        )
+
+    def fingerprint(self) -> str:
+        """sha-256 over the splits' classes, file names and file sizes."""
+        digest = hashlib.sha256()
+        for title, split in (("train", self.train), ("test", self.test)):
+            for name in self.train:
+                files = split[name]
+                digest.update(f"{title}/{name}\0{len(files)}\0".encode())
+                pairs = zip(files.names, files.sizes, strict=True)
+                digest.update("".join(f"{_base(n)}\0{s}\0" for n, s in pairs).encode())
+        return digest.hexdigest()
+
+    def read(self, split: Literal["train", "test"]) -> Iterator[Chunk]:
+        """Images sorted by class, then by file name."""
+        return decoded(self._files(split), self.frame)
+
+    def _files(self, split: Literal["train", "test"]) -> Iterator[tuple[Path, str, int]]:
+        found = self.train if split == "train" else self.test
+        for index, name in enumerate(self.train):
+            for file in found[name].names:
+                path = found[name].folder / file
+                yield path, _relative(path, self.base), index
+
+    def problems(
+        self, train: Mapping[str, int] | int | None, test: Mapping[str, int] | int | None
+    ) -> list[str]:
+        """What is not as published: counts of each class, and images that cannot be decoded.
+
+        Args:
+            train: Images expected of each class, or of every class; None if any number is right.
+            test: The same of the test split.
+        """
+        found: list[str] = []
+        for title, split, wanted in (("training", self.train, train), ("test", self.test, test)):
+            for name in self.train:
+                expected = wanted.get(name) if isinstance(wanted, Mapping) else wanted
+                if expected is not None and len(split[name]) != expected:
+                    found.append(
+                        f"class '{name}' has {len(split[name])} {title} images, expected {expected}"
+                    )
+        for split_name in ("train", "test"):
+            files = list(self._files(split_name))
+            for path, name, _ in files[:: max(1, len(files) // SAMPLE)]:
+                try:
+                    decode(path, name, self.frame)
+                except DDBenchError as fault:
+                    found.append(f"{fault.problem}: {'; '.join(fault.facts)}")
+        return found
+
+
+def folders(
+    name: str, base: Path, train: Split, test: Split, frame: Frame, classes: Sequence[str] = ()
+) -> Folders:
+    """Both splits, checked: the same classes, more than one, each with images.
+
+    Args:
+        name: The data set, as the user names it.
+        base: What file names in errors are relative to.
+        train: Images by class.
+        test: Images by class; matched by name, so the order does not matter.
+        frame: How images become squares.
+        classes: The classes that there must be; () for any.
+
+    Raises:
+        DDBenchError: they are not as they should be.
+    """
+    for title, split in (("train", train), ("test", test)):
+        if classes and set(split) != set(classes):
+            raise _other_classes(name, base, title, set(split), set(classes))
+    if set(train) != set(test):
+        raise DDBenchError(
+            f"data set '{name}' has other classes to train than to test",
+            f"to train only: {_listed(set(train) - set(test))}",
+            f"to test only: {_listed(set(test) - set(train))}",
+            hint="give both folders the same class folders; their names decide, not their order",
+        )
+    if not train:
+        raise DDBenchError(
+            f"data set '{name}' is empty",
+            f"no class folders in {base}",
+            hint="put the images of each class into a folder of their own",
+        )
+    if len(train) == 1:
+        raise DDBenchError(
+            f"data set '{name}' has one class, '{next(iter(train))}'",
+            f"found in {base}; expected: two class folders or more",
+            hint="name the folder that holds the class folders",
+        )
+    for title, split in (("training", train), ("test", test)):
+        bare = [cls for cls, files in split.items() if not len(files)]
+        if bare:
+            raise DDBenchError(
+                f"data set '{name}' has classes without {title} images",
+                f"no images: {_listed(bare)}",
+                f"counted as images: {', '.join(SUFFIXES)}",
+                hint="remove the empty class folders, or unpack the data again",
+            )
+    return Folders(name, base, {cls: train[cls] for cls in sorted(train)}, test, frame)
+
+
+def _other_classes(
+    name: str, base: Path, split: str, found: set[str], wanted: set[str]
+) -> DDBenchError:
+    return DDBenchError(
+        f"data set '{name}' has other classes in its {split} folder than it should",
+        f"looked in {base}; found {len(found)} classes, expected {len(wanted)}",
+        f"missing: {_listed(wanted - found)}",
+        f"not expected: {_listed(found - wanted)}",
+        hint="unpack the data again, or use folder:PATH for images of your own",
+    )
+
+
+def _listed(names: Iterable[str], limit: int = 12) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return (", ".join(ordered[:limit]) + more) or "none"
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _relative(path: Path, base: Path) -> str:
+    return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)

@@ -1,0 +1,155 @@
+"""Gaps between real and synthetic images of one class, as a network with random weights sees both.
+
+A gap is a part of a distiller: an option with options, and a version for its key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+
+from ddbench.api.errors import IncompatibleError
+from ddbench.api.features import feature_tap
+from ddbench.api.tensors import widened
+from ddbench.api.types import Network, Tap, Tensors
+from ddbench_plugins._options import check_at_least
+from ddbench_plugins.distances.mmd import polynomial_mmd_squared, rbf_mmd_squared
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SMALLEST = 1e-12
+Seen = Mapping[Tap, Tensors]
+"""What taps gave for the images of one class, a row an image."""
+
+
+@runtime_checkable
+class Gap(Protocol):
+    """How far the synthetic images of a class are from its real ones."""
+
+    version: ClassVar[int]
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        """What `gap` reads of a forward pass."""
+        ...
+
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+        """0 for equal batches; differentiable in `made`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MeanGap:
+    """Squared gap between mean embeddings: the MMD of a linear kernel.
+
+    References:
+        Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023.
+    """
+
+    identity: ClassVar[str] = "ddbench_plugins.gaps:MeanGap"
+    version: ClassVar[int] = 1
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return (feature_tap(network),)
+
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+        """‖ 1/n Σ_i f(x_i) − 1/m Σ_j f(s_j) ‖², summed over the d dimensions of f"""
+        tap = feature_tap(network)
+        return squared(real[tap]["features"], made[tap]["features"])
+
+
+@dataclass(frozen=True, slots=True)
+class KernelGap:
+    """MMD² of embeddings: gaps between more moments than the first, which is `MeanGap`'s.
+
+    References:
+        Zhang et al., M3D: Dataset Condensation by Minimizing Maximum Mean Discrepancy, AAAI 2024.
+    """
+
+    identity: ClassVar[str] = "ddbench_plugins.gaps:KernelGap"
+    version: ClassVar[int] = 1
+
+    kernel: Literal["polynomial", "rbf"] = field(default="rbf", metadata={"added": True})
+    """"rbf": five Gaussians whose widths follow the points, so that a common scale of the
+    embeddings does not matter: all moments. "polynomial": (⟨u, v⟩ + 1)², the first two."""
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return (feature_tap(network),)
+
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+        """mean K_ss − 2 mean K_sx + mean K_xx ≥ 0, pairs of a point with itself included."""
+        tap = feature_tap(network)
+        distance = rbf_mmd_squared if self.kernel == "rbf" else polynomial_mmd_squared
+        return distance(made[tap]["features"], real[tap]["features"])
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Where an image's activation is strong: `attention` [b h·w], of norm 1.
+
+    A = Σ_c |f_c|^p, divided by its 2-norm: neither the scale of f nor the order of its channels
+    matters. An activation that is 0 everywhere gives 0.
+    """
+
+    power: float
+
+    def reduce(self, activation: Float[Tensor, "b c h w"]) -> Tensors:
+        size = widened(activation).abs()
+        # Whatever the power, nothing overflows; a factor changes neither the value nor the slope.
+        size = size / size.detach().amax((1, 2, 3), keepdim=True).clamp_min(_SMALLEST)
+        return {"attention": torch.nn.functional.normalize(size.pow(self.power).sum(1).flatten(1))}
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionGap:
+    """Squared gaps between mean attention maps of all blocks but the last, and mean embeddings.
+
+    References:
+        Sajedi et al., DataDAM: Efficient Dataset Distillation with Attention Matching, ICCV 2023.
+    """
+
+    identity: ClassVar[str] = "ddbench_plugins.gaps:AttentionGap"
+    version: ClassVar[int] = 1
+
+    power: float = 4.0
+    """Exponent p of the activations."""
+    embedding: float = 0.01
+    """Weight λ of the gap between mean embeddings."""
+    scale: float = 100.0
+    """Of the whole loss; goes with the learning rate."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, power=1, embedding=0, scale=0)
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        """Raises:
+        IncompatibleError: the network has fewer than two ReLU layers.
+        """
+        return (*self._maps(network), feature_tap(network))
+
+    def _maps(self, network: Network) -> tuple[Tap, ...]:
+        layers = [n for n, m in network.module.named_modules() if isinstance(m, torch.nn.ReLU)]
+        if len(layers) < 2:
+            raise IncompatibleError(
+                "attention maps are taken behind all ReLU layers but the last",
+                f"this network has {len(layers)}",
+                hint="--teacher convnet3",
+            )
+        return tuple(Tap(layer, Attention(self.power), "output") for layer in layers[:-1])
+
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+        """scale · ( Σ_l ‖ mean A_l(x) − mean A_l(s) ‖² + λ ‖ mean f(x) − mean f(s) ‖² )"""
+        tap = feature_tap(network)
+        total = self.embedding * squared(real[tap]["features"], made[tap]["features"])
+        for place in self._maps(network):
+            total = total + squared(real[place]["attention"], made[place]["attention"])
+        return self.scale * total
+
+
+def squared(real: Float[Tensor, "n d"], made: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+    """Squared distance of two means."""
+    return (real.mean(0) - made.mean(0)).square().sum()

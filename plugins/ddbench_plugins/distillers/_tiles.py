@@ -1,0 +1,65 @@
+"""Several small pictures in one image, as tiles: put in, and shown again at full size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.types import DatasetInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def check_divisible(info: DatasetInfo, factor: int) -> None:
+    """Images can be divided into `factor` x `factor` tiles of equal size.
+
+    Raises:
+        DDBenchError: they cannot.
+    """
+    _, height, width = info.shape
+    if height % factor or width % factor:
+        raise DDBenchError(
+            f"factor {factor} does not divide images of {height} x {width} pixels",
+            f"{info.name} is read at that size",
+            hint="--set recover.factor=1, or another resolution",
+        )
+
+
+def tiled(patches: Float[Tensor, "p c s t"], factor: int) -> Float[Tensor, "m c h w"]:
+    """m = p / factor² images: patch k m + j is tile k of image j, tiles counted row by row."""
+    grid = patches.unflatten(0, (factor, factor, -1))  # row column m c s t
+    return grid.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3).contiguous()
+
+
+def tiles(images: Float[Tensor, "m c h w"], factor: int) -> Float[Tensor, "p c s t"]:
+    """What `tiled` was given: partition."""
+    grid = images.unflatten(2, (factor, -1)).unflatten(4, (factor, -1))  # m c row s column t
+    return grid.permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
+
+
+def expanded(images: Float[Tensor, "m c h w"], factor: int) -> Float[Tensor, "p c h w"]:
+    """The tiles of all images, each enlarged to the size of an image: partition and expansion.
+
+    Image k m + j of the result is tile k of image j. Bilinear, differentiable; the images
+    themselves for a factor of 1.
+
+    References:
+        [1] Kim et al., Dataset Condensation via Efficient Synthetic-Data Parameterization, ICML
+            2022: multi-formation.
+        [2] Zhao et al., Improved Distribution Matching for Dataset Condensation, CVPR 2023.
+    """
+    if factor == 1:
+        return images
+    size = images.shape[2:]
+    return torch.nn.functional.interpolate(
+        tiles(images, factor), size, mode="bilinear", align_corners=False
+    )
+
+
+def shrunk(images: Float[Tensor, "p c h w"], factor: int) -> Float[Tensor, "m c h w"]:
+    """p / factor² images whose tiles are the given ones, each pixel a mean of factor²."""
+    return tiled(torch.nn.functional.avg_pool2d(images, factor), factor)

@@ -1,0 +1,179 @@
+"""Networks as flat vectors of weights: experts that leave a trail, students that can be derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+
+from ddbench.api.dsa import draw, operations
+from ddbench.api.errors import IncompatibleError
+from ddbench.api.preparation import PreparationProblem
+from ddbench.api.types import DatasetInfo, Network
+from ddbench_plugins._options import check_at_least
+from ddbench_plugins.distillers._synthetic import DSA
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How a flat vector is divided into the weights of a network."""
+
+    network: Network
+
+    def __post_init__(self) -> None:
+        if self.network.norm_layers():
+            raise IncompatibleError(
+                "trajectories of weights leave out the running statistics of batch normalisation",
+                hint="--teacher convnet3, which normalises each image by itself",
+            )
+
+    def flat(self) -> Float[Tensor, " p"]:
+        """The network's own, as they are now."""
+        return torch.cat([p.detach().flatten() for p in self.network.module.parameters()])
+
+    def logits(
+        self, vector: Float[Tensor, " p"], images: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, "b k"]:
+        """Those that the network gives with other weights; differentiable in both."""
+        named = list(self.network.module.named_parameters())
+        parts = vector.split([p.numel() for _, p in named])
+        put = {name: part.view_as(p) for (name, p), part in zip(named, parts, strict=True)}
+        return torch.func.functional_call(self.network.module, put, (images,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertTrails:
+    """Weights of networks that were trained on real images, epoch by epoch: a piece an expert,
+    [epochs + 1, weights] float32. Trained in the precision of the cell, as teachers are.
+
+    References:
+        Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022,
+        Section 3.1.
+    """
+
+    identity: ClassVar[str] = "ddbench_plugins.trajectories:ExpertTrails"
+    version: ClassVar[int] = 1
+
+    experts: int = 100
+    epochs: int = 50
+    lr: float = 0.01
+    batch_size: int = 256
+    augment: str = DSA
+    """Operations of which each batch gets one; "" none."""
+
+    def __post_init__(self) -> None:
+        check_at_least(self, experts=1, epochs=1, batch_size=1, lr=0)
+        operations(self.augment)
+
+    @property
+    def pieces(self) -> int:
+        return self.experts
+
+    def updates(self, info: DatasetInfo) -> int:
+        return self.epochs * -(-sum(info.train_counts) // self.batch_size)
+
+    def piece(self, problem: PreparationProblem, number: int) -> Float[Tensor, "t p"]:
+        network = problem.fresh_network("expert", number)
+        Weights(network)  # says no before real images are read
+        real = [problem.real(cls) for cls in range(problem.info.num_classes)]
+        labels = [images.new_full((len(images),), cls).long() for cls, images in enumerate(real)]
+        forward = problem.probe(network)
+        trail = expert_trail(
+            network, lambda views: forward(views).logits, torch.cat(real), torch.cat(labels),
+            epochs=self.epochs, lr=self.lr, batch_size=self.batch_size,
+            names=operations(self.augment, problem.info.mirror),
+            rng=problem.rng("expert", number), tick=problem.tick,
+        )  # fmt: skip
+        return torch.stack(trail)
+
+
+def expert_trail(
+    network: Network,
+    forward: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b k"]],
+    images: Float[Tensor, "n c h w"],
+    labels: Int[Tensor, " n"],
+    *,
+    epochs: int,
+    lr: float,
+    batch_size: int,
+    names: tuple[str, ...],
+    rng: Generator,
+    tick: Callable[[Float[Tensor, ""]], None] = lambda loss: None,
+) -> list[Float[Tensor, " p"]]:
+    """Flat weights before the first and after every epoch of plain SGD on real images, on the CPU.
+
+    Args:
+        network: Trained in place.
+        forward: Its logits.
+        images: Normalised.
+        labels: Their classes.
+        epochs: How many.
+        lr: Constant, without momentum or decay.
+        batch_size: Images a step.
+        names: Operations of which each batch gets one.
+        rng: For order and augmentation.
+        tick: Told the loss of every step.
+    """
+    weights = Weights(network)
+    sgd = torch.optim.SGD(network.module.parameters(), lr=lr)
+    trail = [weights.flat().cpu()]
+    for _ in range(epochs):
+        for rows in torch.randperm(len(images), generator=rng).split(batch_size):
+            there = rows.to(images.device)
+            views = draw(names, len(rows), rng).apply(images[there])
+            loss = torch.nn.functional.cross_entropy(forward(views), labels[there])
+            sgd.zero_grad(set_to_none=True)
+            loss.backward()
+            sgd.step()
+            tick(loss.detach())
+        trail.append(weights.flat().cpu())
+    return trail
+
+
+def walked(
+    weights: Weights,
+    start: Float[Tensor, " p"],
+    rate: Float[Tensor, ""],
+    batches: Sequence[tuple[Float[Tensor, "b c h w"], Int[Tensor, " b"]]],
+) -> Float[Tensor, " p"]:
+    """Weights after one step of gradient descent a batch; differentiable in images and rate.
+
+    θ_{i+1} = θ_i − α ∇_θ CE(θ_i; b_i)
+    """
+
+    def loss(
+        images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"], vector: Float[Tensor, " p"]
+    ) -> Float[Tensor, ""]:
+        return torch.nn.functional.cross_entropy(weights.logits(vector, images), labels)
+
+    return descended(start, rate, [partial(loss, *batch) for batch in batches])
+
+
+def descended(
+    start: Float[Tensor, " p"],
+    rate: Float[Tensor, ""],
+    losses: Sequence[Callable[[Float[Tensor, " p"]], Float[Tensor, ""]]],
+) -> Float[Tensor, " p"]:
+    """A point after one step of gradient descent a loss, θ_{i+1} = θ_i − α ∇ ℓ_i(θ_i).
+
+    Differentiable in the rate and in whatever the losses hold, but not in the start.
+    """
+    vector = start.detach().requires_grad_(True)
+    for loss in losses:
+        (slope,) = torch.autograd.grad(loss(vector), [vector], create_graph=True)
+        vector = vector - rate * slope
+    return vector
+
+
+def way_left(
+    end: Float[Tensor, " p"], start: Float[Tensor, " p"], target: Float[Tensor, " p"]
+) -> Float[Tensor, ""]:
+    """‖ θ̂ − θ* ‖² / ‖ θ_0 − θ* ‖²: 1 for a student that did not move, 0 for one that arrived."""
+    return (end - target).square().sum() / (start - target).square().sum()

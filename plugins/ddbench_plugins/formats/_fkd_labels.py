@@ -1,0 +1,189 @@
+"""FKD's stored labels: `epoch_E/batch_B.tar`, what a teacher said about every view.
+
+SRe2L's files hold six things and do not say which images a batch shows: its code draws them again
+from a seed. Those of its successors hold a seventh: G-VBSM and EDC the images of the batch, WMDD
+their weights. EDC's hold an eighth, how patches were shuffled: zeros, as its code leaves that out.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.labelled_views import StoredViews
+from ddbench_plugins.formats._safe_load import load, tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_EPOCH, _BATCH = re.compile(r"epoch_(\d+)"), re.compile(r"batch_(\d+)\.tar")
+
+
+def has_labels(path: Path) -> bool:
+    """Whether a folder holds epochs of stored labels."""
+    return (path / "epoch_0").is_dir()
+
+
+def read_labels(
+    path: Path, count: int, seed: int
+) -> tuple[StoredViews, Float[Tensor, " n"] | None]:
+    """All epochs, the rows of each in the order of its batches; and weights of the images.
+
+    Args:
+        path: The folder of the epochs.
+        count: Images of the set.
+        seed: Of the order of images, where the files do not say it.
+
+    Raises:
+        DDBenchError: an epoch or batch is missing, damaged or unsafe, or of another count.
+    """
+    epochs = [_batches(folder) for folder in _in_order(path, _EPOCH, "epoch")]
+    sizes = [tuple(len(batch[0]) for batch in batches) for batches in epochs]
+    for number, batches in enumerate(sizes):
+        if sum(batches) != count or batches != sizes[0]:
+            raise DDBenchError(
+                f"{path}: epoch {number} labels {sum(batches)} images in {len(batches)} batches",
+                f"expected: {count} images in batches of {sizes[0][0]}",
+                hint="the labels belong to another set, or some of their files are missing",
+            )
+
+    def joined(place: int) -> Tensor | None:
+        parts = [[batch[place] for batch in batches] for batches in epochs]
+        if all(part is None for row in parts for part in row):
+            return None
+        return torch.stack([torch.cat(row) for row in parts])
+
+    try:
+        crops, flips, partners, shares, boxes, logits, rows, weights = map(joined, range(8))
+    except (TypeError, RuntimeError) as fault:  # some batches mixed and some not, other sizes
+        raise _misshapen(path, "batches differ in what they hold") from fault
+    assert crops is not None and flips is not None and logits is not None  # noqa: PT018
+    rows = drawn_rows(len(epochs), count, seed) if rows is None else rows
+    views = StoredViews(
+        crops=crops, flips=flips, partners=partners, shares=shares, logits=logits, rows=rows,
+        batches=sizes[0], boxes=None if boxes is None else boxes.unflatten(1, (-1, 4)),
+    )  # fmt: skip
+    return views, None if weights is None else _by_image(weights, rows, path)
+
+
+def drawn_rows(epochs: int, count: int, seed: int) -> Int[Tensor, "e n"]:
+    """The images that the batches of SRe2L's code show: one sampler, seeded once, goes on from
+    epoch to epoch."""
+    from torch.utils.data import RandomSampler
+
+    sampler = RandomSampler(range(count), generator=torch.Generator().manual_seed(seed))
+    return torch.tensor([list(sampler) for _ in range(epochs)])
+
+
+def _by_image(
+    weights: Float[Tensor, "e n"], rows: Int[Tensor, "e n"], path: Path
+) -> Float[Tensor, " n"]:
+    """Weights in the order of the images.
+
+    Raises:
+        DDBenchError: an image has another weight in another epoch: the rows are not what they show.
+    """
+    in_range = int(rows.min()) >= 0 and int(rows.max()) < rows.shape[1]
+    places = rows.clamp(0, rows.shape[1] - 1)
+    found = torch.zeros_like(weights).scatter_(1, places, weights)
+    if not in_range or not torch.equal(found, found[:1].expand_as(found)):
+        raise DDBenchError(
+            f"{path}: an image has one weight in an epoch and another one in the next",
+            "the batches show other images than those that the seed gives",
+            hint="name the seed of the order: 'sre2l[seed=42]'",
+        )
+    return found[0]
+
+
+def write_labels(path: Path, views: StoredViews, seed: int) -> None:
+    """One file a batch, a list as the released codes read it: crops, flips, partners, share, box,
+    logits.
+
+    Where the images are not those that the seed gives, their numbers come seventh, as in G-VBSM's
+    files; SRe2L's code, which takes six, stops at such a file instead of mistaking the images.
+    """
+    epochs, count = views.rows.shape
+    drawn = torch.equal(views.rows, drawn_rows(epochs, count, seed))
+    ends = torch.tensor(views.batches).cumsum(0).tolist()
+    for epoch in range(epochs):
+        folder = path / f"epoch_{epoch}"
+        folder.mkdir(parents=True)
+        for number, (end, size) in enumerate(zip(ends, views.batches, strict=True)):
+            rows = slice(end - size, end)
+            batch = [
+                views.crops[epoch, rows].clone(),
+                views.flips[epoch, rows].clone(),
+                None if views.partners is None else views.partners[epoch, rows].clone(),
+                None if views.shares is None else views.shares[epoch, number].item(),
+                None if views.boxes is None else views.boxes[epoch, number].tolist(),
+                views.logits[epoch, rows].clone(),
+                *([] if drawn else [views.rows[epoch, rows].clone()]),
+            ]
+            torch.save(batch, folder / f"batch_{number}.tar")
+
+
+def _batches(folder: Path) -> list[list[Any]]:
+    return [_batch(file) for file in _in_order(folder, _BATCH, "batch")]
+
+
+def _batch(file: Path) -> list[Any]:
+    """Crops, flips, partners, share, box, logits, images and weights of a batch, as tensors; share
+    and box too."""
+    found = load(file)
+    if not isinstance(found, (list, tuple)) or not 6 <= len(found) <= 8:
+        raise _misshapen(file, f"a {type(found).__name__}")
+    crops, flips, partners, share, box = found[:5]
+    try:
+        read = [
+            tensor(torch.as_tensor(crops), file, "crops").float(),
+            torch.as_tensor(flips).bool(),
+            None if partners is None else torch.as_tensor(partners).long(),
+            None if share is None else torch.tensor([float(share)], dtype=torch.float64),
+            None if box is None else torch.tensor([int(side) for side in box]),
+            tensor(found[5], file, "logits"),
+        ]
+        more = [tensor(other, file, "images, weights or patches") for other in found[6:]]
+    except (TypeError, ValueError, RuntimeError) as fault:
+        raise _misshapen(file, str(fault).splitlines()[0]) from fault
+    if read[5].dim() != 2 or len(read[5]) != len(read[0]) or (box is not None and len(box) != 4):
+        raise _misshapen(file, f"logits of shape {tuple(read[5].shape)}")
+    if len(more) == 2 and bool(more[1].any()):
+        raise _misshapen(file, "the patches of its images were shuffled")
+    return [*read, *_images_and_weights(more[0] if more else None, len(read[0]), file)]
+
+
+def _images_and_weights(
+    seventh: Tensor | None, count: int, file: Path
+) -> tuple[Tensor | None, Tensor | None]:
+    """Whole numbers are images, others their weights."""
+    if seventh is None:
+        return None, None
+    if seventh.shape != (count,):
+        raise _misshapen(file, f"a seventh thing of shape {tuple(seventh.shape)}")
+    return (None, seventh.float()) if seventh.is_floating_point() else (seventh.long(), None)
+
+
+def _misshapen(file: Path, found: str) -> DDBenchError:
+    return DDBenchError(
+        f"{file} holds no batch of stored labels: {found}",
+        "expected: [crops, flips, partners, share, box, logits], perhaps images or weights",
+        hint="is it FKD's?",
+    )
+
+
+def _in_order(path: Path, pattern: re.Pattern[str], what: str) -> list[Path]:
+    """Files or folders by their numbers, which must be 0, 1, …"""
+    found = {int(m[1]): p for p in path.iterdir() if (m := pattern.fullmatch(p.name))}
+    if not found or sorted(found) != list(range(len(found))):
+        gap = next(number for number in range(len(found) + 1) if number not in found)
+        raise DDBenchError(
+            f"{path} lacks {what} {gap} of its stored labels",
+            f"{len(found)} are there",
+            hint="fetch the labels again, or leave them out",
+        )
+    return [found[number] for number in sorted(found)]

@@ -1,0 +1,175 @@
+"""Momentum contrast (MoCo v2): pretraining without labels, at the scale of small teachers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import torch
+from jaxtyping import Float
+
+from ddbench.api.augment import draw_boxes, draw_flips, resample
+from ddbench.api.dsa import draw, operations
+from ddbench.api.errors import DDBenchError
+from ddbench.api.features import feature_tap
+from ddbench.api.pretraining import PretrainingProblem
+from ddbench.api.types import Network
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
+
+Look: TypeAlias = 'Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b d"]]'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MomentumContrast:
+    """Tells two views of an image from the views of others, with a queue of earlier keys.
+
+    Differences:
+        One process: keys are not shuffled between devices. Views are crops, flips and changes of
+        colour; there is no blur and no greyscale.
+
+    References:
+        He et al., Momentum Contrast for Unsupervised Visual Representation Learning, CVPR 2020;
+        Chen et al., Improved Baselines with Momentum Contrastive Learning, 2020, arXiv:2003.04297.
+    """
+
+    identity: ClassVar[str] = "ddbench_plugins.momentum_contrast:MomentumContrast"
+    version: ClassVar[int] = 1
+
+    epochs: int = 200
+    batch_size: int = 256
+    lr: float = 0.03
+    """Of SGD with momentum 0.9; half a cosine, by epoch, towards 0."""
+    weight_decay: float = 1e-4
+    queue: int = 4096
+    """Keys of earlier batches that each image is told from."""
+    key_momentum: float = 0.99
+    """Share of the key encoder's weights that an update keeps; MoCo has 0.999 for ImageNet."""
+    temperature: float = 0.2
+    width: int = 128
+    """Of the embedding in which views are compared."""
+    crop: tuple[float, float] = (0.2, 1.0)
+    """Smallest and largest area of the random resized crop of a view."""
+    colour: bool = True
+    """Change brightness, saturation and contrast of each view."""
+
+    def __post_init__(self) -> None:
+        for name, allowed, expected in (
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch_size", self.batch_size >= 2, "2 or more"),
+            ("lr", self.lr >= 0, "0 or more"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("queue", self.queue >= 1, "1 or more"),
+            ("width", self.width >= 1, "1 or more"),
+            ("temperature", self.temperature > 0, "above 0"),
+            ("key_momentum", 0 <= self.key_momentum <= 1, "0 to 1"),
+            ("crop", 0 < self.crop[0] <= self.crop[1] <= 1, "0 < smallest <= largest <= 1"),
+        ):
+            if not allowed:
+                raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
+
+    def updates(self, count: int) -> int:
+        return self.epochs * self._steps(count)
+
+    def _steps(self, count: int) -> int:
+        return max(1, math.ceil(count / self.batch_size))
+
+    def pretrain(self, problem: PretrainingProblem) -> None:
+        """Trains the network's backbone; its classifier is left as it is."""
+        network = problem.network
+        keys = Network(copy.deepcopy(network.module).requires_grad_(False), network.classifier)
+        look, key_look = features_of(problem, network), features_of(problem, keys)
+        head = projection(features_wide(problem, look), self.width, problem)
+        key_head = copy.deepcopy(head).requires_grad_(False)
+        learnt = [*network.module.parameters(), *head.parameters()]
+        followed = [*keys.module.parameters(), *key_head.parameters()]
+        rng = problem.rng("queue")
+        queue = torch.nn.functional.normalize(
+            torch.randn(self.queue, self.width, generator=rng)
+        ).to(problem.device)
+        sgd = torch.optim.SGD(learnt, self.lr, momentum=0.9, weight_decay=self.weight_decay)
+        for epoch in range(self.epochs):
+            sgd.param_groups[0]["lr"] = self.lr / 2 * (1 + math.cos(math.pi * epoch / self.epochs))
+            order = torch.randperm(problem.count, generator=problem.rng("order", epoch))
+            for step, rows in enumerate(order.tensor_split(self._steps(problem.count))):
+                images, rng = problem.images(rows), problem.rng("views", epoch, step)
+                views = [self.view(images, problem, rng) for _ in range(2)]
+                with torch.no_grad():
+                    follow(followed, learnt, self.key_momentum)
+                    known = torch.nn.functional.normalize(key_head(key_look(views[1])))
+                query = torch.nn.functional.normalize(head(look(views[0])))
+                loss = info_nce(query, known, queue, self.temperature)
+                sgd.zero_grad(set_to_none=True)
+                loss.backward()
+                sgd.step()
+                queue = torch.cat([known, queue])[: self.queue]
+                problem.tick(loss.detach())
+
+    def view(
+        self, images: Float[Tensor, "b c h w"], problem: PretrainingProblem, rng: Generator
+    ) -> Float[Tensor, "b c h w"]:
+        """A crop, flip and change of colour of its own for every image."""
+        count, mirror = len(images), problem.info.mirror
+        boxes = draw_boxes(count, problem.info.shape[1:], self.crop, (0.75, 4 / 3), rng)
+        found = resample(images, boxes, draw_flips(count, mirror, rng))
+        return draw(operations("color"), count, rng).apply(found) if self.colour else found
+
+
+def features_of(problem: PretrainingProblem, network: Network) -> Look:
+    """Images to the input of the network's classifier."""
+    tap = feature_tap(network)
+    probe = problem.probe(network, [tap])
+    return lambda images: probe(images).taps[tap]["features"]
+
+
+def features_wide(problem: PretrainingProblem, look: Look) -> int:
+    """How many features there are; the look does not count in running statistics."""
+    problem.network.module.eval()
+    with torch.no_grad():
+        width = look(problem.images(torch.arange(1))).shape[1]
+    problem.network.module.train()
+    return width
+
+
+def projection(features: int, width: int, problem: PretrainingProblem) -> nn.Module:
+    """Two layers on top of the features, drawn from the problem's own numbers."""
+    layers = [
+        torch.nn.utils.skip_init(torch.nn.Linear, features, features),
+        torch.nn.utils.skip_init(torch.nn.Linear, features, width),
+    ]
+    for number, layer in enumerate(layers):
+        bound, rng = layer.in_features**-0.5, problem.rng("projection", number)
+        for tensor in (layer.weight.data, layer.bias.data):
+            tensor.copy_(bound * (2 * torch.rand(tensor.shape, generator=rng) - 1))
+    return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1]).to(problem.device)
+
+
+def follow(followers: list[Tensor], leaders: list[Tensor], momentum: float) -> None:
+    """θ' ← m θ' + (1 − m) θ, in place."""
+    for follower, leader in zip(followers, leaders, strict=True):
+        follower.lerp_(leader.detach(), 1 - momentum)
+
+
+def info_nce(
+    query: Float[Tensor, "b e"],
+    key: Float[Tensor, "b e"],
+    queue: Float[Tensor, "n e"],
+    temperature: float,
+) -> Float[Tensor, ""]:
+    """−1/b Σ_i log( exp(q_i·k_i / T) / ( exp(q_i·k_i / T) + Σ_j exp(q_i·n_j / T) ) )
+
+    Args:
+        query: q, rows of length 1; carries the gradient.
+        key: k, of other views of the same images.
+        queue: n, keys of other images.
+        temperature: T.
+    """
+    own = (query * key).sum(1, keepdim=True)  # b 1
+    logits = torch.cat([own, query @ queue.T], 1) / temperature
+    return torch.nn.functional.cross_entropy(
+        logits, torch.zeros(len(logits), dtype=torch.long, device=query.device)
+    )

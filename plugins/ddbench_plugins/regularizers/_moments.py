@@ -1,0 +1,262 @@
+"""Class-wise moments of normalisation layers: of the real data, and of a batch of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.moments import ChannelMoments, moment_taps
+from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# -- of the real data, in one pass -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMoments:
+    """Mean and biased variance of every BatchNorm input over all images and positions of a class.
+
+    μ_k = E[x],  σ²_k = E[x²] − μ_k²,  E over the images of class k and the positions of a channel.
+
+    Sums are float64, so that neither the order nor the size of batches shows. What is summed are
+    float32 moments of each image, hence an error of σ² of about 1e-8 E[x²]: σ² is good to five
+    digits as long as means are below some thirty standard deviations.
+
+    Gives, per layer l, `l.mean` and `l.var`, [k c], and `count`, [k]. A class without images has
+    moments that are not numbers.
+    """
+
+    identity: ClassVar[str] = "ddbench_plugins.summaries:ClassMoments"
+    version: ClassVar[int] = 1
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return moment_taps(network, "class_moments")
+
+    def start(self, network: Network, info: DatasetInfo) -> Tensors:
+        return _empty(network, torch.arange(info.num_classes))
+
+    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+        return _added(state, acts, labels)
+
+    def finish(self, state: Tensors) -> Tensors:
+        return _by_class(state)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedClassMoments:
+    """As `ClassMoments`, but the variance is the mean of the variances within batches of a class.
+
+    σ²_k = 1/n_k Σ_B n_B σ²_B, B the batches of consecutive images of class k; it lacks the
+    variance between the means of the batches, so it is never above the exact one.
+
+    Differences:
+        The released code runs a loader per class; here the images of a class are counted off in
+        the order in which they arrive, however they are mixed with those of other classes.
+
+    References:
+        Liu et al., Dataset Distillation via the Wasserstein Metric, ICCV 2025, released code.
+    """
+
+    identity: ClassVar[str] = "ddbench_plugins.summaries:ReleasedClassMoments"
+    version: ClassVar[int] = 1
+
+    batch: int = 100
+    """Images of a class whose variance is taken together."""
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return moment_taps(network, "released_class_moments")
+
+    def start(self, network: Network, info: DatasetInfo) -> Tensors:
+        batches = (torch.tensor(info.train_counts) + self.batch - 1) // self.batch
+        owner = torch.arange(info.num_classes).repeat_interleave(batches)
+        ends = batches.cumsum(0)
+        seen = torch.zeros(info.num_classes, dtype=torch.long)
+        return {**_empty(network, owner), "first": ends - batches, "end": ends, "seen": seen}
+
+    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+        first, end, seen = (state[name].to(labels.device) for name in ("first", "end", "seen"))
+        earlier = (labels[:, None] == labels).tril(-1).sum(1)  # b
+        slots = first[labels] + (seen[labels] + earlier) // self.batch
+        if bool((slots >= end[labels]).any()):
+            cls = int(labels[slots >= end[labels]][0])
+            raise DDBenchError(
+                f"class {cls} has more images than the data set announced",
+                hint="`train_counts` of its DatasetInfo must be the images that `read` gives",
+            )
+        return {**_added(state, acts, slots), "seen": seen + labels.bincount(minlength=len(seen))}
+
+    def finish(self, state: Tensors) -> Tensors:
+        return _by_class(state)
+
+
+def _empty(network: Network, owner: Int[Tensor, " s"]) -> Tensors:
+    """Sums of zero for s slots, all layers side by side; `owner` is the class of each slot."""
+    modules = dict(network.module.named_modules())
+    layers = network.norm_layers()
+    ends = torch.tensor([modules[layer].num_features for layer in layers]).cumsum(0)
+    sums = {
+        name: torch.zeros(len(owner), int(ends[-1]), dtype=torch.float64)
+        for name in ("mean", "square")
+    }
+    columns = {f"{layer}.end": end for layer, end in zip(layers, ends, strict=True)}
+    count = torch.zeros(len(owner), dtype=torch.long)
+    return {**sums, **columns, "count": count, "owner": owner}
+
+
+def _layers(state: Tensors) -> list[str]:
+    return [name.removesuffix(".end") for name in state if name.endswith(".end")]
+
+
+def _added(state: Tensors, acts: Activations, slots: Int[Tensor, " b"]) -> Tensors:
+    """The sums after a batch whose images belong to `slots`; added in place.
+
+    On a GPU by a product with a membership matrix, then one addition per slot: the same numbers
+    every time, which scattering single images there would not give. A CPU scatters in order.
+    """
+    slots = _float64_device(slots)
+    state = {name: tensor.to(slots.device) for name, tensor in state.items()}
+    rows, member = slots, None
+    if slots.device.type != "cpu":
+        rows, inverse = slots.unique(return_inverse=True)
+        member = torch.nn.functional.one_hot(inverse, len(rows)).T.double()  # r b
+    found = [acts.taps[Tap(layer, ChannelMoments())] for layer in _layers(state)]
+    for name in ("mean", "square"):
+        batch = torch.cat([_float64_device(moments[name]) for moments in found], 1).double()
+        state[name].index_add_(0, rows, batch if member is None else member @ batch)
+    state["count"] += slots.bincount(minlength=len(state["count"]))
+    return state
+
+
+def _float64_device(tensor: Tensor) -> Tensor:
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
+
+
+def _by_class(state: Tensors) -> Tensors:
+    """Moments of classes: the variance is that around the mean of each slot."""
+    state = {name: tensor.cpu() for name, tensor in state.items()}
+    size, owner = state["count"], state["owner"]
+    classes = int(owner.max()) + 1
+
+    def summed(per_slot: Tensor) -> Tensor:
+        return per_slot.new_zeros(classes, *per_slot.shape[1:]).index_add(0, owner, per_slot)
+
+    count = summed(size)
+    scatter = state["square"] - state["mean"].square() / size.clamp_min(1)[:, None]
+    mean = (summed(state["mean"]) / count[:, None]).float()
+    var = (summed(scatter) / count[:, None]).clamp_min(0).float()
+    found: Tensors = {"count": count}
+    start = 0
+    for layer in _layers(state):
+        end = int(state[f"{layer}.end"])
+        found[f"{layer}.mean"] = mean[:, start:end].contiguous()
+        found[f"{layer}.var"] = var[:, start:end].contiguous()
+        start = end
+    return found
+
+
+# -- of a batch of images, differentiable ----------------------------------------------------------
+
+
+def stacked_moments(
+    acts: Activations, taps: Sequence[Tap]
+) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"], list[int]]:
+    """Mean and mean square of all tapped layers side by side, and the channels of each layer."""
+    found = [acts.taps[tap] for tap in taps]
+    mean = torch.cat([moments["mean"] for moments in found], 1)
+    square = torch.cat([moments["square"] for moments in found], 1)
+    return mean, square, [moments["mean"].shape[1] for moments in found]
+
+
+def known_moments(
+    known: Tensors, taps: Sequence[Tap], name: str, classes: Int[Tensor, " r"]
+) -> Float[Tensor, "r c"]:
+    """What is known of some classes in all tapped layers, side by side.
+
+    Few of many classes are picked layer by layer: side by side, those of ImageNet-1K would be 200
+    MB to copy in every iteration.
+
+    Args:
+        known: `<l>.mean` and the like, [k c], of every layer l.
+        name: "mean" or "var".
+    """
+    layers = [known[f"{tap.layer}.{name}"] for tap in taps]
+    if len(classes) < len(layers[0]):
+        return torch.cat([layer.index_select(0, classes) for layer in layers], 1)
+    return torch.cat(layers, 1).index_select(0, classes)
+
+
+def mixture_moments(
+    shares: Float[Tensor, "r b"], mean: Float[Tensor, "b c"], square: Float[Tensor, "b c"]
+) -> tuple[Float[Tensor, "r c"], Float[Tensor, "r c"]]:
+    """Mean and variance of weighted mixtures of images.
+
+    μ_r = Σ_i s_ri m_i,  σ²_r = Σ_i s_ri q_i − μ_r²
+
+    By the law of total variance σ² is that of all positions of all images, each counted with its
+    share, around the weighted mean.
+
+    Args:
+        shares: s, rows sum to 1.
+        mean: m, of each image and channel over positions.
+        square: q, likewise of the squares.
+    """
+    first = shares @ mean  # r c
+    return first, shares @ square - first.square()
+
+
+def class_shares(
+    labels: Int[Tensor, " b"], weights: Float[Tensor, " b"], classes: int
+) -> tuple[Int[Tensor, " r"], Float[Tensor, "r b"], Float[Tensor, " r"]]:
+    """How the images of a batch make up their classes, in any order and number.
+
+    Which classes are in the batch is not asked, since on a GPU the answer must be waited for. One
+    row stands for each class of the data set or, where those are more, for the class of each image.
+
+    Args:
+        labels: Class of each image.
+        weights: Of each image; need not sum to 1.
+        classes: Number of classes of the data set.
+
+    Returns:
+        The class of each row; the share of each image in it, which sum to 1 (equal ones where all
+        weights are 0); and what to count the row with so that each class present counts once.
+    """
+    few = classes <= len(labels)
+    rows = torch.arange(classes, device=labels.device) if few else labels
+    member = (rows[:, None] == labels).to(weights.dtype)  # r b
+    size, weighted = member.sum(1, keepdim=True), member * weights
+    total = weighted.sum(1, keepdim=True)
+    tiny = torch.finfo(weights.dtype).tiny
+    shares = torch.where(total > 0, weighted / total.clamp_min(tiny), member / size.clamp_min(1))
+    copies = (rows[:, None] == rows).sum(1)  # r
+    return rows, shares, (size[:, 0] > 0).to(weights.dtype) / copies
+
+
+def layer_gaps(
+    difference: Float[Tensor, "r c"],
+    channels: Sequence[int],
+    norm: Literal["squared", "l2"],
+    first_layer: float,
+) -> Float[Tensor, " r"]:
+    """Σ_l s_l ‖d_l‖, or of the squares of the norms; s_1 = `first_layer`, the others are 1.
+
+    Args:
+        difference: d, the channels of all layers side by side.
+        channels: How many belong to each layer.
+        norm: "l2" for ‖d_l‖₂, whose gradient is taken as 0 at 0; "squared" for ‖d_l‖₂².
+        first_layer: s_1.
+    """
+    if norm == "squared":
+        each, first = difference.square(), channels[0]
+    else:
+        parts = difference.split(list(channels), 1)
+        each = torch.stack([torch.linalg.vector_norm(part, dim=1) for part in parts], 1)
+        first = 1
+    return first_layer * each[:, :first].sum(1) + each[:, first:].sum(1)

@@ -1,0 +1,167 @@
+"""Plans: pure, shared where they may be, different where numbers are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.features import Features
+from ddbench.config.grid import Selection, expand
+from ddbench.pipeline.plan import plan
+
+
+def _plans(registry, **choices):
+    return expand(Selection(**{"seeds": 1, "reference": False, **choices}), registry, None)
+
+
+def _keys(made):
+    return {stage.stage: stage.key for stage in made.stages()}
+
+
+def test_the_stages_of_wmdd(registry):
+    (made,) = _plans(registry)
+    names = [stage.stage for stage in made.stages()]
+    assert names == ["squeeze", "statistics", "statistics", "targets", "recover", "evaluate"]
+
+
+def test_random_with_hard_labels_needs_no_teacher(registry):
+    (made,) = _plans(registry, methods=("random",), labels=("hard",))
+    assert [stage.stage for stage in made.stages()] == ["recover", "evaluate"]
+
+
+def test_a_selection_in_feature_space_needs_a_teacher_and_its_features_but_no_loss(registry):
+    (made,) = _plans(registry, methods=("herding",), labels=("hard",))
+    names = [stage.stage for stage in made.stages()]
+    assert names == ["squeeze", "statistics", "recover", "evaluate"]
+    assert made.recover.inputs == (made.squeeze.key, made.statistics[0].key)
+    cell, wmdd = made.cell, _plans(registry)[0].cell.recipe
+    losses = {"matchers": wmdd.matchers, "regularizers": wmdd.regularizers}
+    with_losses = plan(replace(cell, recipe=replace(cell.recipe, **losses)), made.info)
+    assert _keys(with_losses) == _keys(made)
+    other = replace(cell.recipe, distiller=replace(cell.recipe.distiller, layer="features"))
+    elsewhere = plan(replace(cell, recipe=other), made.info)
+    assert elsewhere.squeeze.key == made.squeeze.key
+    assert elsewhere.statistics[0].key != made.statistics[0].key
+
+
+def test_statistics_without_a_teacher_are_refused(registry):
+    (made,) = _plans(registry, methods=("random",))
+    selection = made.cell.recipe.distiller
+
+    class Blind(type(selection)):
+        statistics = ("any",)
+
+    recipe = replace(made.cell.recipe, distiller=Blind())
+    with pytest.raises(DDBenchError, match="reads statistics but needs no teacher"):
+        plan(replace(made.cell, recipe=recipe), made.info)
+
+
+def test_labels_asked_once_are_a_stage_of_their_own(registry):
+    (made,) = _plans(registry, labels=("soft",))
+    assert "relabel" in _keys(made)
+
+
+def test_equal_cells_give_equal_plans(registry):
+    assert _keys(_plans(registry)[0]) == _keys(_plans(registry)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"regularizer.weight": "3"}, {"squeeze", "statistics", "targets"}),
+        ({"recover.lr": "0.3"}, {"squeeze", "statistics", "targets"}),
+        ({"matcher.norm": "l2"}, {"squeeze", "statistics", "targets"}),
+        ({"matcher.target.theta": "0.5"}, {"squeeze", "statistics"}),
+        ({"evaluate.epochs": "7"}, {"squeeze", "statistics", "targets", "recover"}),
+        ({"relabel.temperature": "3"}, {"squeeze", "statistics", "targets", "recover"}),
+        ({"squeeze.epochs": "3"}, set()),
+    ],
+)
+def test_a_change_reaches_only_what_it_bears_on(registry, change, kept):
+    set_first = {"matcher.norm": "squared"}
+    before = _keys(_plans(registry, assignments=set_first)[0])
+    after = _keys(_plans(registry, assignments={**set_first, **change})[0])
+    assert {name for name in before if before[name] == after[name]} == kept
+
+
+def test_a_new_student_never_distils_again(registry):
+    plans = _plans(registry, students=("resnet18", "resnet50", "vit_tiny"))
+    assert len({p.recover.key for p in plans}) == 1
+    assert len({p.evaluate[0].key for p in plans}) == 3
+
+
+def _trained(made, stage):
+    (found,) = [s for s in made.stages() if s.stage == stage]
+    return found.spec.training.warmup
+
+
+def test_students_that_ask_for_a_warm_up_get_it_where_the_protocol_says_so(registry):
+    transformer, resnet = _plans(registry, students=("vit_tiny", "resnet18"))
+    assert [_trained(made, "evaluate") for made in (transformer, resnet)] == [0.1, 0]
+    (paper,) = _plans(registry, students=("vit_tiny",), protocols=("wmdd",))
+    assert _trained(paper, "evaluate") == 0
+
+
+def test_teachers_that_ask_for_a_warm_up_get_it_unless_their_schedule_has_one(registry):
+    parts = {"methods": ("random",), "teachers": ("vit_tiny",)}
+    (cosine,) = _plans(registry, **parts)
+    assert _trained(cosine, "squeeze") == 0.1
+    (onecycle,) = _plans(registry, **parts, assignments={"squeeze.schedule": "onecycle"})
+    assert _trained(onecycle, "squeeze") == 0
+
+
+def test_seeds_share_the_teacher_and_differ_below(registry):
+    one, two = _plans(registry, seeds=2)
+    assert one.squeeze.key == two.squeeze.key
+    assert [s.key for s in one.statistics] == [s.key for s in two.statistics]
+    assert one.teachers[0].targets[0].key != two.teachers[0].targets[0].key
+    assert one.recover.key != two.recover.key
+
+
+def test_the_order_of_arguments_never_matters(registry):
+    one = _plans(registry, methods=("wmdd", "sre2l"), ipcs=(1, 2))
+    two = _plans(registry, methods=("sre2l", "wmdd"), ipcs=(2, 1))
+    assert {p.key for p in one} == {p.key for p in two}
+
+
+def test_precision_counts_where_networks_run(registry):
+    (wmdd,) = _plans(registry)
+    half = plan(replace(wmdd.cell, precision="bf16"), wmdd.info)
+    assert half.recover.key != wmdd.recover.key
+    (random,) = _plans(registry, methods=("random",))
+    half = plan(replace(random.cell, precision="bf16"), random.info)
+    assert half.recover.key == random.recover.key
+    assert half.evaluate[0].key != random.evaluate[0].key
+
+
+def test_more_images_than_a_class_has_is_an_error(registry):
+    with pytest.raises(DDBenchError, match=r"--ipc 500 is more than class .* has"):
+        _plans(registry, ipcs=(500,))
+
+
+def test_an_optimiser_with_nothing_to_optimise_is_an_error(registry):
+    with pytest.raises(DDBenchError, match="no matcher and no regularizer"):
+        _plans(registry, matchers=("none",), regularizers=("none",))
+
+
+def test_what_evaluators_see_through_a_teacher_is_in_the_key_of_a_cell_that_asks_none(registry):
+    """Random images under hard labels: the accuracy is that of every teacher, W2 is not."""
+
+    def key(epochs, extra, **choices):
+        (made,) = expand(
+            Selection(
+                methods=("random",), seeds=1, reference=False,
+                assignments={"squeeze.epochs": str(epochs)}, **choices,
+            ),
+            registry, None, extra, tell_unread=False,
+        )  # fmt: skip
+        return made.key, made.looked
+
+    hard = {"labels": ("hard",)}
+    assert key(1, (), **hard) == key(4, (), **hard)
+    one, other = (key(epochs, (Features(),), **hard) for epochs in (1, 4))
+    assert one[0] != other[0]
+    assert one[1]
+    assert key(1, (Features(),), labels=("fkd",))[1] == ()  # the teacher is in its labels' key

@@ -1,0 +1,81 @@
+"""Transport sped up by a guess: the exact one, whatever the guess."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ddbench_plugins.distances import transport as module
+from ddbench_plugins.distances.mmd import exact_transport
+from ddbench_plugins.distances.transport import guessed_transport
+
+
+def _problem(atoms: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    cost = np.square(rng.normal(size=(atoms, 1, 5)) - rng.normal(size=(1, points, 5))).sum(2)
+    return rng.dirichlet(np.full(atoms, 5.0)), cost
+
+
+@given(
+    atoms=st.integers(1, 6),
+    seed=st.integers(0, 10**6),
+    error=st.sampled_from([0.0, 0.01, 0.3, 30.0]),
+    equal=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_same_transport_whatever_the_guess(
+    atoms: int, seed: int, error: float, equal: bool
+) -> None:
+    """Value, marginals and certificate; `equal` weights are whole points, so that splits vanish."""
+    points = 240
+    weights, cost = _problem(atoms, points, seed)
+    if equal:
+        weights = np.full(atoms, 1 / atoms)
+    whole = np.full(points, 1 / points)
+    exact = exact_transport(weights, whole, cost)
+    noise = np.random.default_rng(seed + 1).normal(size=atoms)
+    found = guessed_transport(weights, cost, exact.potential + error * noise)
+    assert found.value == pytest.approx(exact.value, rel=1e-11)
+    np.testing.assert_allclose(found.plan.sum(1), weights, rtol=1e-9)
+    np.testing.assert_allclose(found.plan.sum(0), whole, rtol=1e-9)
+    assert (found.potential[:, None] + found.other <= cost + 1e-9).all()
+    dual = weights @ found.potential + found.other.mean()
+    assert dual == pytest.approx(exact.value, rel=1e-9)
+
+
+def test_plan_and_potentials_of_the_whole_problem() -> None:
+    """Where weights split points, both are unique (potentials up to a constant)."""
+    weights, cost = _problem(5, 400, 3)
+    exact = exact_transport(weights, np.full(400, 1 / 400), cost)
+    found = guessed_transport(weights, cost, exact.potential + 0.02)
+    np.testing.assert_allclose(found.plan, exact.plan, atol=1e-12)
+    np.testing.assert_allclose(np.ptp(found.potential - exact.potential), 0, atol=1e-9)
+
+
+def test_a_good_guess_leaves_little_to_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No problem of all points is solved, as it is without a guess."""
+    weights, cost = _problem(5, 1000, 4)
+    exact = exact_transport(weights, np.full(1000, 1 / 1000), cost)
+    asked: list[int] = []
+
+    def counted(first: np.ndarray, second: np.ndarray, cost: np.ndarray) -> object:
+        asked.append(len(second))
+        return exact_transport(first, second, cost)
+
+    monkeypatch.setattr(module, "exact_transport", counted)
+    guessed_transport(weights, cost, exact.potential)
+    assert asked == []
+    guessed_transport(weights, cost, None)
+    assert asked == [1000]
+
+
+def test_an_atom_without_weight() -> None:
+    """Its potential is not settled by points of its own."""
+    _, cost = _problem(3, 300, 5)
+    weights = np.array([0.0, 0.4, 0.6])
+    exact = exact_transport(weights, np.full(300, 1 / 300), cost)
+    found = guessed_transport(weights, cost, np.zeros(3))
+    assert found.value == pytest.approx(exact.value, rel=1e-12)
+    assert not found.plan[0].any()

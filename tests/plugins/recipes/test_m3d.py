@@ -1,0 +1,201 @@
+"""M3D: the kernels' value in closed form and against scikit-learn, its slope, and the loop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
+from torch import Tensor, nn
+
+from ddbench.api.features import feature_tap
+from ddbench.api.types import Network
+from ddbench.runtime.seeds import generator
+from ddbench.store.keys import canonical
+from ddbench.testing import TinyProblem, check_part, tiny_images, tiny_info
+from ddbench_plugins.distillers._gaps import KernelGap, MeanGap
+from ddbench_plugins.distillers._pools import FreshNetworks
+from ddbench_plugins.distillers._synthetic import rows_by_class
+from ddbench_plugins.distillers._tiles import expanded
+from ddbench_plugins.distillers.random_networks import RandomNetworks
+from ddbench_plugins.recipes.m3d import m3d
+from tests.doubles.random_network_doubles import Double, check_slope
+
+NEEDS = frozenset({"networks"})
+PART = RandomNetworks(
+    iterations=3, batch_real=4, gap=KernelGap(), factor=2, pool=FreshNetworks(every=2), lr=5.0
+)
+NETWORK = Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).double(), "1")
+
+
+def points(count: int, *seed: object) -> Tensor:
+    return torch.randn(count, 7, generator=generator(0, "points", *seed), dtype=torch.float64)
+
+
+def gap(real: Tensor, made: Tensor) -> Tensor:
+    tap = feature_tap(NETWORK)
+    return KernelGap().gap(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
+
+
+# -- the kernels -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1.0, 250.0])
+def test_one_point_a_side_gives_one_constant_whatever_their_distance(distance):
+    """Two points are as far from each other as the bandwidth says: k depends on nothing."""
+    constant = 10 - 2 * sum(math.exp(-(2.0**-i)) for i in range(-2, 3))
+    assert constant == pytest.approx(6.18627638783)
+    apart = torch.zeros(1, 7, dtype=torch.float64)
+    apart[0, 2] = distance
+    assert gap(torch.zeros_like(apart), apart).item() == pytest.approx(constant, rel=1e-12)
+
+
+def test_the_polynomial_kernel_is_scikit_learns():
+    real, made = points(6, "real"), points(3, "made") + 0.5
+    tap = feature_tap(NETWORK)
+    part = KernelGap(kernel="polynomial")
+    found = part.gap(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
+
+    def mean(u, v):
+        return polynomial_kernel(u, v, degree=2, gamma=1, coef0=1).mean()
+
+    expected = mean(made, made) - 2 * mean(made, real) + mean(real, real)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_value_is_that_of_scikit_learns_kernels():
+    real, made = points(6, "real"), points(3, "made") + 0.5
+    both = torch.cat([made, real])
+    n = len(both)
+    h = float(torch.cdist(both, both).square().sum()) / (n * n - n)
+    total = 0.0
+    for power in range(-2, 3):
+        kernel = {
+            "xx": rbf_kernel(real, gamma=1 / (h * 2.0**power)).mean(),
+            "xs": rbf_kernel(real, made, gamma=1 / (h * 2.0**power)).mean(),
+            "ss": rbf_kernel(made, gamma=1 / (h * 2.0**power)).mean(),
+        }
+        total += kernel["ss"] - 2 * kernel["xs"] + kernel["xx"]
+    assert gap(real, made).item() == pytest.approx(total, rel=1e-9)
+
+
+def test_equal_points_have_no_gap_and_others_one_that_is_the_same_both_ways():
+    real, made = points(5, "real"), points(5, "made")
+    assert gap(real, real.flip(0)).item() == pytest.approx(0, abs=1e-9)
+    assert gap(real, made).item() > 1e-2
+    torch.testing.assert_close(gap(real, made), gap(made, real))
+
+
+def test_neither_scale_nor_rotation_nor_shift_of_both_matters():
+    real, made = points(6, "real"), points(4, "made") + 1
+    turn, _ = torch.linalg.qr(points(7, "turn"))
+    wanted = gap(real, made)
+    torch.testing.assert_close(gap(30 * real, 30 * made), wanted)
+    torch.testing.assert_close(gap(real @ turn + 3, made @ turn + 3), wanted)
+
+
+def test_what_the_mean_does_not_see_the_kernels_do():
+    real = points(6, "real")
+    wide = real.mean(0) + 3 * (real - real.mean(0))
+    tap = feature_tap(NETWORK)
+    sides = ({tap: {"features": real}}, {tap: {"features": wide}})
+    assert MeanGap().gap(NETWORK, *sides).item() == pytest.approx(0, abs=1e-12)
+    assert gap(real, wide).item() > 1e-2
+
+
+def test_the_slope_is_that_of_the_kernels_at_a_fixed_bandwidth():
+    """h is detached: the slope is that of the formula in which h stands as a number."""
+    real, made = points(5, "real"), points(3, "made").requires_grad_(True)
+    both = torch.cat([made.detach(), real])
+    h = torch.cdist(both, both).square().sum() / 56
+
+    def fixed(points_: Tensor) -> Tensor:
+        def mean(x: Tensor, y: Tensor) -> Tensor:
+            squares = (x[:, None] - y[None]).square().sum(2)
+            return sum((-squares / (h * 2.0**i)).exp() for i in range(-2, 3)).mean()
+
+        return mean(points_, points_) - 2 * mean(points_, real) + mean(real, real)
+
+    (slope,) = torch.autograd.grad(gap(real, made), [made])
+    torch.testing.assert_close(slope, torch.func.grad(fixed)(made.detach()))
+
+
+# -- the loop --------------------------------------------------------------------------------------
+
+
+def test_the_slope_through_tiles_and_network_is_that_of_finite_differences():
+    part = replace(PART, gap=MeanGap(), augment="color_rotate")
+    made = Double(needs=NEEDS, labels=torch.arange(3).repeat_interleave(4))
+    classes = {cls: torch.tensor([cls]) for cls in range(3)}
+    images = tiny_images(tiny_info(), torch.arange(3)).double()
+    check_slope(part, made, images, classes)
+
+
+def test_what_is_shown_are_the_tiles_of_one_image_a_class():
+    labels = torch.arange(3).repeat_interleave(4)
+    made = TinyProblem(needs=NEEDS, labels=labels)
+    assert PART.counts(made.info, 1) == (4, 4, 4)
+    start, own = PART.start(made, rows_by_class(made, torch.arange(12)))
+    assert start.shape == (3, 3, 8, 8)
+    assert {cls: rows.tolist() for cls, rows in own.items()} == {0: [0], 1: [1], 2: [2]}
+    still = replace(PART, lr=0.0).recover(made, torch.arange(12))
+    torch.testing.assert_close(still, torch.cat([expanded(start[c : c + 1], 2) for c in range(3)]))
+    assert not torch.equal(PART.recover(made, torch.arange(12)), still)
+
+
+def test_images_that_are_clamped_stay_within_the_range_of_pixels():
+    made = TinyProblem(needs=NEEDS, labels=torch.arange(3).repeat_interleave(4))
+    low, high = made.pixel_range()
+    rows = torch.arange(12)
+    wild = replace(PART, lr=1e4, gap=MeanGap())
+    free, kept = wild.recover(made, rows), replace(wild, clamp=True).recover(made, rows)
+    assert (free > high + 1e-5).any()
+    assert (kept <= high + 1e-5).all()
+    assert (kept >= low - 1e-5).all()
+
+
+def test_a_network_serves_as_many_iterations_as_it_is_told():
+    asked: list[tuple] = []
+
+    class Counted(TinyProblem):
+        def fresh_network(self, *names):
+            asked.append(names)
+            return super().fresh_network(*names)
+
+    replace(PART, iterations=5, factor=1).recover(Counted(needs=NEEDS), torch.arange(6))
+    assert asked == [(0,), (1,), (2,)]
+
+
+def test_a_network_that_serves_again_carries_nothing_of_before():
+    served: list[Network] = []
+
+    class Kept(TinyProblem):
+        def fresh_network(self, *names):
+            served.append(super().fresh_network(*names))
+            return served[-1]
+
+    replace(PART, factor=1).recover(Kept(needs=NEEDS), torch.arange(6))
+    modules = [module for network in served for module in network.module.modules()]
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in modules)
+
+
+def test_new_options_are_in_no_key_while_they_have_their_defaults():
+    assert "pool" not in canonical(RandomNetworks())
+    assert "factor" not in canonical(RandomNetworks())
+    assert canonical(RandomNetworks(pool=FreshNetworks(every=2))) != canonical(RandomNetworks())
+
+
+def test_settings_are_those_of_the_forks():
+    part = m3d(replace(tiny_info(pixels=32), name="cifar10"), 10).distiller
+    assert (part.iterations, part.batch_real, part.momentum) == (10000, 64, 0.5)
+    assert (part.pool, part.factor, part.clamp) == (FreshNetworks(every=5), 2, True)
+    assert (part.augment, part.gap, part.init) == ("color_crop_cutout", KernelGap(), "real")
+
+
+def test_the_recipe_keeps_the_rate_of_plain_pixels():
+    """A step of normalised pixels is lr · dL/dx̃; of plain ones, x = σ x̃ + μ, it is σ² of that."""
+    info = replace(tiny_info(pixels=32), name="cifar10", std=(0.2, 0.2, 0.2))
+    assert m3d(info, 10).distiller.lr * 0.2**2 == pytest.approx(10, rel=1e-4)
+    assert check_part("distiller", "m3d", m3d(tiny_info(), 1).distiller) == []

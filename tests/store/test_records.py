@@ -1,0 +1,110 @@
+"""What a record keeps of an earlier one of its cell, and what no record may hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from ddbench.api.errors import DDBenchError
+from ddbench.api.types import Metric
+from ddbench.pipeline import execute as execution
+from ddbench.pipeline import runner as workshop
+from ddbench.pipeline.scoring import judged
+from ddbench.runtime.context import Context
+from ddbench.store.records import Record, Records, StageCost, joined, read_record
+
+
+def record(evaluators: dict[str, object], metrics: list[dict[str, float]], **changes) -> Record:
+    fields = {
+        "key": "k", "status": "ok", "method": "wmdd", "dataset": "digits", "ipc": 1,
+        "teacher": "t", "student": "s", "labels": "hard", "protocol": "p", "seed": 0,
+        "evaluators": evaluators, "metrics": metrics,
+        "units": {name: "%" for found in metrics for name in found},
+        "costs": [StageCost(stage="evaluate", key="e", seconds=1, cached=True)],
+    }  # fmt: skip
+    return Record(**{**fields, **changes})
+
+
+EARLIER = record({"accuracy": 1, "coverage": 1}, [{"top1": 50.0, "coverage": 0.5}])
+
+
+def test_what_other_evaluators_found_stays():
+    found = joined(record({"accuracy": 1, "ece": 1}, [{"top1": 50.0, "ece": 3.0}]), EARLIER)
+    assert found.metrics == [{"top1": 50.0, "coverage": 0.5, "ece": 3.0}]
+    assert found.evaluators == {"accuracy": 1, "coverage": 1, "ece": 1}
+    assert set(found.units) == {"top1", "coverage", "ece"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "earlier"),
+    [
+        ({"costs": [StageCost(stage="evaluate", key="e", seconds=1)]}, EARLIER),  # trained anew
+        ({"evaluators": {"accuracy": 2}}, EARLIER),
+        ({"metrics": [{"top1": 50.0}] * 2}, EARLIER),
+        ({"status": "error", "metrics": []}, EARLIER),
+        ({}, record({"coverage": 1}, [{"coverage": 0.5}], status="error")),
+    ],
+)
+def test_nothing_stays_that_may_no_longer_be_true(changes, earlier):
+    new = record({"accuracy": 1}, [{"top1": 50.0}]).model_copy(update=changes)
+    assert joined(new, earlier) == new
+
+
+def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, monkeypatch):
+    records = Records(cache.root / "records")
+    records.put(EARLIER)
+    failed = EARLIER.model_copy(update={"status": "error", "metrics": []})
+    monkeypatch.setattr(workshop, "Workshop", lambda *arguments: None)
+    monkeypatch.setattr(execution, "run_cell", lambda *arguments: failed)
+    plan = SimpleNamespace(
+        key="k", cell=SimpleNamespace(method="wmdd", seed=0, dataset=SimpleNamespace(name="d"))
+    )
+    outcome = execution.execute([plan], {"broken": 1}, registry, cache, Context())
+    assert outcome.failed == [failed]
+    assert records.get("k").metrics == EARLIER.metrics
+
+
+class Odd:
+    """Says what it is told to."""
+
+    metrics = (Metric("odd", ""),)
+
+    def __init__(self, said: Any) -> None:
+        self.said = said
+
+    def evaluate(self, trial: object) -> Mapping[str, float]:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"odd": math.nan}, "reported odd = nan"),
+        ({"odd": "9"}, "reported odd = '9'"),
+        ({"odd": None}, "reported odd = None"),
+        ({"even": 1.0}, "reported even"),
+        (None, "returned NoneType"),
+        (KeyError("bins"), "failed"),
+    ],
+)
+def test_what_is_no_finite_number_of_its_own_is_refused_by_name(said, told):
+    with pytest.raises(DDBenchError, match=f"evaluator 'odd' {told}"):
+        judged("odd", Odd(said), None)
+
+
+def test_a_tensor_of_no_dimension_is_a_number():
+    assert judged("odd", Odd({"odd": torch.tensor(2.5)}), None) == {"odd": 2.5}
+
+
+def test_a_record_with_an_infinite_report_can_be_read(tmp_path):
+    told = EARLIER.model_copy(update={"reports": {"objective": math.inf, "other": math.nan}})
+    found = read_record(Records(tmp_path).put(told))
+    assert found.reports["objective"] == math.inf
+    assert math.isnan(found.reports["other"])
