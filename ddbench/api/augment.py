@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from ddbench.runtime.context import onto
+from ddbench.api.tensors import send_to
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -81,11 +81,11 @@ def resample(
     image: coordinates are clamped to the box, so that no pixel outside it is seen.
     """
     _, _, height, width = images.shape
-    boxes = onto(boxes, images.device).to(images.dtype)
+    boxes = send_to(boxes, images.device).to(images.dtype)
     top, left, h, w = (boxes[:, i, None] for i in range(4))
     y = _source(height, top, h, images)
     x = _source(width, left, w, images)
-    flips = onto(flips, images.device)
+    flips = send_to(flips, images.device)
     x = torch.where(flips[:, None], x.flip(1), x)
     y = (2 * y + 1) / height - 1
     x = (2 * x + 1) / width - 1
@@ -130,7 +130,7 @@ class Mix:
     def apply(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if self.kind == "none":
             return images
-        others = images[onto(self.partners, images.device)]
+        others = images[send_to(self.partners, images.device)]
         if self.kind == "mixup":
             return self.share * images + (1 - self.share) * others
         top, left, bottom, right = self.box

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.errors import DDBenchError, nearest
-from ddbench.runtime.context import onto
+from ddbench.api.tensors import send_to
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -54,7 +54,7 @@ class Drawn:
         numbers = self.numbers.to(images.dtype)
         if self.operation == "crop" and len(numbers) == 1:  # a shift is a number of the host's
             return _shifted(images, *(int(each) for each in _shifts(images, numbers)))
-        return OPERATIONS[self.operation](images, onto(numbers, images.device))
+        return OPERATIONS[self.operation](images, send_to(numbers, images.device))
 
 
 def operations(strategy: str, mirror: bool = True) -> tuple[str, ...]:

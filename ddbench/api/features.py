@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.errors import unknown
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class PooledFeatures:
     """Per image: the activation averaged over positions, `features`, [b d]."""
 
     def reduce(self, activation: Float[Tensor, "b ..."]) -> Tensors:
-        wide = widened(activation)
+        wide = widen(activation)
         if wide.dim() == 4:
             wide = wide.mean((2, 3))
         elif wide.dim() == 3:  # tokens of a transformer: b positions d

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 
 _PIECE = 2**16
 """Numbers treated at a time by a core: few enough that what is made of them, in float32, stays in
@@ -32,7 +32,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and mean square over positions, [b c] each, with no wide copy, no tensor of squares."""
     places = tuple(range(2, x.dim()))
     if not len(x):
-        return widened(x).mean(places), widened(x).square().mean(places)
+        return widen(x).mean(places), widen(x).square().mean(places)
     if x.device.type == "cuda":
         return _reduced(x, places)
     if x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.shape[1:].numel() >= _PIECE:
@@ -40,7 +40,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(x.dtype, torch.float32)
     sums = [x.new_empty(x.shape[:2], dtype=dtype) for _ in range(2)]
     for piece, total, squares in _pieces(x, *sums):
-        wide = widened(piece)
+        wide = widen(piece)
         torch.sum(wide, places, out=total)
         torch.sum(wide.square(), places, out=squares)
     mean, square = (each.div_(x.shape[2:].numel()) for each in sums)
@@ -132,6 +132,6 @@ def _pull_in_pieces(
     shift, slope = (mean / positions).view(shape), (square * (2 / positions)).view(shape)
     found = torch.empty_like(x)
     for piece, come, add, times, out in _pieces(x, through, shift, slope, found):
-        pulled = torch.addcmul(add, widened(piece), times)
-        out.copy_(pulled.addcmul_(widened(come), scale))
+        pulled = torch.addcmul(add, widen(piece), times)
+        out.copy_(pulled.addcmul_(widen(come), scale))
     return found

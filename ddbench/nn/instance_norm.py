@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 
 _PIECE = 2**17
 """Numbers treated at a time: what is made of them in float32 stays in the cache of a core."""
@@ -34,7 +34,7 @@ class _InstanceNorm(torch.autograd.Function):
         count, output = max(1, _PIECE // x[0].numel()), torch.empty_like(x)
         means, inverses = [], []
         for piece, out in zip(_rows(x).split(count), _rows(output).split(count), strict=True):
-            wide = widened(piece)
+            wide = widen(piece)
             mean = wide.mean(1, keepdim=True)
             variance = (wide - mean).square().mean(1, keepdim=True)
             inverse = (variance + eps).rsqrt()
@@ -67,7 +67,7 @@ def _gradients(
     found, along, across = torch.empty_like(x), [], []
     rows = (_rows(x), _rows(slope), _rows(found), mean, inverse)
     for piece, come, out, m, r in zip(*(tensor.split(count) for tensor in rows), strict=True):
-        wide, pull = widened(piece), widened(come)
+        wide, pull = widen(piece), widen(come)
         average = pull.mean(1, keepdim=True)
         joint = ((pull * wide).mean(1, keepdim=True) - m * average) * r
         along.append(joint)
@@ -83,7 +83,7 @@ def _plain_gradients(
     slope: Tensor, x: Tensor, weight: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same of operations that have gradients themselves, for methods that unroll a training."""
-    wide, pull = widened(x), widened(slope)
+    wide, pull = widen(x), widen(slope)
     centred = wide - wide.mean((2, 3), keepdim=True)
     inverse = (centred.square().mean((2, 3), keepdim=True) + eps).rsqrt()
     unit = centred * inverse

@@ -8,15 +8,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 
 from ddbench.api.errors import DDBenchError, unknown
 from ddbench.runtime.progress import NoProgress, Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Precision = Literal["fp32", "bf16"]
 _DEVICES = Path("/dev")
@@ -153,23 +150,6 @@ def seeded_on(device: str, seed: int) -> Iterator[None]:
             with torch.cuda.device(gpu):
                 torch.cuda.manual_seed(seed)
         yield
-
-
-_WITHOUT_WAITING = 2**16
-"""Bytes that CUDA takes from ordinary memory at once; more it takes so from pinned memory alone."""
-
-
-def onto(tensor: Tensor, device: str | torch.device) -> Tensor:
-    """A tensor on a device, sent without waiting for what a GPU is still doing.
-
-    `Tensor.to` waits for all of it, so that a loop that sends something in every iteration leaves
-    the GPU idle while the host puts the next one together.
-    """
-    if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
-        return tensor.to(device)
-    if tensor.nbytes > _WITHOUT_WAITING:
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
 
 
 def wait_for(device: str) -> None:

@@ -19,9 +19,9 @@ from ddbench.api.augment import Mix, draw_boxes, draw_flips, draw_mix, resample
 from ddbench.api.dsa import draw, operations
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.recipe import Augmentation
+from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo, DistilledSet
 from ddbench.data.whitening import Whitening
-from ddbench.runtime.context import onto
 from ddbench.runtime.seeds import generator, seed_of
 
 
@@ -89,7 +89,7 @@ class Stream:
         for step, shown in enumerate(self.views(index)):
             rows, mix = shown.rows, shown.mix
             own = self.images.index_select(0, rows)  # ten times as fast as images[rows]
-            views = inputs(onto(own, self.device), self.info, self.whitening)
+            views = inputs(send_to(own, self.device), self.info, self.whitening)
             if self._varied(shown):
                 views = resample(views, shown.boxes, shown.flips)
             if names:
@@ -101,13 +101,13 @@ class Stream:
                 # Resampling on a CPU leaves channels first, and the images alone decide there in
                 # which layout a student is trained: it would take a fifth more time.
                 images=mix.apply(views).contiguous(memory_format=torch.channels_last),
-                labels=onto(self.labels[rows], self.device),
-                weights=onto(weights / weights.mean(), self.device),
+                labels=send_to(self.labels[rows], self.device),
+                weights=send_to(weights / weights.mean(), self.device),
                 indices=rows,
-                partner_labels=onto(self.labels[rows[mix.partners]], self.device),
+                partner_labels=send_to(self.labels[rows[mix.partners]], self.device),
                 partner_indices=rows[mix.partners],
                 share=mix.share,
-                answers=None if answers is None else onto(answers, self.device),
+                answers=None if answers is None else send_to(answers, self.device),
             )
 
     def views(self, index: int) -> Iterator[Views]:
@@ -202,6 +202,6 @@ def pixels(images: Shaped[Tensor, "b c h w"], info: DatasetInfo) -> Float[Tensor
     """Normalised images for a network: uint8 0..255 or floating 0..1 in, mean 0 and sd 1 out."""
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     images = images.float()
-    mean, std = (onto(torch.tensor(each), images.device) for each in (info.mean, info.std))
+    mean, std = (send_to(torch.tensor(each), images.device) for each in (info.mean, info.std))
     mean, std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
     return ((images / scale - mean) / std).contiguous(memory_format=torch.channels_last)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError, DivergedError
 from ddbench.api.recipe import Training
+from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo
 from ddbench.data.whitening import Whitening
-from ddbench.runtime.context import Context, onto, seeded_on, wait_for
+from ddbench.runtime.context import Context, seeded_on, wait_for
 from ddbench.runtime.memory import is_out_of_memory, kept_for_backward, let_go, room_beside
 from ddbench.runtime.seeds import seed_of
 from ddbench.training.batches import Stream, inputs
@@ -354,5 +355,5 @@ def predict(
     found = []
     for chunk in images.split(batch_size):
         with ctx.autocast():
-            found.append(module(inputs(onto(chunk, ctx.device), info, whitening)).float())
+            found.append(module(inputs(send_to(chunk, ctx.device), info, whitening)).float())
     return torch.cat(found).cpu()

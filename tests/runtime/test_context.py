@@ -9,7 +9,7 @@ import torch
 
 from ddbench.api.errors import DDBenchError
 from ddbench.runtime import context
-from ddbench.runtime.context import onto, seeded, seeded_on
+from ddbench.runtime.context import seeded, seeded_on
 
 
 @pytest.mark.parametrize("within", [seeded, lambda seed: seeded_on("cpu", seed)])
@@ -73,27 +73,3 @@ def test_a_gpu_is_chosen_by_its_number_and_becomes_the_current_one(two_gpus, mon
         context.make_current(name)
     assert current == ["cuda:1"]
     assert context.choose_device("cpu:0") == "cpu"
-
-
-class Recorded:
-    """A tensor of the CPU that says how it was sent."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, nbytes: int, how: str = "") -> None:
-        self.nbytes, self.how = nbytes, how
-
-    def pin_memory(self) -> "Recorded":
-        return Recorded(self.nbytes, "pinned ")
-
-    def to(self, device: str, non_blocking: bool = False) -> str:
-        return f"{self.how}to {device}{', not waited for' if non_blocking else ''}"
-
-
-def test_what_goes_to_a_gpu_is_not_waited_for():
-    assert onto(Recorded(8), "cuda:1") == "to cuda:1, not waited for"
-    assert onto(Recorded(2**20), "cuda") == "pinned to cuda, not waited for"
-    assert onto(Recorded(2**20), "cpu") == "to cpu"
-    assert onto(Recorded(2**20), "mps") == "to mps"
-    here = torch.ones(3)
-    assert onto(here, "cpu") is here

@@ -13,13 +13,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
+from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo, Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.data.whitening import Whitening
 from ddbench.nn.build import fresh
 from ddbench.pipeline.specs import Evaluate
 from ddbench.pipeline.stages.relabel import ask
-from ddbench.runtime.context import Context, onto
+from ddbench.runtime.context import Context
 from ddbench.runtime.seeds import generator, seed_of
 from ddbench.training.batches import Stream
 from ddbench.training.loop import Answers, Trainee, predict, train
@@ -205,7 +206,7 @@ class _Answers:
                 "stored labels belong to other images than the batch shows",
                 hint="remake them: `ddbench cache gc`, then run again",
             )
-        found = onto(self._views[self._place : end], ctx.device).float()
+        found = send_to(self._views[self._place : end], ctx.device).float()
         self._place = end
         return found
 

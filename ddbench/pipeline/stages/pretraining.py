@@ -10,11 +10,12 @@ from torch import Generator, Tensor, nn
 
 from ddbench.api.errors import DivergedError
 from ddbench.api.pretraining import Pretraining
+from ddbench.api.tensors import send_to
 from ddbench.api.types import DatasetInfo, Network, Tap
 from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.stages.groups import Losses
-from ddbench.runtime.context import Context, onto
+from ddbench.runtime.context import Context
 from ddbench.runtime.seeds import generator
 from ddbench.training.batches import pixels
 
@@ -37,7 +38,7 @@ class Problem:
         return len(self.data.train_labels)
 
     def images(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        return pixels(onto(self.data.train_images.index_select(0, rows), self.device), self.info)
+        return pixels(send_to(self.data.train_images.index_select(0, rows), self.device), self.info)
 
     def rng(self, *names: object) -> Generator:
         return generator(self.seed, "pretraining", *names)

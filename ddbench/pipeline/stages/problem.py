@@ -12,11 +12,12 @@ from torch import Generator, Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Architecture, Matcher, Regularizer
+from ddbench.api.tensors import send_to
 from ddbench.api.types import DatasetInfo, Network, Step, Tap, Tensors
 from ddbench.data.real import RealData
 from ddbench.nn.build import fresh
 from ddbench.nn.probe import Probe
-from ddbench.runtime.context import Context, onto
+from ddbench.runtime.context import Context
 from ddbench.runtime.memory import room_for
 from ddbench.runtime.seeds import generator, seed_of
 from ddbench.training.batches import pixels
@@ -99,7 +100,7 @@ class Problem:
 
     def _read(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
         images = self.data.train_images.index_select(0, rows)  # ten times as fast as images[rows]
-        return self.normalise(onto(images, self.device) / 255)
+        return self.normalise(send_to(images, self.device) / 255)
 
     def fresh_network(self, *names: object) -> Network:
         if self.architecture is None:
@@ -140,7 +141,7 @@ class Problem:
                 "this distiller asks for the objective but does not say so",
                 hint='add "objective" to its `needs`',
             )
-        there = onto(indices, self.device)
+        there = send_to(indices, self.device)
         numbers = range(len(self.taught)) if teacher is None else (teacher,)
         losses = [self._through(number, images, there, progress) for number in numbers]
         self._calls += 1

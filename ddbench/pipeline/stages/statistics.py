@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from ddbench.api.roles import Statistic
+from ddbench.api.tensors import send_to
 from ddbench.api.types import Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
-from ddbench.runtime.context import Context, onto
+from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.training.batches import pixels
 
@@ -30,12 +31,12 @@ def statistics(
         ctx.progress.stage("statistics: one pass", len(data.train_labels)) as advance,
     ):
         chunks, classes = data.train_images.split(BATCH), data.train_labels.split(BATCH)
-        following = onto(chunks[0], ctx.device)
+        following = send_to(chunks[0], ctx.device)
         for number, labels in enumerate(classes):
             acts = probe(pixels(following, data.info))
             if number + 1 < len(chunks):  # on its way while a GPU is busy with this one
-                following = onto(chunks[number + 1], ctx.device)
-            there = onto(labels, ctx.device)
+                following = send_to(chunks[number + 1], ctx.device)
+            there = send_to(labels, ctx.device)
             states = [s.update(state, acts, there) for s, state in zip(wanted, states, strict=True)]
             meter.tick()
             advance(len(labels))

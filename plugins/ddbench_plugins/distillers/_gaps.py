@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from ddbench.api.errors import IncompatibleError
 from ddbench.api.features import feature_tap
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 from ddbench.api.types import Network, Tap, Tensors
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.mmd import polynomial_mmd_squared, rbf_mmd_squared
@@ -98,7 +98,7 @@ class Attention:
     power: float
 
     def reduce(self, activation: Float[Tensor, "b c h w"]) -> Tensors:
-        size = widened(activation).abs()
+        size = widen(activation).abs()
         # Whatever the power, nothing overflows; a factor changes neither the value nor the slope.
         size = size / size.detach().amax((1, 2, 3), keepdim=True).clamp_min(_SMALLEST)
         return {"attention": torch.nn.functional.normalize(size.pow(self.power).sum(1).flatten(1))}

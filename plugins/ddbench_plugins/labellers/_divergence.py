@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,7 @@ def check_temperature(temperature: float) -> None:
 
 def softened(logits: Float[Tensor, "b k"], temperature: float) -> Float[Tensor, "b k"]:
     """softmax(z / T), in float32 at least."""
-    return (widened(logits) / temperature).softmax(1)
+    return (widen(logits) / temperature).softmax(1)
 
 
 def weighted_kl(
@@ -45,6 +45,6 @@ def weighted_kl(
         weights: w, mean 1 over the batch.
         temperature: T. There is no factor T².
     """
-    found = (widened(student) / temperature).log_softmax(1)
-    each = torch.nn.functional.kl_div(found, widened(target), reduction="none").sum(1)  # b
+    found = (widen(student) / temperature).log_softmax(1)
+    each = torch.nn.functional.kl_div(found, widen(target), reduction="none").sum(1)  # b
     return (weights.to(each) * each).mean()

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Labeller
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 from ddbench.api.types import Batch
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Hard:
             batch: What was shown.
             teacher: Not read.
         """
-        logits = widened(student)
+        logits = widen(student)
 
         def entropies(labels: Tensor) -> Tensor:
             smooth = self.label_smoothing

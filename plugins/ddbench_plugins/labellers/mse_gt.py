@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Labeller
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 from ddbench.api.types import Batch
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class MseGt:
             Statistical Matching (G-VBSM), CVPR 2024, arXiv:2311.17950, released code.
         """
         assert teacher is not None, "a labeller that asks about views is handed the answers"
-        logits = widened(student)
-        squared = (logits - widened(teacher)).square().mean(1)  # b
+        logits = widen(student)
+        squared = (logits - widen(teacher)).square().mean(1)  # b
         each = squared + self.hard_weight * torch.nn.functional.cross_entropy(
             logits, batch.labels, reduction="none"
         )

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ddbench import hookimpl
 from ddbench.api.roles import Matcher, Statistic
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 from ddbench.api.types import Network, Step, Tap
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class CrossEntropy:
             Yin et al., Squeeze, Recover and Relabel, NeurIPS 2023, Eq. 6.
         """
         return torch.nn.functional.cross_entropy(
-            widened(step.acts.logits), step.labels, reduction=self.reduction
+            widen(step.acts.logits), step.labels, reduction=self.reduction
         )
 
 

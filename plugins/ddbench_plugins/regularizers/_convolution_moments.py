@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from ddbench.api.errors import IncompatibleError
 from ddbench.api.moments import ChannelMoments
-from ddbench.api.tensors import widened
+from ddbench.api.tensors import widen
 from ddbench.api.types import Activations, DatasetInfo, Network, Reduction, Tap, Tensors
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class PatchMoments:
     """Positions along each side of a patch."""
 
     def reduce(self, activation: Float[Tensor, "b c h w"]) -> Tensors:
-        maps = widened(activation)
+        maps = widen(activation)
         size = [-(-length // self.side) * self.side for length in maps.shape[2:]]
         if size != list(maps.shape[2:]):
             maps = torch.nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False)
