@@ -149,7 +149,7 @@ def test_labels_of_the_released_codes_are_those_of_the_views_shown(
     teacher gives the stored logits to what students are shown, but for bytes that PIL rounds."""
     _, whole = labelled(info, MIXES[0])
     SRe2LFolders().write(replace(whole, views=None), tmp_path / "images")
-    (tmp_path / "images" / "ddbench.json").unlink()
+    (tmp_path / "images/ddbench.json").unlink()
     files = sorted((tmp_path / "images").rglob("*.png"))
     relabel(files, tmp_path / "FKD", info, seventh, kind)
     found = check(SRe2LFolders().read(tmp_path), "it")

@@ -117,7 +117,7 @@ def test_what_dd_ranking_takes_as_tensors_and_as_a_folder(tmp_path):
     loaded = torch.load(tmp_path / "set" / "images.pt", weights_only=True)
     assert torch.equal(loaded, whole.images)  # as its evaluator takes them: nothing is normalised
     (tmp_path / "set" / "images.pt").unlink()
-    (tmp_path / "set" / "ddbench.json").unlink()
+    (tmp_path / "set/ddbench.json").unlink()
     plain = tiny_sets()["bytes"]
     SRe2LFolders().write(plain, tmp_path / "other")
     (tmp_path / "other").rename(tmp_path / "set" / "images")
@@ -291,7 +291,7 @@ def test_a_sidecar_of_other_images_is_refused(tmp_path):
     torch.save(torch.zeros(6, 3, 8, 8), tmp_path / "set" / "images_best.pt")
     with pytest.raises(DDBenchError, match=r"ddbench\.json belongs to other images"):
         MTT.read(tmp_path / "set")
-    beside = tmp_path / "set" / "ddbench.json"
+    beside = tmp_path / "set/ddbench.json"
     beside.write_text(json.dumps({"images_sha256": ""}))
     with pytest.raises(DDBenchError, match=r"ddbench\.json cannot be read: KeyError"):
         MTT.read(tmp_path / "set")
