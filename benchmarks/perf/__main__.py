@@ -47,9 +47,9 @@ def main(
 
     from benchmarks.perf import plot, report
     from benchmarks.perf.world import Settings
-    from ddbench.runtime.allocator import keep_freed_memory
     from ddbench.runtime.context import choose_device, choose_precision
     from ddbench.runtime.environment import environment_card
+    from ddbench.runtime.memory import keep_freed_memory
 
     chosen = only.split(",")
     if unknown := [name for name in chosen if name not in PARTS]:

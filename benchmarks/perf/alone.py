@@ -47,8 +47,8 @@ def main(part: str, variant: str, settings: Settings) -> Peak:
     import torch
     import torchvision  # noqa: F401  a library, which is otherwise loaded with the network
 
-    from ddbench.runtime.allocator import keep_freed_memory
     from ddbench.runtime.cost import measure
+    from ddbench.runtime.memory import keep_freed_memory
 
     torch.set_num_threads(settings.threads)
     module = importlib.import_module(f"benchmarks.perf.{part}")

@@ -15,7 +15,6 @@ from ddbench.config.suite import SuiteTable, selection_of
 from ddbench.config.terms import chosen_evaluator
 from ddbench.pipeline.plan import Plan
 from ddbench.registry import Registry, load
-from ddbench.runtime.allocator import keep_freed_memory
 from ddbench.runtime.context import (
     Context,
     Precision,
@@ -24,6 +23,7 @@ from ddbench.runtime.context import (
     default_data_root,
     make_current,
 )
+from ddbench.runtime.memory import keep_freed_memory
 from ddbench.runtime.progress import NoProgress, Progress
 from ddbench.store.cache import Cache, default_cache
 

@@ -1,39 +1,38 @@
-"""How often a piece of work would fit into the memory that is free."""
+"""Room in memory: how often work fits, what a lack of it looks like, and freed memory kept."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import psutil
 import torch
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
 _SIGNS = (
-    "DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
-)  # fmt: skip
-"""Of no room, told by an error of another kind: on a CPU, and by CUDA's libraries."""
+)
+"""Substrings of out-of-memory errors that are not torch.OutOfMemoryError."""
 
 
 def room_for(work: Callable[[], object], device: str) -> float:
-    """Free bytes over the bytes that `work` needs at its height.
+    """Returns the free bytes of a device over the bytes that some work needs at its height.
 
-    On CUDA the height is measured. Elsewhere it is counted: what is kept for the backward pass, and
-    as much again for gradients and what comes and goes.
+    On CUDA the height is measured. Elsewhere it is estimated: what is kept for the backward pass,
+    and as much again for gradients and intermediate results.
 
     Args:
         work: Is run once.
-        device: Of the work.
+        device: Where the work runs.
     """
     gc.collect()
     if not device.startswith("cuda"):
-        return room_beside(kept_for_backward(work))
+        return room_beside(count_kept_bytes(work))
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -46,16 +45,16 @@ def room_for(work: Callable[[], object], device: str) -> float:
 
 
 def room_beside(kept: int) -> float:
-    """How often ordinary memory has room for work that keeps so many bytes for backward passes."""
+    """Returns how often RAM has room for work that keeps so many bytes for backward passes."""
     return psutil.virtual_memory().available / max(1, 2 * kept)
 
 
-def kept_for_backward(work: Callable[[], object]) -> int:
-    """Bytes of the different tensors that autograd keeps; parameters are among them."""
+def count_kept_bytes(work: Callable[[], object]) -> int:
+    """Runs some work and returns the bytes of all tensors that autograd keeps, parameters too."""
     sizes: dict[int, int] = {}
-    kept: list[Tensor] = []  # a freed storage's address may be given to the next
+    kept: list[torch.Tensor] = []  # a freed storage's address may be given to the next
 
-    def keep(tensor: Tensor) -> Tensor:
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in sizes:
             sizes[storage.data_ptr()] = storage.nbytes()
@@ -68,7 +67,7 @@ def kept_for_backward(work: Callable[[], object]) -> int:
 
 
 def is_out_of_memory(fault: Exception) -> bool:
-    """Whether a device or the machine had no room; not always does torch say so itself."""
+    """Tells whether a device or the machine had no room; torch itself does not always say so."""
     if isinstance(fault, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(fault, RuntimeError) and any(sign in str(fault) for sign in _SIGNS)
@@ -79,3 +78,31 @@ def let_go(fault: BaseException) -> None:
     traceback.clear_frames(fault.__traceback__)
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+# -- the C library's allocator -------------------------------------------------------------------
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_LARGEST = 2**31 - 1
+_ALWAYS_ACCEPTED = 32 * 2**20
+"""Bytes of the largest block that older C libraries take from the heap."""
+
+
+def keep_freed_memory() -> bool:
+    """Tells the C library's allocator to hold on to what activations have used.
+
+    By default every large activation is mapped, cleared page by page and unmapped again, at every
+    iteration: tens of thousands of page faults, a fifth of the processor time of a recover
+    iteration. Peak memory is what it was; it only stays until the process ends.
+
+    Returns:
+        Whether there was such an allocator (glibc).
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    took = mallopt(_MMAP_THRESHOLD, _LARGEST) or mallopt(_MMAP_THRESHOLD, _ALWAYS_ACCEPTED)
+    return bool(took and mallopt(_TRIM_THRESHOLD, _LARGEST))

@@ -19,7 +19,7 @@ from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo
 from ddbench.data.whitening import Whitening
 from ddbench.runtime.context import Context, seeded_on, wait_for
-from ddbench.runtime.memory import is_out_of_memory, kept_for_backward, let_go, room_beside
+from ddbench.runtime.memory import count_kept_bytes, is_out_of_memory, let_go, room_beside
 from ddbench.runtime.seeds import seed_of
 from ddbench.training.batches import Stream, inputs
 from ddbench.training.ema import AveragedWeights
@@ -131,7 +131,7 @@ def _begun(
     most = 1 if ctx.device != "cpu" else min(len(runs), every)
     if (most < 2 and threads is None) or (piece := next(pieces, None)) is None:
         return 1, every
-    kept = max((kept_for_backward(partial(run.take, piece)) for run in runs), default=0)
+    kept = max((count_kept_bytes(partial(run.take, piece)) for run in runs), default=0)
     if most < 2 or any(run.draws for run in runs):
         return 1, threads or every
     lanes = max(1, min(most, int(room_beside(kept))))

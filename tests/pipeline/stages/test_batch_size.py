@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import DatasetInfo, Network, Tensors
@@ -18,7 +17,6 @@ from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages import problem
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.pipeline.stages.statistics import statistics
-from ddbench.runtime import memory
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.store.cache import Cache
@@ -203,28 +201,3 @@ def test_separable_losses_are_sums_over_classes(
             every = torch.arange(len(labels))
             single = [whole.objective(images[rows], rows, 0.0) for rows in every.split(IPC)]
             torch.testing.assert_close(whole.objective(images, every, 0.0), sum(single))
-
-
-# -- memory ----------------------------------------------------------------------------------------
-
-
-def test_room_counts_what_the_backward_pass_keeps_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Free:
-        available = 8_000_000
-
-    monkeypatch.setattr(memory.psutil, "virtual_memory", Free)
-    leaf = torch.ones(1000, requires_grad=True)
-
-    def work() -> Tensor:
-        return (leaf.exp() * leaf.exp()).sum()  # keeps both exponentials: as results and factors
-
-    assert memory.room_for(work, "cpu") == 8_000_000 / (2 * 2 * 4000)
-
-
-@pytest.mark.gpu
-def test_room_measures_the_height_on_a_device() -> None:
-    def work() -> Tensor:
-        return torch.ones(64, 1024, 1024, device="cuda").sum()  # 256 MB
-
-    total = torch.cuda.mem_get_info()[1]
-    assert memory.room_for(work, "cuda") < total / 2**28 + 1
