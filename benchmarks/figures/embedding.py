@@ -22,10 +22,10 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.types import FeatureSample
 from ddbench.config.session import open_session
-from ddbench.pipeline.execute import feature_sample
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.recording import check_data
 from ddbench.pipeline.runner import Workshop
+from ddbench.pipeline.scoring import feature_sample
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.recorded import cell_of, plan_of
 from ddbench.reporting.tables.aggregate import Entry, Setting, gather

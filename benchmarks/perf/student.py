@@ -29,7 +29,8 @@ from ddbench.data.real import RealData
 from ddbench.nn.build import fresh
 from ddbench.pipeline.stages.relabel import ask
 from ddbench.training.batches import Stream, pixels
-from ddbench.training.loop import Trainee, make_optimizer, train
+from ddbench.training.loop import Trainee, train
+from ddbench.training.schedule import make_optimizer
 from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.labellers.fkd import FKD
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,8 +14,6 @@ from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ddbench.api.roles import Evaluator
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +85,3 @@ def _is_features_of(tap: Tap, layer: str) -> bool:
     if not isinstance(tap.reduction, PooledFeatures):
         return False
     return tap.side == "input" if not layer else (tap.side == "output" and tap.layer == layer)
-
-
-def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ...]:
-    """What evaluators want of the statistics stage."""
-    needs: set[str] = set()
-    for evaluator in evaluators.values():
-        needs |= set(getattr(evaluator, "needs", frozenset()))
-    return (Features(),) if "features" in needs else ()

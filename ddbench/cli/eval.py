@@ -190,13 +190,13 @@ def _plans(
     session: Session, found: PortableSet, flags: dict[str, Any], evaluators: Any
 ) -> list[Plan]:
     """The method's own cells with the stored images in the place of distillation."""
-    from ddbench.api.features import wanted_statistics
     from ddbench.config.grid import named_dataset
     from ddbench.config.suite import read_suite
     from ddbench.data.description import describe
     from ddbench.data.real import open_data, whitening_of
     from ddbench.data.stored_set import opened, replayed
     from ddbench.pipeline.plan import plan
+    from ddbench.pipeline.scoring import wanted_statistics
 
     named = named_dataset(flags["dataset"], session.registry)
     info = describe(named, session.ctx.data_root)

@@ -14,7 +14,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.cli.options import CacheOption, DataRootOption, DeviceOption
 
 if TYPE_CHECKING:
-    from ddbench.api.recipe import Cell
+    from ddbench.pipeline.cell import Cell
     from ddbench.pipeline.execute import Outcome
     from ddbench.store.records import Record
 
@@ -113,10 +113,10 @@ def _reproduce(
 def _run(
     cells: list[Cell], record: Record, device: str, data_root: Path | None, cache: Path | None
 ) -> Outcome:
-    from ddbench.api.features import wanted_statistics
     from ddbench.cli.run import shown_progress
     from ddbench.config.session import open_session
     from ddbench.pipeline.execute import execute
+    from ddbench.pipeline.scoring import wanted_statistics
     from ddbench.reporting.reproduce import plan_of
     from ddbench.reporting.reproduce.recorded import evaluators_of
 

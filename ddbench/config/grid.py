@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import Cell, Claim, NamedArchitecture, NamedDataset, Protocol, Recipe
+from ddbench.api.recipe import Claim, NamedArchitecture, NamedDataset, Protocol, Recipe
 from ddbench.api.roles import Statistic
 from ddbench.api.types import DatasetInfo
 from ddbench.config.overrides import apply
@@ -19,6 +19,7 @@ from ddbench.config.protocols import read_protocol
 from ddbench.config.rows import all_recipes, composed, composed_name, recipe_of, relabelled
 from ddbench.config.unused import Readers
 from ddbench.data.description import describe
+from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.plan import Plan, plan
 from ddbench.registry import Registry
 from ddbench.runtime.context import Precision

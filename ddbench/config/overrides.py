@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ddbench.api.errors import DDBenchError, nearest
-from ddbench.api.recipe import Cell, MatcherTerm, Recipe, RegularizerTerm
+from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
 from ddbench.config.finite import is_finite
+from ddbench.pipeline.cell import Cell
 
 ROOTS = (
     "squeeze", "label_squeeze", "matcher", "regularizer", "recover", "relabel", "evaluate",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.features import wanted_statistics
 from ddbench.api.roles import Evaluator
 from ddbench.config.claimed_rows import refuse_lost_claims
 from ddbench.config.grid import expand
 from ddbench.config.suite import SuiteTable, selection_of
 from ddbench.config.terms import chosen_evaluator
 from ddbench.pipeline.plan import Plan
+from ddbench.pipeline.scoring import wanted_statistics
 from ddbench.registry import Registry, load
 from ddbench.runtime.context import (
     Context,

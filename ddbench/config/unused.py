@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-from ddbench.api.recipe import Cell
 from ddbench.api.roles import Statistic
 from ddbench.api.types import DatasetInfo
 from ddbench.config.overrides import apply
+from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.plan import plan
 from ddbench.pipeline.specs import RecoverAnew
 

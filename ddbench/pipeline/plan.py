@@ -9,10 +9,11 @@ from typing import Any
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.preparation import preparation_of
-from ddbench.api.recipe import Cell, NamedArchitecture, Training
+from ddbench.api.recipe import NamedArchitecture, Training
 from ddbench.api.roles import Distiller, Statistic, shown_of, statistics_of
 from ddbench.api.types import DatasetInfo
 from ddbench.config.ranges import check_protocol, check_training
+from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.specs import (
     Evaluate,
     Prepare,

@@ -5,14 +5,22 @@ Names are no part of a key. Two cells of other names can be the same work, and s
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import Claim
+from ddbench.api.roles import Evaluator, shown_of
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.plan import Plan
+from ddbench.pipeline.specs import STAGES
+from ddbench.runtime.environment import environment_card
+from ddbench.store.cache import Artifact
 from ddbench.store.keys import spell
-from ddbench.store.records import PublishedFigure, Record
+from ddbench.store.records import PublishedFigure, Record, StageCost, Status
+
+if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
+    from ddbench.pipeline.runner import Workshop
 
 
 def names_of(plan: Plan) -> dict[str, Any]:
@@ -114,3 +122,84 @@ def find_claims(plan: Plan) -> list[Claim]:
         if same and claim.student in ("", cell.student.name):
             found.setdefault(claim.metric, claim)
     return list(found.values())
+
+
+def _named(report: Mapping[str, float], teachers: Mapping[str, str], key: str) -> dict[str, float]:
+    """A stage's figures; those of a teacher bear its name where there are several."""
+    several = len(teachers) > 1 and key in teachers
+    return {f"{name}.{teachers[key]}" if several else name: v for name, v in report.items()}
+
+
+def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, list[str]]:
+    """Of stored students, so that `ddbench cache gc` keeps them."""
+    if not any("student" in getattr(e, "needs", ()) for e in evaluators.values()):
+        return {}
+    from ddbench.pipeline.runner import student_stage
+
+    return {"student": [student_stage(plan, run).key for run in range(len(plan.evaluate))]}
+
+
+def _costs(trials: Sequence[Artifact], workshop: Workshop) -> list[StageCost]:
+    """Every stage behind the trials, once, in running order."""
+    found: dict[str, StageCost] = {}
+    for artifact in trials:
+        above = {**artifact.card["lineage"]}
+        above[artifact.key] = {"stage": artifact.stage, "cost": artifact.cost}
+        for key, entry in above.items():
+            cached = key not in workshop.made
+            found[key] = StageCost(stage=entry["stage"], key=key, cached=cached, **entry["cost"])
+    return sorted(found.values(), key=lambda cost: STAGES.index(cost.stage))
+
+
+def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
+    """What a distilled set takes: its images as bytes, its labels as they are stored, and the
+    teacher where labels are its answers to what students are shown."""
+    shown = len(workshop.recovered(plan).tensors()["labels"])
+    count = shown // shown_of(plan.cell.recipe.distiller)
+    channels, height, width = plan.info.shape
+    labels = 8 * count + getattr(plan.cell.recipe.labeller, "kept_bytes", 0)
+    stored = workshop.relabelled(plan)
+    if stored is not None:
+        labels += _tensor_bytes(stored)
+    asked = plan.cell.recipe.labeller.asks == "views" and stored is None
+    return {
+        "image_bytes": count * channels * height * width,
+        "label_bytes": labels,
+        "teacher_bytes": sum(
+            _tensor_bytes(workshop.squeezed(plan, teacher))
+            for teacher in (plan.labelling if asked else ())
+        ),
+    }
+
+
+def _tensor_bytes(artifact: Artifact) -> int:
+    return (artifact.path / "tensors.safetensors").stat().st_size
+
+
+def _failure(plan: Plan, status: Status, reason: str, command: str) -> Record:
+    return _base(plan, status, command).model_copy(update={"reason": reason})
+
+
+def _base(plan: Plan, status: Status, command: str) -> Record:
+    cell = plan.cell
+    keys: dict[str, list[str]] = {}
+    for stage in plan.stages():
+        keys.setdefault(stage.stage, []).append(stage.key)
+    if plan.looked:
+        keys["looked"] = list(plan.looked)
+    return Record(
+        key=plan.key,
+        status=status,
+        ipc=cell.ipc,
+        holdout=cell.dataset.holdout,
+        teachers=list(dict.fromkeys(plan.teacher_names.values())),
+        labels=plan.cell.labels,
+        seed=cell.seed,
+        precision=cell.precision,
+        configuration=configuration_of(plan),
+        given=dict(cell.overrides),
+        keys=keys,
+        environment=environment_card(),
+        command=command,
+        **names_of(plan),
+    )

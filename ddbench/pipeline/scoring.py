@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.features import Features, feature_tap
 from ddbench.api.roles import Evaluator
-from ddbench.api.types import Trial
+from ddbench.api.types import FeatureSample, Tensors, Trial
+from ddbench.pipeline.plan import Plan
 from ddbench.runtime.memory import is_out_of_memory
+
+if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
+    from ddbench.pipeline.runner import Workshop
 
 _LEAVE_OUT = "leave it out of --evaluator: the cell is finished without it"
 
@@ -63,3 +71,53 @@ def _number(name: str, metric: str, value: Any) -> float:
             hint=_LEAVE_OUT,
         )  # fmt: skip
     return number
+
+
+def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> Trial:
+    return Trial(
+        logits=tensors["logits"],
+        labels=tensors["labels"],
+        info=plan.info,
+        seed=plan.cell.seed,
+        distilled=lambda: workshop.distilled(plan).as_set(),
+        features=lambda: feature_sample(plan, workshop),
+        test_images=lambda: workshop.data(plan.cell.dataset).test_images,
+        student=_student(plan, run, workshop),
+    )
+
+
+def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Its answers to any images; the student is opened when it is asked first."""
+    from ddbench.training.loop import predict
+
+    network = functools.cache(lambda: workshop.student(plan, run))
+    whitening = functools.cache(lambda: workshop.whitening(plan))
+    return lambda images: predict(network().module, images, plan.info, workshop.ctx, whitening())
+
+
+def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:
+    """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
+    from ddbench.nn.probe import Probe
+    from ddbench.training.batches import pixels
+
+    first = plan.teachers[0]
+    # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
+    real = workshop.statistic(plan, first, Features()).tensors()
+    teacher, made = workshop.network(plan, first), workshop.distilled(plan)
+    tap = feature_tap(teacher)
+    rows = []
+    with torch.no_grad(), Probe(teacher, [tap], workshop.ctx) as probe:
+        for chunk in made.images.split(250):
+            acts = probe(pixels(chunk.to(workshop.ctx.device), plan.info))
+            rows.append(acts.taps[tap]["features"].cpu())
+    return FeatureSample(
+        real["features"], real["labels"], torch.cat(rows), made.labels, made.weights
+    )
+
+
+def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ...]:
+    """What evaluators want of the statistics stage."""
+    needs: set[str] = set()
+    for evaluator in evaluators.values():
+        needs |= set(getattr(evaluator, "needs", frozenset()))
+    return (Features(),) if "features" in needs else ()

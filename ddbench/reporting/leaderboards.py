@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import Cell
 from ddbench.api.types import DatasetInfo
 from ddbench.data.description import describe
+from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.recording import check_data
 from ddbench.registry import Registry

@@ -9,9 +9,9 @@ import torch
 from typer.testing import CliRunner
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-from ddbench.api.features import wanted_statistics
 from ddbench.cli import app
 from ddbench.config.grid import Selection, Variant, expand
+from ddbench.pipeline.scoring import wanted_statistics
 from ddbench_plugins.formats._normalised import DATASETS
 
 PROBE = {"squeeze.epochs": "3"}

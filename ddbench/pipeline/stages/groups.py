@@ -1,14 +1,17 @@
-"""Looks at losses now and then, and at the last: each look waits for the device."""
+"""Groups of a stage that goes on where it was killed: their losses, and whether they are good."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from jaxtyping import Float
 from torch import Tensor
 
 from ddbench.api.errors import DivergedError
+from ddbench.runtime.memory import is_out_of_memory
+from ddbench.store.cache import PartialGroups
 
 CHECK_EVERY = 25
 """Iterations between looks."""
@@ -59,3 +62,27 @@ class Losses:
         if not math.isfinite(value):
             raise self._diverged(value, self._at)
         return value
+
+
+@contextlib.contextmanager
+def cleared_by_a_fault(partial: PartialGroups) -> Iterator[None]:
+    """Throws finished groups away where a part itself failed: mended, it may make others.
+
+    Its key stays the same, so that a set would be of two codes. They are kept after a kill, and
+    where the machine is to blame: memory, disk, device.
+    """
+    try:
+        yield
+    except Exception as fault:
+        if not _of_the_machine(fault):
+            partial.clear()
+        raise
+
+
+def _of_the_machine(fault: Exception) -> bool:
+    """A full disk comes as a DDBenchError that has the disk's own error as its cause."""
+    if isinstance(fault, OSError) or isinstance(fault.__cause__, OSError):
+        return True
+    if "SafetensorError" in (type(fault).__name__, type(fault.__cause__).__name__):
+        return True
+    return is_out_of_memory(fault) or "CUDA error" in str(fault)

@@ -11,9 +11,8 @@ from ddbench.api.errors import DivergedError
 from ddbench.api.types import Tensors
 from ddbench.data.real import RealData
 from ddbench.pipeline.specs import Prepare
-from ddbench.pipeline.stages.groups import Losses
+from ddbench.pipeline.stages.groups import Losses, cleared_by_a_fault
 from ddbench.pipeline.stages.problem import Problem
-from ddbench.pipeline.stages.unfinished import cleared_by_a_fault
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.store.cache import PartialGroups

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ddbench.api.recipe import Cell, Claim, NamedArchitecture, Recipe
+from ddbench.api.recipe import Claim, NamedArchitecture, Recipe
 from ddbench.api.roles import Evaluator, Statistic
 from ddbench.config.grid import named_dataset
 from ddbench.data.description import describe
 from ddbench.data.stored_set import StoredSet
+from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.plan import Plan, plan
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.parts import UnknownPartError, part_of

@@ -13,8 +13,7 @@ from ddbench.api.recipe import Augmentation, Training
 from ddbench.config.grid import Selection, expand
 from ddbench.testing import tiny_info
 from ddbench.training.batches import Stream
-from ddbench.training.loop import Schedule
-from ddbench.training.schedule import budget
+from ddbench.training.schedule import Schedule, budget
 
 
 @pytest.fixture

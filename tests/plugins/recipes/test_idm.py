@@ -14,7 +14,7 @@ from torch import nn
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import Network
 from ddbench.config.grid import Selection, expand
-from ddbench.pipeline.execute import _bytes
+from ddbench.pipeline.recording import _bytes
 from ddbench.testing import TinyProblem, check_part, tiny_images, tiny_info
 from ddbench_plugins.distillers._pools import FreshNetworks, TrainingQueue
 from ddbench_plugins.distillers.random_networks import RandomNetworks

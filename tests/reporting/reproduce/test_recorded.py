@@ -10,7 +10,7 @@ import pytest
 from ddbench.cli.reproduce import TOLERANCE
 from ddbench.config.grid import Selection, expand
 from ddbench.config.profiles import Profile
-from ddbench.pipeline.execute import _base
+from ddbench.pipeline.recording import _base
 from ddbench.reporting.reproduce import cell_of, faults_of, plan_of, verdict
 from ddbench.reporting.reproduce.parts import UnknownPartError, part_of
 from ddbench.store.keys import spell
