@@ -13,12 +13,14 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import Distribution, EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from ddbench.api import hooks as hookspecs
 from ddbench.api.errors import DDBenchError, DDBenchWarning, unknown
+from ddbench.api.toml_files import read_protocol
 from ddbench.store.keys import identified_classes
 
 GROUP = "ddbench"
@@ -78,11 +80,13 @@ class Registry:
         """A part by name or alias.
 
         A name such as `folder:PATH` or `timm:NAME` fills the field that the part of the name before
-        the colon calls its `argument`.
+        the colon calls its `argument`. A protocol may also be named by the path of a TOML file.
 
         Raises:
             DDBenchError: nobody provides it, or it is no part of its kind.
         """
+        if kind == "protocol" and name.endswith(".toml"):
+            return functools.partial(read_protocol, Path(name))
         name = self.resolve(kind, name)
         if name in self.parts[kind]:
             part = self._formed(kind, name)
@@ -259,6 +263,8 @@ def _load_one(manager: pluggy.PluginManager, point: EntryPoint) -> _Loaded:
             for name, part in _given(manager, module, hook):
                 if (kind, name) in provided:
                     raise DDBenchError(f"{hook} gives '{name}' twice")
+                if kind == "protocol" and isinstance(part, Path):
+                    part = functools.partial(read_protocol, part)
                 provided[kind, _sound(name, hook)] = part
         for alias, name in _given(manager, module, "ddbench_aliases"):
             aliases[alias] = name

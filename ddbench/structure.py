@@ -41,7 +41,8 @@ def members(role: type[Any]) -> frozenset[str]:
 def form_fault(kind: str, part: Any) -> str:
     """What keeps a part from being used at all, in words that follow its name; "" if nothing."""
     if kind not in ROLES:
-        return "" if callable(part) else f"is {type(part).__name__}, expected a function"
+        expected = "a function" if kind == "recipe" else "a function or the Path of a TOML file"
+        return "" if callable(part) else f"is {type(part).__name__}, expected {expected}"
     if isinstance(part, type):
         return f"is a class; hooks return ready-to-use parts: {part.__name__}()"
     if not dataclasses.is_dataclass(part):

@@ -75,6 +75,18 @@ def test_an_argument_follows_a_colon(site):
     assert "folder:PATH" in str(caught.value)
 
 
+def test_a_protocol_is_a_function_or_the_path_of_a_toml_file(site):
+    path = site / "quick.toml"
+    path.write_text("[training]\nepochs = 7\n")
+    head = "from pathlib import Path\nfrom ddbench import hookimpl\n@hookimpl\n"
+    hook = f"def ddbench_protocols():\n    return {{'quick': Path({str(path)!r}), 'odd': 'a.toml'}}"
+    registry = loaded(site, head + hook)
+    for name in ("quick", str(path)):
+        assert registry.get("protocol", name)(tiny_info()).training.epochs == 7
+    with pytest.raises(DDBenchError, match="'odd' is str, expected a function or the Path of a T"):
+        registry.get("protocol", "odd")
+
+
 def test_two_parts_of_one_name_are_an_error_that_names_both(site):
     with pytest.raises(DDBenchError) as caught:
         loaded(site, provider("evaluator", "ece"), provider("evaluator", "ece"))

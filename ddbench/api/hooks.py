@@ -10,6 +10,7 @@ of a name is an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -73,8 +74,8 @@ def ddbench_architectures() -> Mapping[str, roles.Architecture]:
 
 
 @hookspec
-def ddbench_protocols() -> Mapping[str, Callable[[DatasetInfo], Protocol]]:
-    """Frozen, versioned ways to train and judge a student."""
+def ddbench_protocols() -> Mapping[str, Callable[[DatasetInfo], Protocol] | Path]:
+    """Frozen, versioned ways to train and judge a student, each a function or a TOML file."""
 
 
 @hookspec

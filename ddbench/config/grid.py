@@ -15,7 +15,6 @@ from ddbench.api.roles import Statistic
 from ddbench.api.types import DatasetInfo
 from ddbench.config.overrides import apply
 from ddbench.config.profiles import Profile
-from ddbench.config.protocols import read_protocol
 from ddbench.config.rows import all_recipes, composed, composed_name, recipe_of, relabelled
 from ddbench.config.unused import Readers
 from ddbench.data.description import describe
@@ -104,7 +103,7 @@ def expand(
     for dataset in selection.datasets:
         named = named_dataset(dataset, registry, selection.holdout)
         info = describe(named, root)
-        protocols = [protocol_for(name, registry, info) for name in selection.protocols]
+        protocols = [registry.get("protocol", name)(info) for name in selection.protocols]
         for ipc in selection.ipcs or (getattr(named.part, "default_ipc", DEFAULT_IPC),):
             cells = list(_cells(selection, registry, named, info, ipc, protocols, readers))
             _collect(cells, info, extra, plans)
@@ -142,13 +141,6 @@ def named_dataset(text: str, registry: Registry, holdout: float = 0.0) -> NamedD
             )  # fmt: skip
         part = replace(part, resolution=int(size))
     return NamedDataset(name=text, part=part, holdout=holdout)
-
-
-def protocol_for(name: str, registry: Registry, info: DatasetInfo) -> Protocol:
-    """A protocol by name, or from a TOML file."""
-    if name.endswith(".toml"):
-        return read_protocol(Path(name), info)
-    return registry.get("protocol", name)(info)
 
 
 def _cells(

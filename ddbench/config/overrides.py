@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ddbench.api.errors import DDBenchError, nearest
 from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
-from ddbench.config.finite import is_finite
+from ddbench.api.toml_files import is_finite
 from ddbench.pipeline.cell import Cell
 
 ROOTS = (

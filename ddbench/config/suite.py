@@ -18,9 +18,9 @@ from pydantic import (
 
 from ddbench.api.errors import DDBenchError, nearest
 from ddbench.api.recipe import Claim, Metered
+from ddbench.api.toml_files import merge_tables, read_toml
 from ddbench.config.grid import Selection, Variant
 from ddbench.config.profiles import Profile
-from ddbench.config.protocols import merged, read_toml
 
 
 class _Strict(BaseModel):
@@ -126,18 +126,18 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
         )  # fmt: skip
     body = _flat(raw)
     written = [
-        _validated(merged(body, _flat(table)), f"profile '{name}' of {where}")
+        _validated(merge_tables(body, _flat(table)), f"profile '{name}' of {where}")
         for name, table in tables.items()
     ]
     if path is not None:
         written.append(_validated(body, where))
     chosen = _flat(tables.get(profile, {}))
     told = _flat(flags)
-    read = merged(body, chosen)
+    read = merge_tables(body, chosen)
     # Composition by flags is another grid than the variants of a file.
     if told.get("matcher") or told.get("regularizer"):
         read.pop("variant", None)
-    found = _validated(merged(read, told), where)
+    found = _validated(merge_tables(read, told), where)
     _check_counts(found)
     _check_ensembles(found)
     given = told.get("set", {})  # wins over what the file says of one method, too

@@ -10,7 +10,7 @@ from typing import Any
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
 from ddbench.api.roles import Evaluator
-from ddbench.config.finite import is_finite
+from ddbench.api.toml_files import is_finite
 from ddbench.config.overrides import changed, parse_assignment
 from ddbench.registry import Registry
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import Any
 
 from ddbench.api.errors import DDBenchError, unknown
+from ddbench.api.toml_files import read_protocol
 from ddbench.observers import OBSERVERS, fault_of
 from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry, normal
 from ddbench.runtime.context import seeded
@@ -100,6 +103,8 @@ def check_part(kind: str, name: str, part: Any) -> list[str]:
 
 
 def _checked(kind: str, name: str, part: Any) -> Iterator[str]:
+    if kind == "protocol" and isinstance(part, Path):
+        part = partial(read_protocol, part)
     if kind not in ROLES:
         if not callable(part):
             yield f"is {type(part).__name__}, expected a function"

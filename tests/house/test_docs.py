@@ -14,9 +14,9 @@ import pytest
 from typer.main import get_command
 
 from ddbench.api import hooks as hookspecs
+from ddbench.api.toml_files import read_protocol
 from ddbench.cli import app
 from ddbench.cli.scaffold import RUN_LINES
-from ddbench.config.protocols import read_protocol
 from ddbench.registry import KINDS
 from ddbench.testing import check_part, tiny_info
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ddbench.config.protocols import read_protocol
+from ddbench.api.toml_files import read_protocol
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.robust_scores import augmentation_robust, label_robust
 from ddbench.store.records import Record

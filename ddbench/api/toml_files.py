@@ -1,0 +1,152 @@
+"""Settings from TOML files as frozen values, with errors that name the file and the field."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ddbench.api.errors import DDBenchError, nearest
+from ddbench.api.recipe import Protocol
+from ddbench.api.types import DatasetInfo
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Reads a TOML file.
+
+    Raises:
+        DDBenchError: the file is missing, a folder, or malformed.
+    """
+    if path.is_dir():  # as is `.`, which the argument "$UNSET" means
+        raise DDBenchError(f"{path} is a folder", "expected: a TOML file", hint="name a TOML file")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as fault:
+        raise DDBenchError(f"no file {path}", hint="name a TOML file that exists") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise DDBenchError(f"{path} is not valid TOML", str(fault), hint="mend it there") from fault
+    except OSError as fault:
+        hint = "name a TOML file that can be read"
+        raise DDBenchError(f"cannot read {path}", str(fault), hint=hint) from fault
+
+
+def merge_tables(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `base` with the leaves of `change` put in; alters neither."""
+    result = dict(base)
+    for name, value in change.items():
+        old = result.get(name)
+        both = isinstance(value, Mapping) and isinstance(old, Mapping)
+        result[name] = merge_tables(old, value) if both else value
+    return result
+
+
+def read_protocol(path: Path, info: DatasetInfo) -> Protocol:
+    """Reads a protocol from a file, for one data set.
+
+    A file holds `name`, `[training]` and `[training.augmentation]` with the fields of
+    `ddbench.api.recipe.Training` and `Augmentation`, and any number of `[[resolution]]` rows:
+    the first whose `max_resolution` is not below the data set's replaces what it names.
+
+    Raises:
+        DDBenchError: the file is missing, malformed, or has a field that does not exist.
+    """
+    raw = read_toml(path)
+    rows = _read_rows(raw.pop("resolution", []), path)
+    raw.setdefault("name", path.stem)
+    protocol = validate(Protocol, raw, str(path))
+    # Every row is validated, so that a mistake in one is found whatever the data set.
+    by_size = [
+        (most, validate(Protocol, merge_tables(raw, change), f"{path}, max_resolution {most}"))
+        for most, change in rows
+    ]
+    return next((small for most, small in by_size if info.resolution <= most), protocol)
+
+
+def _read_rows(raw: Any, path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Returns the `[[resolution]]` tables by size: the largest resolution, and what changes."""
+    rows = raw if isinstance(raw, list) else [None]
+    if not all(isinstance(row, dict) and type(row.get("max_resolution")) is int for row in rows):
+        raise DDBenchError(
+            f"{path} has a row of resolutions that cannot be read",
+            "expected: [[resolution]] tables, each with max_resolution = PIXELS",
+            hint="give every row its max_resolution, a whole number",
+        )
+    return sorted(((row.pop("max_resolution"), row) for row in rows), key=lambda row: row[0])
+
+
+def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
+    """Returns a table as a frozen dataclass.
+
+    Args:
+        kind: The dataclass.
+        raw: Its fields by name, those of inner dataclasses as inner tables.
+        where: How errors call the table.
+
+    Raises:
+        DDBenchError: all that is wrong with it, one fact a field.
+    """
+    problem = f"{where} is not a valid {kind.__name__.lower()}"
+    strangers = list(_find_strangers(kind, raw))
+    if strangers:
+        paths = [path for path, _ in strangers]
+        guess = nearest(*strangers[0])
+        raise DDBenchError(
+            f"{where} has unknown fields: {', '.join(paths)}",
+            f"known: {', '.join(strangers[0][1])}",
+            hint=f"did you mean '{guess}'?" if guess else "remove them",
+        )
+    infinite = [path for path, value in _walk_leaves(raw) if not is_finite(value)]
+    if infinite:
+        facts = [f"{path}: expected a finite number" for path in infinite]
+        raise DDBenchError(problem, *facts, hint="mend these fields")
+    try:  # by way of JSON, where an array may be a tuple but text is no number
+        return TypeAdapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
+    except ValidationError as fault:
+        facts = [
+            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg'][:1].lower()}{e['msg'][1:]}"
+            for e in fault.errors()
+        ]
+        raise DDBenchError(problem, *facts, hint="mend these fields") from fault
+
+
+def is_finite(value: Any) -> bool:
+    """Returns False where a value is, or holds at any depth, an infinite float or NaN."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_finite, value))
+    return True
+
+
+def _walk_leaves(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in raw.items():
+        if isinstance(value, Mapping):
+            yield from _walk_leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _find_strangers(
+    kind: type[Any], raw: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, list[str]]]:
+    """Yields fields, however deep, that a dataclass does not have, each with those that it has.
+
+    pydantic passes over them in a standard dataclass.
+    """
+    hints = typing.get_type_hints(kind)
+    known = [f"{prefix}{f.name}" for f in dataclasses.fields(kind)]
+    for name, value in raw.items():
+        path = f"{prefix}{name}"
+        if path not in known:
+            yield path, known
+        elif isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
+            yield from _find_strangers(hints[name], value, f"{path}.")
