@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmarks.figures.files import figure_files
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
+from ddbench.api.record import Record
 from ddbench.api.types import FeatureSample
 from ddbench.config.session import open_session
 from ddbench.pipeline.plan import Plan
@@ -33,7 +34,6 @@ from ddbench.reporting.tables.formatting import with_spread
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.runtime.context import Context
 from ddbench.store.cache import Cache
-from ddbench.store.records import Record
 
 MEASURED = {"intra_class_spread": "intra-class spread", "inter_class_distance": "inter-class dist."}
 MOST_CLASSES, MOST_REAL = 10, 100

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from benchmarks.figures.files import figure_files
 from ddbench.api.errors import DDBenchError
+from ddbench.api.record import Record
 from ddbench.reporting.images import as_bytes, grid
 from ddbench.reporting.stored_images import stored_images
 from ddbench.reporting.tables.aggregate import Entry, Setting, gather
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.store.cache import Cache
-from ddbench.store.records import Record
 
 MOST_CLASSES, MOST_IMAGES = 10, 10
 """Rows and columns of a panel."""

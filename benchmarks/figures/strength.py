@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.figures.files import figure_files
 from ddbench.api.errors import DDBenchError
+from ddbench.api.record import Record
 from ddbench.reporting.tables.aggregate import Summary, gather
-from ddbench.store.records import Record
 
 
 def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:

@@ -18,8 +18,8 @@ import pluggy
 if TYPE_CHECKING:  # roles import torch, which `ddbench --help` must not
     from ddbench.api import roles
     from ddbench.api.recipe import Protocol, Recipe
+    from ddbench.api.record import Record
     from ddbench.api.types import DatasetInfo
-    from ddbench.store.records import Record
 
 hookspec = pluggy.HookspecMarker("ddbench")
 hookimpl = pluggy.HookimplMarker("ddbench")

@@ -20,8 +20,8 @@ from ddbench.cli.options import (
 
 if TYPE_CHECKING:
     from ddbench.api.distilled_set import PortableSet
+    from ddbench.api.record import Record
     from ddbench.registry import Registry
-    from ddbench.store.records import Record
 
 OWN = "ddbench"
 """The format of sets that are imported, and of exports unless another is named."""

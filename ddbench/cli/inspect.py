@@ -16,8 +16,8 @@ from ddbench.cli.outputs import explained, made_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ddbench.api.record import Record
     from ddbench.registry import Registry
-    from ddbench.store.records import Record
 
 LISTABLE = {
     "methods": "recipe", "matchers": "matcher", "regularizers": "regularizer",

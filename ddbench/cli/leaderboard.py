@@ -12,7 +12,7 @@ from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import explained, made_folder
 
 if TYPE_CHECKING:
-    from ddbench.store.records import Record
+    from ddbench.api.record import Record
 
 app = typer.Typer(help="Committed leaderboards: check, add, render.", no_args_is_help=True)
 FolderArgument = Annotated[

@@ -12,7 +12,7 @@ from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import check_file, explained, made_folder, write_file
 
 if TYPE_CHECKING:
-    from ddbench.store.records import Record
+    from ddbench.api.record import Record
 
 RecordsOption = Annotated[
     list[Path] | None,

@@ -14,9 +14,9 @@ from ddbench.api.errors import DDBenchError
 from ddbench.cli.options import CacheOption, DataRootOption, DeviceOption
 
 if TYPE_CHECKING:
+    from ddbench.api.record import Record
     from ddbench.pipeline.cell import Cell
     from ddbench.pipeline.execute import Outcome
-    from ddbench.store.records import Record
 
 TOLERANCE = 5.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ddbench.store.records import Record
+from ddbench.api.record import Record
 
 
 def to_terminal(record: Record) -> Any:

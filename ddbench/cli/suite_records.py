@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ddbench.store.records import Record
+from ddbench.api.record import Record
 
 
 def of_suite(

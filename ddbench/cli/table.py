@@ -24,8 +24,8 @@ from ddbench.cli.outputs import check_file, explained, write_file
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ddbench.api.record import Record
     from ddbench.reporting.tables import View
-    from ddbench.store.records import Record
 
 
 def table(

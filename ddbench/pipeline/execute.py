@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ddbench.api.errors import DDBenchError, DivergedError, IncompatibleError
+from ddbench.api.record import LearningCurve, Record
 from ddbench.api.roles import Evaluator
 from ddbench.observers import tell
 from ddbench.pipeline.plan import Plan, cell_key
@@ -27,7 +28,7 @@ from ddbench.runtime.memory import is_out_of_memory, let_go
 from ddbench.store.cache import Cache
 from ddbench.store.files import explained
 from ddbench.store.keys import spell
-from ddbench.store.records import LearningCurve, Record, Records, joined
+from ddbench.store.records import Records, joined
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
     from ddbench.pipeline.runner import Workshop

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import Claim
+from ddbench.api.record import PublishedFigure, Record, StageCost, Status
 from ddbench.api.roles import Evaluator, shown_of
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.plan import Plan
@@ -17,7 +18,6 @@ from ddbench.pipeline.specs import STAGES
 from ddbench.runtime.environment import environment_card
 from ddbench.store.cache import Artifact
 from ddbench.store.keys import spell
-from ddbench.store.records import PublishedFigure, Record, StageCost, Status
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
     from ddbench.pipeline.runner import Workshop

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.record import Record
 from ddbench.api.types import DatasetInfo
 from ddbench.data.description import describe
 from ddbench.pipeline.cell import Cell
@@ -22,7 +23,7 @@ from ddbench.reporting import render
 from ddbench.reporting.reproduce import cell_of, faults_of, plan_of
 from ddbench.reporting.tables import choose_views
 from ddbench.store.files import write_whole
-from ddbench.store.records import Record, Records, read_record
+from ddbench.store.records import Records, read_record
 
 README, TABLE, RECORDS = "README.md", "table.md", "records"
 BLOCK = re.compile(

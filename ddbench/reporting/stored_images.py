@@ -7,13 +7,13 @@ from pathlib import Path
 from jaxtyping import Int
 from torch import Tensor
 
+from ddbench.api.record import Record
 from ddbench.api.types import Tensors
 from ddbench.config.grid import named_dataset
 from ddbench.config.session import open_session
 from ddbench.data.real import open_data
 from ddbench.pipeline.recording import check_data
 from ddbench.store.cache import Cache
-from ddbench.store.records import Record
 
 
 def stored_images(record: Record, store: Cache, data_root: Path | None) -> Tensors | None:

@@ -9,8 +9,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from benchmarks.figures import __main__ as command
 from benchmarks.figures import embedding
 from ddbench.api.errors import DDBenchError
+from ddbench.api.record import Record
 from ddbench.api.types import FeatureSample
-from ddbench.store.records import Record
 
 pytest.importorskip("matplotlib")
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.figures import barycenters, strength
 from ddbench.api.errors import DDBenchError
-from ddbench.store.records import Record
+from ddbench.api.record import Record
 
 pytest.importorskip("matplotlib")
 

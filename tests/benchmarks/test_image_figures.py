@@ -8,7 +8,7 @@ import torch
 from benchmarks.figures import __main__ as command
 from benchmarks.figures import image_grids
 from ddbench.api.errors import DDBenchError
-from ddbench.store.records import Record
+from ddbench.api.record import Record
 
 pytest.importorskip("matplotlib")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.record import Record
 from ddbench.config.grid import Selection, expand
 from ddbench.config.profiles import Profile
 from ddbench.config.suite import read_suite, selection_of
@@ -15,7 +16,6 @@ from ddbench.pipeline.recording import relabelled
 from ddbench.registry import load
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.row_names import labelled
-from ddbench.store.records import Record
 
 SUITE = """
 method = ["dm", "herding"]
@@ -201,7 +201,7 @@ def test_rows_say_their_profile_and_so_does_the_file(registry, record):
 
 @pytest.fixture
 def record():
-    from ddbench.store.records import Record
+    from ddbench.api.record import Record
 
     def made(**fields):
         frame = {

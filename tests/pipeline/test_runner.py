@@ -15,6 +15,7 @@ from torch import nn
 
 from ddbench.api.features import Features
 from ddbench.api.recipe import Training
+from ddbench.api.record import Record
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline import runner as workshop
 from ddbench.pipeline.plan import PlannedStage, same_batches
@@ -22,7 +23,7 @@ from ddbench.pipeline.specs import Evaluate, Statistics, data_key
 from ddbench.pipeline.stages import evaluate as stage
 from ddbench.runtime.context import Context
 from ddbench.store.cache import Cache
-from ddbench.store.records import Record, Records
+from ddbench.store.records import Records
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.labellers.fkd import FKD

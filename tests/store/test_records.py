@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.record import Record, StageCost
 from ddbench.api.types import Metric
 from ddbench.pipeline import execute as execution
 from ddbench.pipeline import runner as workshop
 from ddbench.pipeline.scoring import judged
 from ddbench.runtime.context import Context
-from ddbench.store.records import Record, Records, StageCost, joined, read_record
+from ddbench.store.records import Records, joined, read_record
 
 
 def record(evaluators: dict[str, object], metrics: list[dict[str, float]], **changes) -> Record:

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from ddbench.api.record import Record
 from ddbench.pipeline import runner as workshop
 from ddbench.store.cache import DAY, Cache
-from ddbench.store.records import Record, Records
+from ddbench.store.records import Records
 
 STAGES = ("squeeze", "statistics", "targets", "recover", "relabel", "evaluate")
 SHORT = ["--set", "recover.iterations=3"]

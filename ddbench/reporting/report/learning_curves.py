@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
+from ddbench.api.record import LearningCurve
 from ddbench.reporting.report.plots import Plot, Point, Series
 from ddbench.reporting.report.rows import ReportRow
 from ddbench.reporting.tables.aggregate import natural
-from ddbench.store.records import LearningCurve
 
 SHARED = ("data set", "IPC", "labels", "protocol")
 """Facets in which the rows of a plot are alike: losses of other labels are other losses."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ddbench import __version__
+from ddbench.api.record import Record
 from ddbench.reporting import render
 from ddbench.reporting.report.drawing import drawing
 from ddbench.reporting.report.learning_curves import learning_curves_of
@@ -20,7 +21,7 @@ from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.footnotes import mark, marks
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.reporting.tables.views import View
-from ddbench.store.records import Record, now
+from ddbench.store.records import now
 
 if TYPE_CHECKING:
     from ddbench.reporting.report.images import Picture

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ddbench.api.record import PublishedFigure, Record
 from ddbench.reporting.tables.against_random import Surroundings, difference
 from ddbench.reporting.tables.aggregate import Entry, Summary, students_of
 from ddbench.reporting.tables.cells import (
@@ -22,7 +23,6 @@ from ddbench.reporting.tables.leaderboard import comparable, failures, status_of
 from ddbench.reporting.tables.row_names import flattened
 from ddbench.reporting.tables.views import Cell, Notes
 from ddbench.store.keys import key_of
-from ddbench.store.records import PublishedFigure, Record
 
 FACETS = ("data set", "IPC", "method", "labels", "protocol", "architecture")
 

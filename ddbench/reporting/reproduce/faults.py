@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.record import Record
 from ddbench.pipeline.plan import Plan, cell_key
 from ddbench.pipeline.specs import STAGES
-from ddbench.store.records import Record, is_altered
+from ddbench.store.records import is_altered
 
 ACCURACY = re.compile(r"top\d+")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ddbench.api.recipe import Claim, NamedArchitecture, Recipe
+from ddbench.api.record import Record
 from ddbench.api.roles import Evaluator, Statistic
 from ddbench.config.grid import named_dataset
 from ddbench.data.description import describe
@@ -15,7 +16,6 @@ from ddbench.pipeline.plan import Plan, plan
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.parts import UnknownPartError, part_of
 from ddbench.reporting.tables.aggregate import students_of
-from ddbench.store.records import Record
 
 
 def cell_of(record: Record, registry: Registry) -> Cell:

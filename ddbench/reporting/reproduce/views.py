@@ -8,13 +8,13 @@ import torch
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
+from ddbench.api.record import Record
 from ddbench.api.types import DatasetInfo, Tensors
 from ddbench.pipeline.plan import stream_seed
 from ddbench.pipeline.specs import Relabel
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.parts import part_of
 from ddbench.store.cache import Cache
-from ddbench.store.records import Record
 from ddbench.training.batches import Stream, as_stored
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from ddbench.api.record import Record
 from ddbench.reporting.tables.ablation import ablation_matrix, factor_tests
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.average_ranks import Ranking, average_ranks, ranking_of
@@ -13,7 +14,6 @@ from ddbench.reporting.tables.pivots import across_ipc, across_regimes, across_s
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.reporting.tables.significance import certainty, paired_tests
 from ddbench.reporting.tables.views import View
-from ddbench.store.records import Record
 
 __all__ = ["View", "average_ranking", "certainty_views", "choose_views"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from ddbench.store.records import Record
+from ddbench.api.record import Record
 
 CONFIDENCE = 0.95
 

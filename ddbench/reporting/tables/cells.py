@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterable
 from statistics import fmean
 
+from ddbench.api.record import Record
 from ddbench.reporting.tables.against_random import Surroundings
 from ddbench.reporting.tables.aggregate import Entry, summarize
 from ddbench.reporting.tables.formatting import significant, size, with_spread
 from ddbench.reporting.tables.views import Cell
-from ddbench.store.records import Record
 
 
 def per_iteration(entry: Entry, here: object = None) -> Cell | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from ddbench.api.record import Record
 from ddbench.reporting.tables.against_random import NOTHING, Surroundings
 from ddbench.reporting.tables.aggregate import Entry, Setting, Summary, same_terms, summarize
 from ddbench.reporting.tables.formatting import signed
@@ -15,7 +16,6 @@ from ddbench.reporting.tables.leaderboard import comparable, kind_of
 from ddbench.reporting.tables.robust_scores import SOURCE, augmentation_robust, label_robust
 from ddbench.reporting.tables.row_names import Headings
 from ddbench.reporting.tables.views import Cell, Column, Notes, Row, Section, View
-from ddbench.store.records import Record
 
 HARD = "hard"
 """The labels that ask no teacher."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.recipe import NamedArchitecture
+from ddbench.api.record import Record
 from ddbench.api.types import DatasetInfo, Network, Step
 from ddbench.config.grid import Selection, expand
 from ddbench.config.overrides import apply
@@ -23,7 +24,6 @@ from ddbench.pipeline.stages.relabel import ask, combined, relabel
 from ddbench.pipeline.stages.statistics import statistics
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.store.records import Record
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from ddbench.api.record import PublishedFigure, Record, StageCost
 from ddbench.reporting.render import to_csv, to_latex, to_markdown, to_terminal
 from ddbench.reporting.render.terminal import fit
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.footnotes import mark, raised
 from ddbench.reporting.tables.formatting import p_value, signed, significant, size, with_spread
 from ddbench.reporting.tables.views import Cell, Column, Row, Section, View
-from ddbench.store.records import PublishedFigure, Record, StageCost
 
 
 def printed(view: View, width: int) -> str:

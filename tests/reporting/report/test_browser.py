@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ddbench.api.record import LearningCurve, PublishedFigure
 from ddbench.reporting.report import make_page, to_html
-from ddbench.store.records import LearningCurve, PublishedFigure
 from tests.reporting.report.test_page import few
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

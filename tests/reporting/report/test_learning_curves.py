@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ddbench.api.record import LearningCurve
 from ddbench.reporting.report import make_page
 from ddbench.reporting.report.drawing import drawing
 from ddbench.reporting.report.figures import write_figures
@@ -14,7 +15,6 @@ from ddbench.reporting.report.plots import Plot, Point, Series
 from ddbench.reporting.report.rows import rows_of
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.row_names import labelled
-from ddbench.store.records import LearningCurve
 from tests.reporting.report.test_page import Reader, few, html_of, record
 
 

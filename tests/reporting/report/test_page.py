@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from ddbench.api.record import PublishedFigure, Record, StageCost
 from ddbench.reporting.report import make_page, to_html
 from ddbench.reporting.report.rows import FACETS
-from ddbench.store.records import PublishedFigure, Record, StageCost
 
 HOSTILE = '"><img src=x onerror="alert(1)"><script>alert(2)</script>{{ 7 * 7 }}\'--></style>'
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ddbench.api.record import Record
 from ddbench.cli.reproduce import TOLERANCE
 from ddbench.config.grid import Selection, expand
 from ddbench.config.profiles import Profile
@@ -14,7 +15,7 @@ from ddbench.pipeline.recording import _base
 from ddbench.reporting.reproduce import cell_of, faults_of, plan_of, verdict
 from ddbench.reporting.reproduce.parts import UnknownPartError, part_of
 from ddbench.store.keys import spell
-from ddbench.store.records import Record, Records, checksum_of, read_record, record_folders, sealed
+from ddbench.store.records import Records, checksum_of, read_record, record_folders, sealed
 
 ROOT = Path(__file__).parents[3] / "leaderboards"
 COMMITTED = [path for folder in record_folders(ROOT) for path, _ in Records(folder).files()]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ddbench.api.record import PublishedFigure, Record, StageCost
 from ddbench.reporting.tables import choose_views
-from ddbench.store.records import PublishedFigure, Record, StageCost
 
 
 def record(method, top1, seed, paper, source="a paper, Table 4", **changes) -> Record:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ddbench.api.record import Record
 from ddbench.api.toml_files import read_protocol
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.robust_scores import augmentation_robust, label_robust
-from ddbench.store.records import Record
 from ddbench.testing import tiny_info
 
 FRACTION = st.floats(0, 1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from ddbench.api.record import Record
 from ddbench.reporting import render
 from ddbench.reporting.report import make_page, to_html
 from ddbench.reporting.tables import choose_views
-from ddbench.store.records import Record, Records
+from ddbench.store.records import Records
 
 ACCURACY = {"accuracy": ["a:Accuracy/1", {}]}
 SEPARATION = {"class_separation": ["c:ClassSeparation/1", {}]}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ddbench.api.record import Record, StageCost
 from ddbench.reporting.tables.aggregate import gather, same_terms
 from ddbench.reporting.tables.cells import devices
-from ddbench.store.records import Record, StageCost
 
 
 def record(method: str, protocol: dict[str, object], device: str = "CPU, 1 thread") -> Record:

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ddbench.api.record import PublishedFigure, Record, StageCost
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.aggregate import gather, paired, summarize
 from ddbench.reporting.tables.views import Row, View
-from ddbench.store.records import PublishedFigure, Record, StageCost
 
 
 def part(kind: str, **options):

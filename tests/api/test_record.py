@@ -1,4 +1,4 @@
-"""Training losses on their way into a record: what is kept, and what older trials lack."""
+"""A record: what it says of its students and costs, and the curves that it keeps of training."""
 
 from __future__ import annotations
 
@@ -8,8 +8,43 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from ddbench.store.records import MOST_STRETCHES, LearningCurve, Records
+from ddbench.api.record import MOST_STRETCHES, LearningCurve, Record, StageCost
+from ddbench.store.records import Records
+
+FIELDS = {
+    "key": "k1", "status": "ok", "method": "wmdd", "dataset": "digits", "ipc": None,
+    "teacher": "t", "student": "s/2", "labels": "hard", "protocol": "p", "seed": 3,
+}  # fmt: skip
+
+
+def test_a_metric_is_the_mean_over_the_students_that_have_it():
+    record = Record(**FIELDS, metrics=[{"top1": 50.0, "ece": 1.0}, {"top1": 60.0}])
+    assert (record.metric("top1"), record.metric("ece"), record.metric("none")) == (55, 1, None)
+
+
+def test_costs_are_those_of_all_stages():
+    costs = [
+        StageCost(stage="squeeze", key="a", seconds=2, peak_bytes=7),
+        StageCost(stage="recover", key="b", seconds=1, cached=True),
+    ]
+    record = Record(**FIELDS, costs=costs)
+    assert (record.seconds, record.peak_bytes) == (3, 7)
+    assert record.cost_of("recover") is record.costs[1]
+    assert record.cost_of("relabel") is None
+    assert Record(**FIELDS).peak_bytes is None
+
+
+def test_a_file_name_tells_what_the_cell_is_of():
+    assert Record(**FIELDS).file_name == "wmdd-digits-all-s_2-seed3-k1.json"
+    smoke = Record(**{**FIELDS, "ipc": 1}, variant="a + b", profile="smoke")
+    assert smoke.file_name == "a_+_b-smoke-digits-ipc1-s_2-seed3-k1.json"
+
+
+def test_a_field_that_no_record_has_is_refused():
+    with pytest.raises(ValidationError, match="acuracy"):
+        Record(**FIELDS, acuracy=1.0)
 
 
 def test_a_short_curve_is_kept_whole():
