@@ -1,6 +1,8 @@
 """ddbench: a plug-in based benchmark harness for dataset distillation.
 
-Importing this package loads neither torch nor any plug-in.
+This module imports `ddbench.api` alone, the rest when it is asked for: `import ddbench` loads
+neither torch nor any plug-in. What a folder may import stands in its `__init__.py` and, checked by
+machine, in `.importlinter`.
 """
 
 from ddbench.api.hooks import hookimpl

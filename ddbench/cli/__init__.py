@@ -1,6 +1,7 @@
 """The command line. Every command parses, calls the harness and prints; nothing else happens here.
 
-This package must stay light: `ddbench --help` imports neither torch nor any plug-in.
+Imports every other package of ddbench, and none imports it. It must stay light: `ddbench --help`
+imports neither torch nor any plug-in.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 A part's own test is two lines: `from ddbench.testing import check_part`, then
 `assert check_part("matcher", "energy", Energy()) == []`. `ddbench check PACKAGE` runs the same
 checks over all parts of an installed package, and ddbench's tests run them over all built-in parts.
+
+Imports `training` and what lies below it; nothing of ddbench but the command line imports it.
 """
 
 from ddbench.testing.fakes import (

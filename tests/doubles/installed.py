@@ -23,7 +23,9 @@ def install(site: Path, distribution: str, modules: Mapping[str, str]) -> list[E
     lines = [f"{name} = {name}" for name in modules]
     (card / "entry_points.txt").write_text("[ddbench]\n" + "\n".join(lines) + "\n")
     for name, source in modules.items():
-        (site / f"{name}.py").write_text(source)
+        path = site / f"{name.replace('.', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(source)
     found = [d for d in distributions(path=[str(site)]) if d.name == distribution]
     return [point for d in found for point in d.entry_points]
 

@@ -1,4 +1,4 @@
-"""What the wheel holds besides code: templates, and the commit that its records will name."""
+"""What the wheel holds besides code: templates, types, the commit that its records will name."""
 
 from __future__ import annotations
 
@@ -50,11 +50,12 @@ def git(folder: Path, *words: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def test_the_wheel_holds_the_templates(tmp_path):
+def test_the_wheel_holds_the_templates_and_says_that_it_is_typed(tmp_path):
     kept = set(zipfile.ZipFile(build(ROOT, "wheel", tmp_path)).namelist())
     templates = ROOT / "ddbench" / "cli" / "scaffold_templates"
     assert {str(path.relative_to(ROOT)) for path in templates.iterdir()} <= kept
     assert {f"ddbench/cli/scaffold_templates/{kind}.py.tmpl" for kind in RUN_LINES} <= kept
+    assert {"ddbench/py.typed", "ddbench_plugins/py.typed"} <= kept
 
 
 def test_a_wheel_names_the_commit_it_was_built_from(checkout, tmp_path):

@@ -1,4 +1,7 @@
-"""A view on paper: on the terminal, as CSV, Markdown or LaTeX. Knows nothing of records."""
+"""A view on paper: on the terminal, as CSV, Markdown or LaTeX. Knows nothing of records.
+
+Imports `ddbench.reporting.tables` and `ddbench.api`, never torch and nothing that computes.
+"""
 
 from __future__ import annotations
 

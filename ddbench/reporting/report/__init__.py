@@ -1,4 +1,8 @@
-"""Records -> one HTML page that needs nothing else: tables, plots, pictures, commands."""
+"""Records -> one HTML page that needs nothing else: tables, plots, pictures, commands.
+
+Imports `ddbench.reporting`'s tables, `store` and `api`; what draws images is imported late, since
+it needs torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A finished row, run again from its record: is the record whole, and does its result hold?"""
+"""A finished row, run again from its record: is the record whole, and does its result hold?
+
+Imports `config`, `pipeline` and what lies below them, and the tables of `ddbench.reporting`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Records -> the tables that they have in them."""
+"""Records -> the tables that they have in them.
+
+Imports `store` and `api` alone, never torch: a table of finished records is there at once.
+"""
 
 from __future__ import annotations
 
