@@ -14,8 +14,8 @@ from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
 from ddbench.api.features import Features
-from ddbench.api.recipe import NamedDataset
 from ddbench.api.types import Network
+from ddbench.data.description import NamedDataset
 from ddbench.data.real import RealData, open_data
 from ddbench.pipeline.stages.statistics import BATCH, statistics
 from ddbench.runtime.cost import Meter

@@ -9,7 +9,6 @@ from typing import ClassVar, Literal
 from ddbench.api.pretraining import Pretraining
 from ddbench.api.roles import (
     Architecture,
-    Dataset,
     Distiller,
     Labeller,
     Matcher,
@@ -199,14 +198,3 @@ class Recipe:
     teacher: str = ""
     """Architecture that images are made through where the user names none; "" for the default of
     all methods. For a method that the default cannot serve."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedDataset:
-    """A data set as chosen: the part, how it was named, and what part of it is test data."""
-
-    name: str
-    part: Dataset
-    holdout: float = 0.0
-    """Above 0: so much of the training images, drawn per class, serves as test data instead of the
-    real test set, which is not touched. For tuning."""

@@ -20,12 +20,11 @@ def info(name: NameArgument, data_root: DataRootOption = None) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ddbench.config.grid import named_dataset
-    from ddbench.data.description import describe
+    from ddbench.data.description import describe, find_dataset
     from ddbench.registry import load
     from ddbench.runtime.context import default_data_root
 
-    found = describe(named_dataset(name, load()), default_data_root(data_root))
+    found = describe(find_dataset(name, load()), default_data_root(data_root))
     channels, height, width = found.shape
     typer.echo(f"{found.name}: {found.num_classes} classes, {channels} x {height} x {width}")
     typer.echo(f"{sum(found.train_counts)} training and {sum(found.test_counts)} test images")
@@ -53,13 +52,13 @@ def prepare(
 ) -> None:
     """Bring a data set into place and decode it into the cache."""
     from ddbench.cli.run import shown_progress
-    from ddbench.config.grid import named_dataset
     from ddbench.config.session import open_session
+    from ddbench.data.description import find_dataset
     from ddbench.data.real import open_data
 
     with shown_progress() as progress:
         session = open_session("cpu", "fp32", data_root, cache, progress)
-        named = named_dataset(name, session.registry)
+        named = find_dataset(name, session.registry)
         if hasattr(named.part, "prepare"):
             for note in named.part.prepare(session.ctx.data_root, download):
                 typer.echo(note)
@@ -73,13 +72,12 @@ def prepare(
 @app.command()
 def verify(name: NameArgument, data_root: DataRootOption = None) -> None:
     """Compare a data set with what it should be; exit code 1 if it differs."""
-    from ddbench.config.grid import named_dataset
-    from ddbench.data.description import describe
+    from ddbench.data.description import describe, find_dataset
     from ddbench.registry import load
     from ddbench.runtime.context import default_data_root
 
     root = default_data_root(data_root)
-    named = named_dataset(name, load())
+    named = find_dataset(name, load())
     found = describe(named, root)
     problems = named.part.verify(root) if hasattr(named.part, "verify") else []
     for problem in problems:

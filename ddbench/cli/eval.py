@@ -85,6 +85,7 @@ def eval_(
 
     A set says itself what it is of, in its card or its layout; what it does not say is asked for.
     """
+    from ddbench.cli.exchange import choose_format
     from ddbench.cli.run import shown_progress
     from ddbench.cli.table import print_tables
     from ddbench.config.session import open_session
@@ -104,7 +105,7 @@ def eval_(
     with shown_progress() as progress:
         session = open_session(device, precision, data_root, cache, progress)
         evaluators = session.evaluators(wanted)
-        found = read_set(path, layout, session.registry, "--layout")
+        found = read_set(path, choose_format(path, layout, session.registry, "--layout"))
         found = placed(found, answers, session.registry, session.ctx.data_root, path)
         flags = _flags(found, given, path)
         flags |= {"seeds": seeds, "reference": reference}
@@ -190,15 +191,14 @@ def _plans(
     session: Session, found: PortableSet, flags: dict[str, Any], evaluators: Any
 ) -> list[Plan]:
     """The method's own cells with the stored images in the place of distillation."""
-    from ddbench.config.grid import named_dataset
     from ddbench.config.suite import read_suite
-    from ddbench.data.description import describe
+    from ddbench.data.description import describe, find_dataset
     from ddbench.data.real import open_data, whitening_of
     from ddbench.data.stored_set import opened, replayed
     from ddbench.pipeline.plan import plan
     from ddbench.pipeline.scoring import wanted_statistics
 
-    named = named_dataset(flags["dataset"], session.registry)
+    named = find_dataset(flags["dataset"], session.registry)
     info = describe(named, session.ctx.data_root)
     whitening = None
     if found.pixels == "whitened":

@@ -21,6 +21,7 @@ from ddbench.cli.options import (
 if TYPE_CHECKING:
     from ddbench.api.distilled_set import PortableSet
     from ddbench.api.record import Record
+    from ddbench.api.roles import SetFormat
     from ddbench.registry import Registry
 
 OWN = "ddbench"
@@ -62,7 +63,7 @@ def import_(
         method=said(method, "--method"),
     )  # fmt: skip
     session = open_session("cpu", "fp32", data_root, cache)
-    found = read_set(path, format_, session.registry)
+    found = read_set(path, choose_format(path, format_, session.registry, "--format"))
     found = placed(found, answers, session.registry, session.ctx.data_root, path)
     target = folder or Path(f"{path.resolve().stem}-imported")
     write_set(chosen_part("format", "--format", OWN, session.registry)[1], found, target)
@@ -116,7 +117,7 @@ def export(
     name, form = chosen_part("format", "--format", format_, registry)
     path = Path(run)
     if path.exists() and path.suffix != ".json":
-        found = read_set(path, layout, registry, "--layout")
+        found = read_set(path, choose_format(path, layout, registry, "--layout"))
         found = found if views else replace(found, views=None)
     else:
         found = _recorded(run, data_root, cache, registry, views)
@@ -131,6 +132,20 @@ def export(
     seen = images and name == OWN and found.pixels in ("bytes", "unit")
     write_set(form, found, folder, pictures if seen else None)
     typer.echo(f"wrote {_told(found)} to {folder}")
+
+
+def choose_format(path: Path, text: str, registry: Registry, flag: str) -> SetFormat:
+    """Returns the format that a flag names, or, where it is not given, the one recognised.
+
+    Raises:
+        DDBenchError: no such format or option of it, or the path looks like none or several.
+    """
+    from ddbench.config.terms import chosen_part
+    from ddbench.data.exchange import recognise_format
+
+    if text:
+        return chosen_part("format", flag, text, registry)[1]
+    return recognise_format(path, registry, flag)
 
 
 def _told(found: PortableSet) -> str:

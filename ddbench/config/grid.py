@@ -10,14 +10,21 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import Claim, NamedArchitecture, NamedDataset, Protocol, Recipe
+from ddbench.api.recipe import Claim, NamedArchitecture, Protocol, Recipe
 from ddbench.api.roles import Statistic
 from ddbench.api.types import DatasetInfo
 from ddbench.config.overrides import apply
 from ddbench.config.profiles import Profile
-from ddbench.config.rows import all_recipes, composed, composed_name, recipe_of, relabelled
+from ddbench.config.rows import (
+    all_recipes,
+    composed,
+    composed_name,
+    find_teachers,
+    recipe_of,
+    relabelled,
+)
 from ddbench.config.unused import Readers
-from ddbench.data.description import describe
+from ddbench.data.description import NamedDataset, describe, find_dataset
 from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.plan import Plan, plan
 from ddbench.registry import Registry
@@ -101,7 +108,7 @@ def expand(
     references: dict[_Place, Plan] = {}
     readers = Readers(extra)
     for dataset in selection.datasets:
-        named = named_dataset(dataset, registry, selection.holdout)
+        named = find_dataset(dataset, registry, selection.holdout)
         info = describe(named, root)
         protocols = [registry.get("protocol", name)(info) for name in selection.protocols]
         for ipc in selection.ipcs or (getattr(named.part, "default_ipc", DEFAULT_IPC),):
@@ -121,26 +128,6 @@ def _place(made: Plan) -> _Place:
     cell = made.cell
     names = (cell.dataset.name, cell.teacher.name, cell.student.name, cell.protocol.name)
     return (made.key, *names)
-
-
-def named_dataset(text: str, registry: Registry, holdout: float = 0.0) -> NamedDataset:
-    """`imagenette@64`, `folder:PATH@32`, `digits`.
-
-    Raises:
-        DDBenchError: no such data set, or a resolution that is not a number.
-    """
-    name, at, size = text.rpartition("@")
-    if not at or "/" in size:
-        name, size = text, ""
-    part = registry.get("dataset", name)
-    if size:
-        if not size.isdigit() or int(size) < 4:
-            raise DDBenchError(
-                f"cannot read the resolution in '{text}'", "expected: NAME@PIXELS, 4 or more",
-                hint=f"for example {name}@64",
-            )  # fmt: skip
-        part = replace(part, resolution=int(size))
-    return NamedDataset(name=text, part=part, holdout=holdout)
 
 
 def _cells(
@@ -170,7 +157,7 @@ def _cells(
                 selection.students,
                 range(selection.seed, selection.seed + selection.seeds),
             ):
-                first, companions = teachers_of(teacher, recipe, registry)
+                first, companions = find_teachers(teacher, recipe, registry)
                 cell = Cell(
                     method=label,
                     recipe=chosen,
@@ -234,27 +221,6 @@ def _own_names(selection: Selection, registry: Registry) -> Selection:
     profile = replace(selection.profile, set_for=renamed(selection.profile.set_for))
     of_method = renamed(selection.assignments_for)
     return replace(selection, assignments_for=of_method, profile=profile)
-
-
-def teachers_of(
-    text: str, recipe: Recipe, registry: Registry
-) -> tuple[NamedArchitecture, tuple[NamedArchitecture, ...]]:
-    """The cell's own teacher and its companions: those of `a+b`, or else those of the recipe.
-
-    Raises:
-        DDBenchError: no such architecture, or one that is named twice.
-    """
-    names = [name.strip() for name in text.split("+")]
-    if len(set(names)) < len(names):
-        raise DDBenchError(
-            f"the ensemble '{text}' names a teacher twice", "expected: different architectures",
-            hint=f"--teacher {'+'.join(dict.fromkeys(names))}",
-        )  # fmt: skip
-    first, *others = (
-        NamedArchitecture(name=name, part=registry.get("architecture", name)) for name in names
-    )
-    more = tuple(others) or tuple(c for c in recipe.companions if c.part != first.part)
-    return first, more
 
 
 def _bearing_on(cell: Cell, assignments: Mapping[str, str]) -> dict[str, str]:

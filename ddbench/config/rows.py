@@ -1,4 +1,4 @@
-"""The recipe of a row: a method with other parts, and what of its published figures still holds."""
+"""The recipe and teachers of a row: a method with other parts, and which of its claims hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-from ddbench.api.recipe import Claim, Recipe
+from ddbench.api.recipe import Claim, NamedArchitecture, Recipe
 from ddbench.api.roles import Labeller
 from ddbench.api.types import DatasetInfo
 from ddbench.config.terms import with_matcher, with_regularizer
@@ -43,6 +43,28 @@ def all_recipes(
         except DDBenchError as fault:
             said = f"{fault.problem}: {'; '.join(fault.facts)}"
             warnings.warn(said, DDBenchWarning, stacklevel=2)
+
+
+def find_teachers(
+    text: str, recipe: Recipe, registry: Registry
+) -> tuple[NamedArchitecture, tuple[NamedArchitecture, ...]]:
+    """Finds a cell's own teacher and its companions: those of `a+b`, or else the recipe's.
+
+    Raises:
+        DDBenchError: no such architecture, or one that is named twice.
+    """
+    names = [name.strip() for name in text.split("+")]
+    if len(set(names)) < len(names):
+        raise DDBenchError(
+            f"the ensemble '{text}' names a teacher twice",
+            "expected: different architectures",
+            hint=f"--teacher {'+'.join(dict.fromkeys(names))}",
+        )
+    first, *others = (
+        NamedArchitecture(name=name, part=registry.get("architecture", name)) for name in names
+    )
+    more = tuple(others) or tuple(c for c in recipe.companions if c.part != first.part)
+    return first, more
 
 
 def composed(

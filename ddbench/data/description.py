@@ -1,20 +1,52 @@
-"""What is known of a data set before an image is decoded, with held-out images as test data."""
+"""Data sets by name, and what is known of one before an image is decoded."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import NamedDataset
 from ddbench.api.roles import Dataset
 from ddbench.api.types import DatasetInfo
+from ddbench.registry import Registry
 from ddbench.store.keys import key_of
 
 MOST_PIXELS = 4096
 """A side: of a slip of the pen, decoding would fill a disk before anybody looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedDataset:
+    """A data set as chosen: the part, how it was named, and what part of it is test data."""
+
+    name: str
+    part: Dataset
+    holdout: float = 0.0
+    """Above 0: so much of the training images, drawn per class, serves as test data instead of the
+    real test set, which is not touched. For tuning."""
+
+
+def find_dataset(text: str, registry: Registry, holdout: float = 0.0) -> NamedDataset:
+    """Finds a data set by a name such as `digits`, `imagenette@64` or `folder:PATH@32`.
+
+    Raises:
+        DDBenchError: there is no such data set, or the resolution is not a number.
+    """
+    name, at, size = text.rpartition("@")
+    if not at or "/" in size:
+        name, size = text, ""
+    part = registry.get("dataset", name)
+    if size:
+        if not size.isdigit() or int(size) < 4:
+            raise DDBenchError(
+                f"cannot read the resolution in '{text}'",
+                "expected: NAME@PIXELS, 4 or more",
+                hint=f"for example {name}@64",
+            )
+        part = replace(part, resolution=int(size))
+    return NamedDataset(name=text, part=part, holdout=holdout)
 
 
 def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:

@@ -15,9 +15,7 @@ from ddbench.api.distilled_set import PortableSet, check
 from ddbench.api.errors import DDBenchError, unknown
 from ddbench.api.roles import SetFormat
 from ddbench.api.types import DatasetInfo
-from ddbench.config.grid import named_dataset
-from ddbench.config.terms import chosen_part
-from ddbench.data.description import describe
+from ddbench.data.description import describe, find_dataset
 from ddbench.data.stored_set import check_classes
 from ddbench.data.whitening import EPSILON
 from ddbench.registry import Registry
@@ -35,34 +33,32 @@ class Answers:
     method: str = ""
 
 
-def read_set(path: Path, text: str, registry: Registry, flag: str = "--format") -> PortableSet:
-    """The set at a path, checked.
+def read_set(path: Path, form: SetFormat) -> PortableSet:
+    """Reads the set at a path, a file or folder, and checks it.
+
+    Raises:
+        DDBenchError: it is not there, of another format, or damaged.
+    """
+    _check_exists(path)
+    with _explained(path, "read"):
+        return check(form.read(path), path)
+
+
+def recognise_format(path: Path, registry: Registry, flag: str) -> SetFormat:
+    """Returns the one format that a path looks like.
 
     Args:
         path: A file or folder.
-        text: Its format, `NAME` or `NAME[OPTION=VALUE,…]`; "" to recognise it.
         registry: Where formats are looked up.
         flag: The option that names a format, for errors.
 
     Raises:
-        DDBenchError: it is not there, of no known format or of several, or damaged.
+        DDBenchError: it is not there, or looks like no format, or like several.
     """
-    if not path.exists():
-        raise DDBenchError(f"no file or folder {path}", hint="check the path")
-    with _explained(path, "read"):
-        named = chosen_part("format", flag, text, registry)[1] if text else None
-        form = named or recognised(path, registry, flag)
-        return check(form.read(path), path)
-
-
-def recognised(path: Path, registry: Registry, flag: str) -> SetFormat:
-    """The one format that a path looks like.
-
-    Raises:
-        DDBenchError: none, or several.
-    """
+    _check_exists(path)
     formats = {name: registry.get("format", name) for name in registry.names("format")}
-    found = {name: part for name, part in formats.items() if part.detect(path)}
+    with _explained(path, "read"):
+        found = {name: part for name, part in formats.items() if part.detect(path)}
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
@@ -74,6 +70,11 @@ def recognised(path: Path, registry: Registry, flag: str) -> SetFormat:
         *(f"{name}: {part.layout}" for name, part in formats.items()),
         hint=f"name its format if it goes by other names: {flag} NAME",
     )
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise DDBenchError(f"no file or folder {path}", hint="check the path")
 
 
 def write_set(
@@ -160,7 +161,7 @@ def placed(
             "an index means nothing without the order of the classes",
             hint="--dataset NAME, or NAME@PIXELS",
         )
-    info = describe(named_dataset(name, registry), root)
+    info = describe(find_dataset(name, registry), root)
     found = _in_space(found, answers.pixels, info)
     found = _with_classes(found, info, where)
     card = {**found.card, "dataset": name, "shape": list(found.images.shape[1:])}

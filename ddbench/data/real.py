@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Int, UInt8
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import NamedDataset
 from ddbench.api.types import DatasetInfo
-from ddbench.data.description import describe, held_out
+from ddbench.data.description import NamedDataset, describe, held_out
 from ddbench.data.whitening import Whitening, fit
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import measure

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ddbench.api.recipe import NamedArchitecture, NamedDataset, Protocol, Recipe
+from ddbench.api.recipe import NamedArchitecture, Protocol, Recipe
+from ddbench.data.description import NamedDataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from ddbench.api.recipe import NamedDataset
 from ddbench.api.roles import Statistic
 from ddbench.api.types import Network, Tensors
+from ddbench.data.description import NamedDataset
 from ddbench.data.real import RealData, open_data, whitening_of
 from ddbench.data.whitening import Whitening
 from ddbench.nn.build import fresh, restored

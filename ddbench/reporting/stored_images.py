@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ddbench.api.record import Record
 from ddbench.api.types import Tensors
-from ddbench.config.grid import named_dataset
 from ddbench.config.session import open_session
+from ddbench.data.description import find_dataset
 from ddbench.data.real import open_data
 from ddbench.pipeline.recording import check_data
 from ddbench.store.cache import Cache
@@ -38,7 +38,7 @@ def _selected(
     record: Record, indices: Int[Tensor, " n"], data_root: Path | None, store: Cache
 ) -> Tensor:
     session = open_session("cpu", "fp32", data_root, store.root)
-    named = named_dataset(record.dataset, session.registry, record.holdout)
+    named = find_dataset(record.dataset, session.registry, record.holdout)
     data = open_data(named, session.ctx, store)
     check_data(record, data.info)
     return data.train_images[indices]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-from ddbench.config.grid import Selection, Variant, expand, named_dataset
+from ddbench.config.grid import Selection, Variant, expand
 
 
 def _cells(registry, **choices):
@@ -127,13 +127,6 @@ def test_mistakes_are_named(registry, choices, problem, hint):
         _cells(registry, **choices)
     assert problem in str(caught.value)
     assert hint in caught.value.hint
-
-
-def test_a_resolution_follows_an_at(registry):
-    named = named_dataset("imagenette@64", registry)
-    assert (named.name, named.part.resolution) == ("imagenette@64", 64)
-    assert named_dataset("folder:/a@b/c", registry).part.path == "/a@b/c"
-    assert named_dataset("folder:/a@b/c@32", registry).part.resolution == 32
 
 
 def test_holding_out_leaves_the_test_data_alone(registry):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import NamedDataset
 from ddbench.api.types import DatasetInfo
+from ddbench.data.description import NamedDataset
 from ddbench.data.real import open_data
 from ddbench.runtime.context import Context
 from ddbench.store.cache import Cache

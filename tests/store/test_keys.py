@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import NamedDataset
-from ddbench.data.description import describe
+from ddbench.data.description import NamedDataset, describe
 from ddbench.store import keys
 from ddbench.store.keys import KEY_LENGTH, canonical, key_of, spell
 

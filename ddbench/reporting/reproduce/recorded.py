@@ -8,8 +8,7 @@ from typing import Any
 from ddbench.api.recipe import Claim, NamedArchitecture, Recipe
 from ddbench.api.record import Record
 from ddbench.api.roles import Evaluator, Statistic
-from ddbench.config.grid import named_dataset
-from ddbench.data.description import describe
+from ddbench.data.description import describe, find_dataset
 from ddbench.data.stored_set import StoredSet
 from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.plan import Plan, plan
@@ -37,7 +36,7 @@ def cell_of(record: Record, registry: Registry) -> Cell:
     return Cell(
         method=record.variant or record.method,
         recipe=recipe,
-        dataset=named_dataset(record.dataset, registry, record.holdout),
+        dataset=find_dataset(record.dataset, registry, record.holdout),
         ipc=record.ipc,
         teacher=NamedArchitecture(
             name=record.teacher.partition("+")[0], part=part_of(told["teacher"], registry)
