@@ -17,7 +17,7 @@ from ddbench.pipeline.specs import Targets
 from ddbench.pipeline.stages.targets import targets
 from ddbench.runtime.cost import Meter
 from ddbench.runtime.seeds import generator
-from ddbench_plugins.distances.mmd import wasserstein_squared
+from ddbench_plugins.distances.transport import wasserstein_squared
 from ddbench_plugins.matchers._atoms import real_start
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget
 

@@ -13,7 +13,7 @@ from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.roles import Distiller, Problem, Statistic
-from ddbench_plugins.distances.mmd import squared_distances
+from ddbench_plugins.distances.transport import squared_distances
 from ddbench_plugins.distillers._per_class import ClassByClass
 from ddbench_plugins.matchers._atoms import cluster, seed_from
 

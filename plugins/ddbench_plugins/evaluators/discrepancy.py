@@ -14,13 +14,9 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import FeatureSample, Metric, Trial
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distances.mmd import (
-    adaptive_bandwidth,
-    random_directions,
-    rbf_mmd_squared,
-    sliced_wasserstein_squared,
-    wasserstein_squared,
-)
+from ddbench_plugins.distances.mmd import adaptive_bandwidth, rbf_mmd_squared
+from ddbench_plugins.distances.sliced import random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances.transport import wasserstein_squared
 from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features, feature_tap
 from ddbench.api.roles import Statistic, Target
 from ddbench.api.types import Atoms, Network, Step, Tap
-from ddbench_plugins.distances.mmd import Cloud
-from ddbench_plugins.distances.transport import guessed_transport
+from ddbench_plugins.distances.transport import Cloud, guessed_transport
 
 if TYPE_CHECKING:  # loaded with scikit-learn, when it is needed
     from threadpoolctl import ThreadpoolController

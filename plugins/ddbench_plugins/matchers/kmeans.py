@@ -14,7 +14,7 @@ from ddbench.api.features import Features
 from ddbench.api.roles import Matcher
 from ddbench.api.types import Atoms
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distances.mmd import Cloud
+from ddbench_plugins.distances.transport import Cloud
 from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,

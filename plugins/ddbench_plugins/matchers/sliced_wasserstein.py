@@ -15,7 +15,8 @@ from ddbench.api.features import Features
 from ddbench.api.roles import Matcher
 from ddbench.api.types import Atoms
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distances.mmd import Cloud, random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances.sliced import random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances.transport import Cloud
 from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,

@@ -16,8 +16,7 @@ from ddbench.api.features import Features
 from ddbench.api.roles import Matcher
 from ddbench.api.types import Atoms
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distances.mmd import Cloud, Transport, exact_transport
-from ddbench_plugins.distances.transport import guessed_transport
+from ddbench_plugins.distances.transport import Cloud, Transport, exact_transport, guessed_transport
 from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench_plugins.distances import transport as module
-from ddbench_plugins.distances.mmd import exact_transport
-from ddbench_plugins.distances.transport import guessed_transport
+from ddbench_plugins.distances.transport import exact_transport, guessed_transport
 
 
 def _problem(atoms: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,8 +22,8 @@ from ddbench_plugins.distances.mmd import (
     linear_mmd_squared,
     polynomial_mmd_squared,
     rbf_mmd_squared,
-    squared_distances,
 )
+from ddbench_plugins.distances.transport import squared_distances
 from ddbench_plugins.matchers import (
     cross_entropy,
     kmeans,

@@ -18,15 +18,14 @@ from torch import Tensor
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.roles import Target
-from ddbench_plugins.distances.mmd import (
+from ddbench_plugins.distances.sliced import random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances.transport import (
     Cloud,
     exact_transport,
-    random_directions,
-    sliced_wasserstein_squared,
+    guessed_transport,
     squared_distances,
     wasserstein_squared,
 )
-from ddbench_plugins.distances.transport import guessed_transport
 from ddbench_plugins.matchers import wasserstein
 from ddbench_plugins.matchers._atoms import to_simplex
 from ddbench_plugins.matchers.kmeans import KMeansTarget
