@@ -6,7 +6,6 @@ Points are rows. Weights may be left out (uniform) and are normalised to sum to 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -14,18 +13,15 @@ from jaxtyping import Float
 from ddbench.api.errors import DDBenchError
 from ddbench_plugins.distances.transport import _shares, squared_distances
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 def linear_mmd_squared(
-    x: Float[Tensor, "m d"],
-    y: Float[Tensor, "n d"],
-    a: Float[Tensor, " m"] | None = None,
-    b: Float[Tensor, " n"] | None = None,
+    x: Float[torch.Tensor, "m d"],
+    y: Float[torch.Tensor, "n d"],
+    a: Float[torch.Tensor, " m"] | None = None,
+    b: Float[torch.Tensor, " n"] | None = None,
     *,
     biased: bool = True,
-) -> Float[Tensor, ""]:
+) -> Float[torch.Tensor, ""]:
     """MMD² with the kernel ⟨x, y⟩: the squared gap between the means.
 
     biased: ‖Σ a_i x_i − Σ b_j y_j‖². Otherwise less the variances that the two means have
@@ -40,14 +36,16 @@ def linear_mmd_squared(
     if biased:
         return gap
 
-    def variance(points: Tensor, shares: Tensor, mean: Tensor) -> Tensor:
+    def variance(points: torch.Tensor, shares: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
         spread = shares @ (points - mean).square().sum(1)
         return spread * (shares @ shares) / _pair_share(shares)
 
     return gap - variance(x, a, mean_x) - variance(y, b, mean_y)
 
 
-def adaptive_bandwidth(x: Float[Tensor, "m d"], y: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+def adaptive_bandwidth(
+    x: Float[torch.Tensor, "m d"], y: Float[torch.Tensor, "n d"]
+) -> Float[torch.Tensor, ""]:
     """Mean squared distance between different points of both clouds together; no gradient.
 
     h = 1/(N² − N) Σ_{i≠j} ‖u_i − u_j‖² over u = [x; y], which is twice the unbiased total variance.
@@ -57,14 +55,14 @@ def adaptive_bandwidth(x: Float[Tensor, "m d"], y: Float[Tensor, "n d"]) -> Floa
 
 
 def rbf_mmd_squared(
-    x: Float[Tensor, "m d"],
-    y: Float[Tensor, "n d"],
-    a: Float[Tensor, " m"] | None = None,
-    b: Float[Tensor, " n"] | None = None,
+    x: Float[torch.Tensor, "m d"],
+    y: Float[torch.Tensor, "n d"],
+    a: Float[torch.Tensor, " m"] | None = None,
+    b: Float[torch.Tensor, " n"] | None = None,
     *,
     biased: bool = True,
-    bandwidth: Float[Tensor, ""] | None = None,
-) -> Float[Tensor, ""]:
+    bandwidth: Float[torch.Tensor, ""] | None = None,
+) -> Float[torch.Tensor, ""]:
     """MMD² with a sum of five Gaussian kernels.
 
     MMD² = aᵀ K_xx a + bᵀ K_yy b − 2 aᵀ K_xy b, k(u, v) = Σ_{i=0..4} exp(−‖u − v‖² / (h 2^{i−2}))
@@ -89,13 +87,13 @@ def rbf_mmd_squared(
 
 
 def polynomial_mmd_squared(
-    x: Float[Tensor, "m d"],
-    y: Float[Tensor, "n d"],
-    a: Float[Tensor, " m"] | None = None,
-    b: Float[Tensor, " n"] | None = None,
+    x: Float[torch.Tensor, "m d"],
+    y: Float[torch.Tensor, "n d"],
+    a: Float[torch.Tensor, " m"] | None = None,
+    b: Float[torch.Tensor, " n"] | None = None,
     *,
     biased: bool = True,
-) -> Float[Tensor, ""]:
+) -> Float[torch.Tensor, ""]:
     """MMD² with the kernel (⟨u, v⟩ + 1)²: the gaps between means and between second moments.
 
     biased: 2 ‖Σ a_i x_i − Σ b_j y_j‖² + ‖Σ a_i x_i x_iᵀ − Σ b_j y_j y_jᵀ‖²_F
@@ -110,17 +108,17 @@ def polynomial_mmd_squared(
 
 
 def _mmd_squared(
-    kernel: Callable[[Tensor, Tensor], Tensor],
-    x: Float[Tensor, "m d"],
-    y: Float[Tensor, "n d"],
-    a: Float[Tensor, " m"] | None,
-    b: Float[Tensor, " n"] | None,
+    kernel: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    x: Float[torch.Tensor, "m d"],
+    y: Float[torch.Tensor, "n d"],
+    a: Float[torch.Tensor, " m"] | None,
+    b: Float[torch.Tensor, " n"] | None,
     biased: bool,
-) -> Float[Tensor, ""]:
+) -> Float[torch.Tensor, ""]:
     """aᵀ K_xx a + bᵀ K_yy b − 2 aᵀ K_xy b, or without the pairs of a point with itself."""
     a, b = _shares(x, a), _shares(y, b)
 
-    def within(points: Tensor, shares: Tensor) -> Tensor:
+    def within(points: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         every = kernel(points, points)
         if biased:
             return shares @ every @ shares
@@ -131,8 +129,8 @@ def _mmd_squared(
 
 
 def _five_gaussians(
-    x: Float[Tensor, "m d"], y: Float[Tensor, "n d"], h: Float[Tensor, ""]
-) -> Float[Tensor, "m n"]:
+    x: Float[torch.Tensor, "m d"], y: Float[torch.Tensor, "n d"], h: Float[torch.Tensor, ""]
+) -> Float[torch.Tensor, "m n"]:
     widest = torch.exp(squared_distances(x, y) / (-4 * h))
     total = power = widest
     for _ in range(4):  # exp(−D/2h) = exp(−D/4h)², and so on: one exponential, four squares
@@ -141,7 +139,7 @@ def _five_gaussians(
     return total
 
 
-def _pair_share(shares: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+def _pair_share(shares: Float[torch.Tensor, " n"]) -> Float[torch.Tensor, ""]:
     """The weight of all pairs of different points."""
     if len(shares) < 2:
         raise DDBenchError(

@@ -5,30 +5,27 @@ Points are rows. Weights may be left out (uniform) and are normalised to sum to 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Float
 
 from ddbench_plugins.distances.transport import _shares
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
-
-def random_directions(dimension: int, count: int, rng: Generator) -> Float[Tensor, "d l"]:
+def random_directions(
+    dimension: int, count: int, rng: torch.Generator
+) -> Float[torch.Tensor, "d l"]:
     """Unit vectors in float64, uniform on the sphere; one direction a column."""
     directions = torch.randn(dimension, count, generator=rng, dtype=torch.float64)
     return directions / directions.norm(dim=0)
 
 
 def sliced_wasserstein_squared(
-    x: Float[Tensor, "m d"],
-    y: Float[Tensor, "n d"],
-    directions: Float[Tensor, "d l"],
-    a: Float[Tensor, " m"] | None = None,
-    b: Float[Tensor, " n"] | None = None,
-) -> Float[Tensor, ""]:
+    x: Float[torch.Tensor, "m d"],
+    y: Float[torch.Tensor, "n d"],
+    directions: Float[torch.Tensor, "d l"],
+    a: Float[torch.Tensor, " m"] | None = None,
+    b: Float[torch.Tensor, " n"] | None = None,
+) -> Float[torch.Tensor, ""]:
     """Mean over directions of the one-dimensional W₂², in float64; differentiable in x and y.
 
     SW₂² = mean_θ ∫₀¹ (F⁻¹_{θᵀx}(s) − F⁻¹_{θᵀy}(s))² ds
@@ -57,16 +54,18 @@ def sliced_wasserstein_squared(
 
 
 def _quantiles(
-    values: Float[Tensor, "l n"], shares: Float[Tensor, " n"]
-) -> tuple[Float[Tensor, "l n"], Float[Tensor, "l n"]]:
+    values: Float[torch.Tensor, "l n"], shares: Float[torch.Tensor, " n"]
+) -> tuple[Float[torch.Tensor, "l n"], Float[torch.Tensor, "l n"]]:
     """Sorted values of each direction, and up to which level each of them is the quantile."""
     ordered, order = values.sort(1)
     return ordered, shares[order].cumsum(1)
 
 
 def _quantile_at(
-    values: Float[Tensor, "l n"], ends: Float[Tensor, "l n"], levels: Float[Tensor, "l q"]
-) -> Float[Tensor, "l q"]:
+    values: Float[torch.Tensor, "l n"],
+    ends: Float[torch.Tensor, "l n"],
+    levels: Float[torch.Tensor, "l q"],
+) -> Float[torch.Tensor, "l q"]:
     where = torch.searchsorted(ends.detach().contiguous(), levels.detach())
     return values.gather(
         1, where.clamp(max=values.shape[1] - 1)

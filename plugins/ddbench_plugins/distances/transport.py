@@ -11,14 +11,10 @@ undecided ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Float
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 PIVOTS = 10_000_000
 """The network simplex stops by itself long before."""
@@ -34,7 +30,9 @@ _ROUNDING = 1e-12
 """Relative slack of the certificate, far above float64's rounding and far below any tolerance."""
 
 
-def squared_distances(x: Float[Tensor, "m d"], y: Float[Tensor, "n d"]) -> Float[Tensor, "m n"]:
+def squared_distances(
+    x: Float[torch.Tensor, "m d"], y: Float[torch.Tensor, "n d"]
+) -> Float[torch.Tensor, "m n"]:
     """D_ij = ‖x_i − y_j‖², by one matrix product; never below 0."""
     return Cloud.of(y).squared_distances(x)
 
@@ -43,19 +41,19 @@ def squared_distances(x: Float[Tensor, "m d"], y: Float[Tensor, "n d"]) -> Float
 class Cloud:
     """Points that many others are compared to: what does not change is worked out once."""
 
-    given: Float[Tensor, "n d"]
-    centre: Float[Tensor, " d"]
-    points: Float[Tensor, "n d"]
+    given: Float[torch.Tensor, "n d"]
+    centre: Float[torch.Tensor, " d"]
+    points: Float[torch.Tensor, "n d"]
     """Less the centre: differences stay, rounding errors shrink."""
-    squares: Float[Tensor, " n"]
+    squares: Float[torch.Tensor, " n"]
 
     @classmethod
-    def of(cls, points: Float[Tensor, "n d"]) -> Cloud:
+    def of(cls, points: Float[torch.Tensor, "n d"]) -> Cloud:
         centre = points.detach().mean(0)
         centred = points - centre
         return cls(points, centre, centred, centred.square().sum(1))
 
-    def squared_distances(self, x: Float[Tensor, "m d"]) -> Float[Tensor, "m n"]:
+    def squared_distances(self, x: Float[torch.Tensor, "m d"]) -> Float[torch.Tensor, "m n"]:
         """D_ij = ‖x_i − y_j‖² to the points y."""
         x = x - self.centre
         squares = x.square().sum(1)[:, None] + self.squares
@@ -101,10 +99,10 @@ def exact_transport(
 
 
 def wasserstein_squared(
-    x: Float[Tensor, "m d"],
-    y: Float[Tensor, "n d"],
-    a: Float[Tensor, " m"] | None = None,
-    b: Float[Tensor, " n"] | None = None,
+    x: Float[torch.Tensor, "m d"],
+    y: Float[torch.Tensor, "n d"],
+    a: Float[torch.Tensor, " m"] | None = None,
+    b: Float[torch.Tensor, " n"] | None = None,
 ) -> float:
     """W₂² between two point clouds, exactly, in float64.
 
@@ -123,8 +121,8 @@ def wasserstein_squared(
 
 
 def _shares(
-    points: Float[Tensor, "n d"], weights: Float[Tensor, " n"] | None
-) -> Float[Tensor, " n"]:
+    points: Float[torch.Tensor, "n d"], weights: Float[torch.Tensor, " n"] | None
+) -> Float[torch.Tensor, " n"]:
     if weights is None:
         return points.new_full((len(points),), 1 / len(points))
     weights = weights.to(points)

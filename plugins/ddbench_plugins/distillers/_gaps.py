@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,9 +18,6 @@ from ddbench.api.tensors import widen
 from ddbench.api.types import Network, Tap, Tensors
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.mmd import polynomial_mmd_squared, rbf_mmd_squared
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SMALLEST = 1e-12
 Seen = Mapping[Tap, Tensors]
@@ -37,7 +34,7 @@ class Gap(Protocol):
         """What `gap` reads of a forward pass."""
         ...
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """0 for equal batches; differentiable in `made`."""
         ...
 
@@ -56,7 +53,7 @@ class MeanGap:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network),)
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """‖ 1/n Σ_i f(x_i) − 1/m Σ_j f(s_j) ‖², summed over the d dimensions of f"""
         tap = feature_tap(network)
         return squared(real[tap]["features"], made[tap]["features"])
@@ -80,7 +77,7 @@ class KernelGap:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network),)
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """mean K_ss − 2 mean K_sx + mean K_xx ≥ 0, pairs of a point with itself included."""
         tap = feature_tap(network)
         distance = rbf_mmd_squared if self.kernel == "rbf" else polynomial_mmd_squared
@@ -97,7 +94,7 @@ class Attention:
 
     power: float
 
-    def reduce(self, activation: Float[Tensor, "b c h w"]) -> Tensors:
+    def reduce(self, activation: Float[torch.Tensor, "b c h w"]) -> Tensors:
         size = widen(activation).abs()
         # Whatever the power, nothing overflows; a factor changes neither the value nor the slope.
         size = size / size.detach().amax((1, 2, 3), keepdim=True).clamp_min(_SMALLEST)
@@ -141,7 +138,7 @@ class AttentionGap:
             )
         return tuple(Tap(layer, Attention(self.power), "output") for layer in layers[:-1])
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[Tensor, ""]:
+    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """scale · ( Σ_l ‖ mean A_l(x) − mean A_l(s) ‖² + λ ‖ mean f(x) − mean f(s) ‖² )"""
         tap = feature_tap(network)
         total = self.embedding * squared(real[tap]["features"], made[tap]["features"])
@@ -150,6 +147,8 @@ class AttentionGap:
         return self.scale * total
 
 
-def squared(real: Float[Tensor, "n d"], made: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+def squared(
+    real: Float[torch.Tensor, "n d"], made: Float[torch.Tensor, "m d"]
+) -> Float[torch.Tensor, ""]:
     """Squared distance of two means."""
     return (real.mean(0) - made.mean(0)).square().sum()

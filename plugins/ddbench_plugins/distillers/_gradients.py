@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 Distance: TypeAlias = Literal["rows", "cosine", "squares"]
 _EPS = 1e-6
 
-Gradients: TypeAlias = 'Sequence[Float[Tensor, "..."]]'
+Gradients: TypeAlias = 'Sequence[Float[torch.Tensor, "..."]]'
 
 
-def gradient_distance(real: Gradients, made: Gradients, how: Distance) -> Float[Tensor, ""]:
+def gradient_distance(real: Gradients, made: Gradients, how: Distance) -> Float[torch.Tensor, ""]:
     """How far two lists of gradients are from each other, one entry a weight.
 
     "rows": Σ_l Σ_o 1 − ⟨A_lo, B_lo⟩ / (‖A_lo‖ ‖B_lo‖ + 10⁻⁶), the row o of layer l being what one
@@ -42,7 +39,9 @@ def gradient_distance(real: Gradients, made: Gradients, how: Distance) -> Float[
     return (one - other).square().sum()
 
 
-def _turned(one: Float[Tensor, "o d"], other: Float[Tensor, "o d"]) -> Float[Tensor, ""]:
+def _turned(
+    one: Float[torch.Tensor, "o d"], other: Float[torch.Tensor, "o d"]
+) -> Float[torch.Tensor, ""]:
     """Σ_o of one minus the cosine; a norm's slope at 0 is 0, so that dead units do no harm."""
     norms = torch.linalg.vector_norm(one, dim=1) * torch.linalg.vector_norm(other, dim=1)
     return (1 - (one * other).sum(1) / (norms + _EPS)).sum()

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import torch
 from jaxtyping import Int
 
 from ddbench.api.roles import Problem
 from ddbench.api.types import DatasetInfo
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class ClassByClass:
@@ -21,9 +17,9 @@ class ClassByClass:
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return (ipc or 1,) * info.num_classes
 
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """One group a class."""
         return [(labels == cls).nonzero().flatten() for cls in labels.unique()]
 
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
         return 1

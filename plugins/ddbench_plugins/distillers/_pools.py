@@ -124,9 +124,11 @@ class TrainingQueue:
     def _born(self, problem: Problem, number: int) -> Learner:
         network = problem.fresh_network(number)
         sgd = torch.optim.SGD(
-            network.module.parameters(), lr=self.lr, momentum=self.momentum,
+            network.module.parameters(),
+            lr=self.lr,
+            momentum=self.momentum,
             weight_decay=self.weight_decay,
-        )  # fmt: skip
+        )
         return Learner(network, sgd)
 
     def _train(self, problem: Problem, one: Learner, iteration: int) -> None:
@@ -142,8 +144,9 @@ class TrainingQueue:
             taken = {c: share + (place < rest) for place, c in enumerate(order.tolist())}
             batches = {
                 c: problem.real_batch(c, count, problem.rng("train", iteration, step, c))
-                for c, count in sorted(taken.items()) if count
-            }  # fmt: skip
+                for c, count in sorted(taken.items())
+                if count
+            }
             labels = torch.cat([b.new_full((len(b),), c).long() for c, b in batches.items()])
             logits = forward(torch.cat([*batches.values()])).logits
             one.sgd.zero_grad(set_to_none=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.roles import Problem
 from ddbench.api.types import DatasetInfo
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Start: TypeAlias = Literal["real", "noise"]
 DSA = "color_crop_cutout_flip_scale_rotate"
@@ -23,15 +20,17 @@ def equal_counts(info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
     return (ipc or 1,) * info.num_classes
 
 
-def rows_by_class(problem: Problem, indices: Int[Tensor, " b"]) -> dict[int, Int[Tensor, " m"]]:
+def rows_by_class(
+    problem: Problem, indices: Int[torch.Tensor, " b"]
+) -> dict[int, Int[torch.Tensor, " m"]]:
     """Where in a group the images of each class are, classes in order."""
     labels = problem.labels[indices.to(problem.labels.device)].cpu()
     return {cls: (labels == cls).nonzero().flatten() for cls in labels.unique().tolist()}
 
 
 def started(
-    problem: Problem, classes: dict[int, Int[Tensor, " m"]], init: Start
-) -> Float[Tensor, "b c h w"]:
+    problem: Problem, classes: dict[int, Int[torch.Tensor, " m"]], init: Start
+) -> Float[torch.Tensor, "b c h w"]:
     """Normalised images to begin with: different training images of the class, or N(0, 1).
 
     Where a class has too few, they come again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -16,9 +16,6 @@ from ddbench.api.preparation import PreparationProblem
 from ddbench.api.types import DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._synthetic import DSA
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +31,13 @@ class Weights:
                 hint="--teacher convnet3, which normalises each image by itself",
             )
 
-    def flat(self) -> Float[Tensor, " p"]:
+    def flat(self) -> Float[torch.Tensor, " p"]:
         """The network's own, as they are now."""
         return torch.cat([p.detach().flatten() for p in self.network.module.parameters()])
 
     def logits(
-        self, vector: Float[Tensor, " p"], images: Float[Tensor, "b c h w"]
-    ) -> Float[Tensor, "b k"]:
+        self, vector: Float[torch.Tensor, " p"], images: Float[torch.Tensor, "b c h w"]
+    ) -> Float[torch.Tensor, "b k"]:
         """Those that the network gives with other weights; differentiable in both."""
         named = list(self.network.module.named_parameters())
         parts = vector.split([p.numel() for _, p in named])
@@ -79,34 +76,40 @@ class ExpertTrails:
     def updates(self, info: DatasetInfo) -> int:
         return self.epochs * -(-sum(info.train_counts) // self.batch_size)
 
-    def piece(self, problem: PreparationProblem, number: int) -> Float[Tensor, "t p"]:
+    def piece(self, problem: PreparationProblem, number: int) -> Float[torch.Tensor, "t p"]:
         network = problem.fresh_network("expert", number)
         Weights(network)  # says no before real images are read
         real = [problem.real(cls) for cls in range(problem.info.num_classes)]
         labels = [images.new_full((len(images),), cls).long() for cls, images in enumerate(real)]
         forward = problem.probe(network)
         trail = expert_trail(
-            network, lambda views: forward(views).logits, torch.cat(real), torch.cat(labels),
-            epochs=self.epochs, lr=self.lr, batch_size=self.batch_size,
+            network,
+            lambda views: forward(views).logits,
+            torch.cat(real),
+            torch.cat(labels),
+            epochs=self.epochs,
+            lr=self.lr,
+            batch_size=self.batch_size,
             names=operations(self.augment, problem.info.mirror),
-            rng=problem.rng("expert", number), tick=problem.tick,
-        )  # fmt: skip
+            rng=problem.rng("expert", number),
+            tick=problem.tick,
+        )
         return torch.stack(trail)
 
 
 def expert_trail(
     network: Network,
-    forward: Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b k"]],
-    images: Float[Tensor, "n c h w"],
-    labels: Int[Tensor, " n"],
+    forward: Callable[[Float[torch.Tensor, "b c h w"]], Float[torch.Tensor, "b k"]],
+    images: Float[torch.Tensor, "n c h w"],
+    labels: Int[torch.Tensor, " n"],
     *,
     epochs: int,
     lr: float,
     batch_size: int,
     names: tuple[str, ...],
-    rng: Generator,
-    tick: Callable[[Float[Tensor, ""]], None] = lambda loss: None,
-) -> list[Float[Tensor, " p"]]:
+    rng: torch.Generator,
+    tick: Callable[[Float[torch.Tensor, ""]], None] = lambda loss: None,
+) -> list[Float[torch.Tensor, " p"]]:
     """Flat weights before the first and after every epoch of plain SGD on real images, on the CPU.
 
     Args:
@@ -139,28 +142,30 @@ def expert_trail(
 
 def walked(
     weights: Weights,
-    start: Float[Tensor, " p"],
-    rate: Float[Tensor, ""],
-    batches: Sequence[tuple[Float[Tensor, "b c h w"], Int[Tensor, " b"]]],
-) -> Float[Tensor, " p"]:
+    start: Float[torch.Tensor, " p"],
+    rate: Float[torch.Tensor, ""],
+    batches: Sequence[tuple[Float[torch.Tensor, "b c h w"], Int[torch.Tensor, " b"]]],
+) -> Float[torch.Tensor, " p"]:
     """Weights after one step of gradient descent a batch; differentiable in images and rate.
 
     θ_{i+1} = θ_i − α ∇_θ CE(θ_i; b_i)
     """
 
     def loss(
-        images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"], vector: Float[Tensor, " p"]
-    ) -> Float[Tensor, ""]:
+        images: Float[torch.Tensor, "b c h w"],
+        labels: Int[torch.Tensor, " b"],
+        vector: Float[torch.Tensor, " p"],
+    ) -> Float[torch.Tensor, ""]:
         return torch.nn.functional.cross_entropy(weights.logits(vector, images), labels)
 
     return descended(start, rate, [partial(loss, *batch) for batch in batches])
 
 
 def descended(
-    start: Float[Tensor, " p"],
-    rate: Float[Tensor, ""],
-    losses: Sequence[Callable[[Float[Tensor, " p"]], Float[Tensor, ""]]],
-) -> Float[Tensor, " p"]:
+    start: Float[torch.Tensor, " p"],
+    rate: Float[torch.Tensor, ""],
+    losses: Sequence[Callable[[Float[torch.Tensor, " p"]], Float[torch.Tensor, ""]]],
+) -> Float[torch.Tensor, " p"]:
     """A point after one step of gradient descent a loss, θ_{i+1} = θ_i − α ∇ ℓ_i(θ_i).
 
     Differentiable in the rate and in whatever the losses hold, but not in the start.
@@ -173,7 +178,9 @@ def descended(
 
 
 def way_left(
-    end: Float[Tensor, " p"], start: Float[Tensor, " p"], target: Float[Tensor, " p"]
-) -> Float[Tensor, ""]:
+    end: Float[torch.Tensor, " p"],
+    start: Float[torch.Tensor, " p"],
+    target: Float[torch.Tensor, " p"],
+) -> Float[torch.Tensor, ""]:
     """‖ θ̂ − θ* ‖² / ‖ θ_0 − θ* ‖²: 1 for a student that did not move, 0 for one that arrived."""
     return (end - target).square().sum() / (start - target).square().sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -16,9 +16,6 @@ from ddbench.api.roles import Distiller, Problem, Statistic
 from ddbench_plugins.distances.transport import squared_distances
 from ddbench_plugins.distillers._per_class import ClassByClass
 from ddbench_plugins.matchers._atoms import cluster, seed_from
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 
 class FeatureSelection(ClassByClass):
@@ -33,7 +30,9 @@ class FeatureSelection(ClassByClass):
     def statistics(self) -> tuple[Statistic, ...]:
         return (Features(layer=self.layer),)
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Int[torch.Tensor, " b"]:
         """Rows of the training set, different ones, in the order in which they were chosen.
 
         Raises:
@@ -52,8 +51,8 @@ class FeatureSelection(ClassByClass):
         return problem.real_indices(cls)[chosen]
 
     def choose(
-        self, features: Float[Tensor, "n d"], count: int, rng: Generator
-    ) -> Int[Tensor, " m"]:
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Int[torch.Tensor, " m"]:
         """Which `count` of the n features of a class, at most n, stand for it."""
         raise NotImplementedError
 
@@ -70,8 +69,8 @@ class Herding(FeatureSelection):
     """What the next image makes small or large; the two choose different images."""
 
     def choose(
-        self, features: Float[Tensor, "n d"], count: int, rng: Generator
-    ) -> Int[Tensor, " m"]:
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Int[torch.Tensor, " m"]:
         """The first images in herding order, so that more images begin with fewer.
 
         icarl:    s_{t+1} = argmin_x ‖ μ − 1/(t+1) ( f(x) + Σ_{i≤t} f(s_i) ) ‖
@@ -121,8 +120,8 @@ class KCenter(FeatureSelection):
     """The first image: the one nearest to the mean of the class, or any."""
 
     def choose(
-        self, features: Float[Tensor, "n d"], count: int, rng: Generator
-    ) -> Int[Tensor, " m"]:
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Int[torch.Tensor, " m"]:
         """Greedy centres, so that more images begin with fewer.
 
         s_{t+1} = argmax_x min_{i≤t} ‖f(x) − f(s_i)‖
@@ -169,8 +168,8 @@ class KMeansNearest(FeatureSelection):
             raise DDBenchError(f"restarts is {self.restarts}", "expected: 1 or more")
 
     def choose(
-        self, features: Float[Tensor, "n d"], count: int, rng: Generator
-    ) -> Int[Tensor, " m"]:
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Int[torch.Tensor, " m"]:
         """Different images, one a centre, of the least sum of squared distances.
 
         min over one-to-one s of Σ_j ‖f(s_j) − b_j‖², b the centres: the nearest image of each

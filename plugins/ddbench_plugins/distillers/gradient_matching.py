@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -17,10 +17,7 @@ from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._gradients import Distance, gradient_distance
 from ddbench_plugins.distillers._synthetic import Start, equal_counts, rows_by_class, started
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-Classes: TypeAlias = 'Mapping[int, Int[Tensor, " m"]]'
+Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " m"]]'
 _SETTLING = 16
 """Real images of each class that set the running statistics of batch normalisation."""
 
@@ -76,15 +73,17 @@ class GradientMatching:
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return equal_counts(info, ipc)
 
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """One group: the networks learn from all classes."""
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
         """Steps of the images."""
         return self.iterations * self.outer
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Float[torch.Tensor, "b c h w"]:
         classes = rows_by_class(problem, indices)
         images = started(problem, classes, self.init)
         there = {cls: rows.to(images.device) for cls, rows in classes.items()}
@@ -105,10 +104,10 @@ class GradientMatching:
         self,
         problem: Problem,
         network: Network,
-        images: Float[Tensor, "b c h w"],
+        images: Float[torch.Tensor, "b c h w"],
         classes: Classes,
         *place: int,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c h w"]]:
+    ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, "b c h w"]]:
         """The sum of the classes' distances in one network, and its gradient to the images.
 
         Args:
@@ -136,10 +135,10 @@ class GradientMatching:
         self,
         problem: Problem,
         network: Network,
-        images: Float[Tensor, "b c h w"],
+        images: Float[torch.Tensor, "b c h w"],
         cls: int,
         keep: bool = False,
-    ) -> list[Tensor]:
+    ) -> list[torch.Tensor]:
         """What the weights get from images of one class; differentiable again if `keep`."""
         weights = list(network.module.parameters())
         if self.distance == "rows":  # what it leaves out need not be computed
@@ -154,9 +153,9 @@ class GradientMatching:
         problem: Problem,
         network: Network,
         learner: torch.optim.Optimizer,
-        images: Float[Tensor, "b c h w"],
+        images: Float[torch.Tensor, "b c h w"],
         classes: Classes,
-        rng: Generator,
+        rng: torch.Generator,
     ) -> None:
         """`inner` epochs of the network on the images as they are."""
         labels = torch.empty(len(images), dtype=torch.long)

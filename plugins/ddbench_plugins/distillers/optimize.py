@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -15,9 +15,6 @@ from ddbench.api.augment import crop_all, draw_boxes, draw_flips, resample
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 SHARE = 0.5
 """Of the free memory that `batch_size="auto"` fills."""
@@ -137,7 +134,7 @@ class Optimize:
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return (ipc or 1,) * info.num_classes
 
-    def fitted(self, problem: Problem, labels: Int[Tensor, " n"]) -> Optimize:
+    def fitted(self, problem: Problem, labels: Int[torch.Tensor, " n"]) -> Optimize:
         """With `batch_size="auto"` as many images as half of the free memory holds.
 
         On a CPU 100 at most, where larger batches gain nothing, and 1,000 elsewhere: few kernels
@@ -169,7 +166,7 @@ class Optimize:
             )
         return replace(part, batch_size=count)
 
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """Groups of at most `batch_size` images.
 
         Whole classes go together while they fit; a class that is larger than a group is divided
@@ -182,8 +179,8 @@ class Optimize:
                 rank[rows] = torch.arange(len(rows))
             order = torch.argsort(rank * (int(labels.max()) + 1) + labels, stable=True)
             return list(order.split(self.batch_size))
-        groups: list[Tensor] = []
-        held: list[Tensor] = []
+        groups: list[torch.Tensor] = []
+        held: list[torch.Tensor] = []
         for cls in labels.unique():
             rows = (labels == cls).nonzero().flatten()
             if held and sum(map(len, held)) + len(rows) > self.batch_size:
@@ -195,10 +192,12 @@ class Optimize:
                 held.append(rows)
         return groups + ([torch.cat(held)] if held else [])
 
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
         return self.iterations
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Float[torch.Tensor, "b c h w"]:
         group = () if self.same_views else (int(indices[0]),)
         rng = problem.rng("group", *group)
         images = self._start(problem, indices, rng).requires_grad_(True)
@@ -227,11 +226,11 @@ class Optimize:
 
     def view(
         self,
-        images: Float[Tensor, "b c h w"],
+        images: Float[torch.Tensor, "b c h w"],
         info: DatasetInfo,
-        rng: Generator,
+        rng: torch.Generator,
         done: float = 0.0,
-    ) -> Float[Tensor, "b c h w"]:
+    ) -> Float[torch.Tensor, "b c h w"]:
         """Random resized crop and flip, then a circular shift; `done` tells a curriculum where."""
         size, mirror = info.shape[1:], self.flip and info.mirror
         drawn = len(images) if self.per_image else 1
@@ -248,8 +247,8 @@ class Optimize:
         return images.roll(shift, dims=(2, 3)) if any(shift) else images
 
     def _start(
-        self, problem: Problem, indices: Int[Tensor, " b"], rng: Generator
-    ) -> Float[Tensor, "b c h w"]:
+        self, problem: Problem, indices: Int[torch.Tensor, " b"], rng: torch.Generator
+    ) -> Float[torch.Tensor, "b c h w"]:
         shape = (len(indices), *problem.info.shape)
         if self.init == "noise" and self.same_views:
             drawn = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -20,10 +20,7 @@ from ddbench_plugins.distillers._pools import FreshNetworks, Pool
 from ddbench_plugins.distillers._synthetic import DSA, Start, equal_counts, rows_by_class, started
 from ddbench_plugins.distillers._tiles import check_divisible, expanded, shrunk
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Classes: TypeAlias = 'Mapping[int, Int[Tensor, " m"]]'
+Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " m"]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +87,16 @@ class RandomNetworks:
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return tuple(self.shown * count for count in equal_counts(info, ipc))
 
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """One group: every iteration's network is built once, for all classes."""
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
         return self.iterations
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Float[torch.Tensor, "b c h w"]:
         """Raises:
         DDBenchError: images cannot be divided into tiles of equal size.
         """
@@ -123,7 +122,7 @@ class RandomNetworks:
 
     def start(
         self, problem: Problem, shown: Classes
-    ) -> tuple[Float[Tensor, "n c h w"], dict[int, Int[Tensor, " m"]]]:
+    ) -> tuple[Float[torch.Tensor, "n c h w"], dict[int, Int[torch.Tensor, " m"]]]:
         """Images to begin with, and which are of which class: each factor² real images in one.
 
         Args:
@@ -143,11 +142,11 @@ class RandomNetworks:
         self,
         problem: Problem,
         network: Network,
-        images: Float[Tensor, "b c h w"],
+        images: Float[torch.Tensor, "b c h w"],
         classes: Classes,
         iteration: int,
         accuracy: float = 0.0,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, "b c h w"]]:
+    ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, "b c h w"]]:
         """The sum of the classes' losses in one network, and its gradient to the images.
 
         Args:
@@ -180,7 +179,7 @@ class RandomNetworks:
 
     def _real(
         self, problem: Problem, classes: Sequence[int], views: Sequence[Drawn], iteration: int
-    ) -> list[Float[Tensor, "n c h w"]]:
+    ) -> list[Float[torch.Tensor, "n c h w"]]:
         return [
             view.apply(
                 problem.real_batch(cls, self.batch_real, problem.rng("real", iteration, cls))
@@ -197,7 +196,7 @@ class RandomNetworks:
             yield names[first : first + count]
 
 
-def _seen(probe: Forward, batches: Sequence[Float[Tensor, "n c h w"]]) -> list[Activations]:
+def _seen(probe: Forward, batches: Sequence[Float[torch.Tensor, "n c h w"]]) -> list[Activations]:
     """What the network gives for each batch; all pass through it at once."""
     sizes = [len(batch) for batch in batches]
     acts = probe(torch.cat(list(batches)))
@@ -210,7 +209,7 @@ def _seen(probe: Forward, batches: Sequence[Float[Tensor, "n c h w"]]) -> list[A
     return [Activations(*each) for each in zip(logits, found, strict=True)]
 
 
-def _entropy(acts: Activations, cls: int) -> Float[Tensor, ""]:
+def _entropy(acts: Activations, cls: int) -> Float[torch.Tensor, ""]:
     """Cross-entropy of images that are all of one class."""
     return torch.nn.functional.cross_entropy(
         acts.logits, acts.logits.new_full((len(acts.logits),), cls).long()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -15,9 +15,6 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Distiller, Problem
 from ddbench_plugins.distillers._per_class import ClassByClass
 from ddbench_plugins.distillers._tiles import check_divisible, tiled
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +60,9 @@ class RDED(ClassByClass):
             if not allowed:
                 raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Float[torch.Tensor, "b c h w"]:
         """Mosaics of the best patches: tile k of all images holds the k-th best of their ranks.
 
         Raises:
@@ -83,8 +82,8 @@ class RDED(ClassByClass):
         return tiled(patches.flatten(0, 1)[chosen], self.factor)
 
     def patches(
-        self, images: Float[Tensor, "n c h w"], crops: int, rng: Generator
-    ) -> Float[Tensor, "n r c s t"]:
+        self, images: Float[torch.Tensor, "n c h w"], crops: int, rng: torch.Generator
+    ) -> Float[torch.Tensor, "n r c s t"]:
         """r random resized crops of each image, each a tile in size."""
         size = images.shape[2:]
         boxes = draw_boxes(len(images) * crops, size, self.crop, self.ratio, rng)
@@ -92,15 +91,17 @@ class RDED(ClassByClass):
         found = [
             torch.nn.functional.interpolate(
                 images[index // crops, None, :, top : top + h, left : left + w],
-                shape, mode="bilinear", antialias=True,
+                shape,
+                mode="bilinear",
+                antialias=True,
             )
             for index, (top, left, h, w) in enumerate(boxes.tolist())
-        ]  # fmt: skip
+        ]
         return torch.cat(found).unflatten(0, (len(images), crops))
 
     def scores(
-        self, problem: Problem, patches: Float[Tensor, "p c s t"], cls: int
-    ) -> Float[Tensor, " p"]:
+        self, problem: Problem, patches: Float[torch.Tensor, "p c s t"], cls: int
+    ) -> Float[torch.Tensor, " p"]:
         """Cross-entropy of the teacher on each patch: low where it looks like its class.
 
         A patch lies in the middle of a normalised image that is 0 elsewhere, the mean colour.
@@ -117,7 +118,7 @@ class RDED(ClassByClass):
         return torch.cat(found)
 
 
-def ranked(scores: Float[Tensor, "n r"], kept: int) -> Int[Tensor, " p"]:
+def ranked(scores: Float[torch.Tensor, "n r"], kept: int) -> Int[torch.Tensor, " p"]:
     """The `kept` lowest of each row, lowest first over all; positions in the flattened scores.
 
     All best of a row come before any second-best, so that images are as different as can be.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Int
@@ -13,9 +13,6 @@ from ddbench import hookimpl
 from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._per_class import ClassByClass
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,9 @@ class RandomSelection(ClassByClass):
     needs: ClassVar[frozenset[str]] = frozenset()
     makes: ClassVar[Literal["pixels", "indices"]] = "indices"
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Int[torch.Tensor, " b"]:
         cls = int(problem.labels[int(indices[0])])
         rows = problem.real_indices(cls)
         chosen = torch.randperm(len(rows), generator=problem.rng("class", cls))[: len(indices)]
@@ -45,7 +44,9 @@ class WholeSet(ClassByClass):
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return info.train_counts
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Int[Tensor, " b"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Int[torch.Tensor, " b"]:
         problem.tick()
         return problem.real_indices(int(problem.labels[int(indices[0])]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -17,10 +17,7 @@ from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._synthetic import DSA, Start, equal_counts, rows_by_class, started
 from ddbench_plugins.distillers._trajectories import ExpertTrails, Weights, walked, way_left
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
-
-Trails: TypeAlias = 'Sequence[Float[Tensor, "t p"]]'
+Trails: TypeAlias = 'Sequence[Float[torch.Tensor, "t p"]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,29 +77,35 @@ class TrajectoryMatching:
     @property
     def preparation(self) -> ExpertTrails:
         return ExpertTrails(
-            experts=self.experts, epochs=self.latest - 1 + self.ahead, lr=self.expert_lr,
-            batch_size=self.expert_batch, augment=self.augment,
-        )  # fmt: skip
+            experts=self.experts,
+            epochs=self.latest - 1 + self.ahead,
+            lr=self.expert_lr,
+            batch_size=self.expert_batch,
+            augment=self.augment,
+        )
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return equal_counts(info, ipc)
 
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """One group: students learn from all classes."""
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
         return self.iterations
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def recover(
+        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+    ) -> Float[torch.Tensor, "b c h w"]:
         weights = Weights(problem.fresh_network("student"))
         images = started(problem, rows_by_class(problem, indices), self.init).requires_grad_(True)
         labels = problem.labels[indices.to(problem.labels.device)].to(images.device)
         rate = torch.tensor(self.rate, device=images.device, requires_grad=True)
         sgd = torch.optim.SGD(
             [{"params": [images]}, {"params": [rate], "lr": self.lr_rate}],
-            lr=self.lr, momentum=self.momentum,
-        )  # fmt: skip
+            lr=self.lr,
+            momentum=self.momentum,
+        )
         names = operations(self.augment, problem.info.mirror)
         for iteration in range(self.iterations):
             rng = problem.rng("iteration", iteration)
@@ -120,16 +123,16 @@ class TrajectoryMatching:
         return images.detach()
 
     def _drawn(
-        self, trails: Trails, rng: Generator
-    ) -> tuple[Float[Tensor, " p"], Float[Tensor, " p"]]:
+        self, trails: Trails, rng: torch.Generator
+    ) -> tuple[Float[torch.Tensor, " p"], Float[torch.Tensor, " p"]]:
         """Where a student starts and where it is to go."""
         trail = trails[int(torch.randint(len(trails), (), generator=rng))]
         first = int(torch.randint(self.latest, (), generator=rng))
         return trail[first], trail[first + self.ahead]
 
-    def rows(self, count: int, rng: Generator) -> Iterator[Int[Tensor, " b"]]:
+    def rows(self, count: int, rng: torch.Generator) -> Iterator[Int[torch.Tensor, " b"]]:
         """The images of every step of a student: shuffled epochs, a short batch first."""
-        left: list[Tensor] = []
+        left: list[torch.Tensor] = []
         for _ in range(self.steps):
             if not left:
                 order = torch.randperm(count, generator=rng)

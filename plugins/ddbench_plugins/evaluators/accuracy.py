@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _CHUNK = 2048
 """Rows at a time: torchmetrics makes several one-hot copies of the logits for top-5."""
@@ -36,7 +34,7 @@ class Accuracy:
         }
 
 
-def hits(logits: Float[Tensor, "t k"], labels: Int[Tensor, " t"], guesses: int) -> int:
+def hits(logits: Float[torch.Tensor, "t k"], labels: Int[torch.Tensor, " t"], guesses: int) -> int:
     """Rows whose label is among the so many highest logits."""
     from torchmetrics.functional.classification import multiclass_stat_scores
 

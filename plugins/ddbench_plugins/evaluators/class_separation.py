@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,9 +15,6 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
 from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +64,13 @@ class ClassSeparation:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def intra_class_spread(classes: list[Float[Tensor, "_ d"]]) -> float | None:
+def intra_class_spread(classes: list[Float[torch.Tensor, "_ d"]]) -> float | None:
     """√(mean of the traces of the classes' unbiased covariances); None without two of a class."""
     traces = [points.var(dim=0, correction=1).sum() for points in classes if len(points) > 1]
     return math.sqrt(torch.stack(traces).mean()) if traces else None
 
 
-def inter_class_distance(classes: list[Float[Tensor, "_ d"]]) -> float | None:
+def inter_class_distance(classes: list[Float[torch.Tensor, "_ d"]]) -> float | None:
     """√(mean squared distance between the means of two classes); None of one class."""
     means = torch.stack([points.mean(0) for points in classes])
     return math.sqrt(torch.pdist(means).square().mean()) if len(means) > 1 else None

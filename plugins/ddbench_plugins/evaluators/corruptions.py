@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import UInt8
@@ -16,9 +16,6 @@ from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
 from ddbench_plugins.evaluators.accuracy import hits
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 _CHUNK = 500
 """Images at a time. Part of what the noise is: it is drawn chunk by chunk."""
@@ -66,9 +63,10 @@ class Corruptions:
         for option, (fits, expected) in ranges.items():
             if not fits:  # said before students are trained
                 raise DDBenchError(
-                    f"{option} is {getattr(self, option):g}", f"expected: {expected}",
+                    f"{option} is {getattr(self, option):g}",
+                    f"expected: {expected}",
                     hint="for example --evaluator corruptions[noise=0.15]",
-                )  # fmt: skip
+                )
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """`corrupted` and, by kind, `corrupted_noise`, `_blur`, `_contrast`, `_jpeg`.
@@ -90,8 +88,8 @@ class Corruptions:
         return {"corrupted": sum(found.values()) / len(found), **found}
 
     def spoilt(
-        self, images: UInt8[Tensor, "b c h w"], name: str, rng: Generator
-    ) -> UInt8[Tensor, "b c h w"]:
+        self, images: UInt8[torch.Tensor, "b c h w"], name: str, rng: torch.Generator
+    ) -> UInt8[torch.Tensor, "b c h w"]:
         """Images under one of `NAMES`."""
         from torchvision.transforms.v2 import functional
 
@@ -121,7 +119,7 @@ class Corruptions:
             )
 
 
-def _compressed(image: UInt8[Tensor, "c h w"], quality: int) -> UInt8[Tensor, "c h w"]:
+def _compressed(image: UInt8[torch.Tensor, "c h w"], quality: int) -> UInt8[torch.Tensor, "c h w"]:
     """An image through JPEG and back. By Pillow: torchvision's own codecs are about to go."""
     from PIL import Image
     from torchvision.transforms.v2 import functional

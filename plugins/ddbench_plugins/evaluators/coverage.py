@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,9 +15,6 @@ from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.evaluators._features import sample_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SURFACE = 1e-4
 """Relative width of a ball's surface, which is outside: a chosen real image lies on the surface of
@@ -75,7 +72,7 @@ class Coverage:
 
 
 def coverage_and_density(
-    made: Float[Tensor, "m d"], real: Float[Tensor, "n d"], neighbours: int
+    made: Float[torch.Tensor, "m d"], real: Float[torch.Tensor, "n d"], neighbours: int
 ) -> tuple[float, float]:
     """Part of the real points' balls that hold a made point, and balls a made point lies in / k."""
     # Distances without the matrix product, whose cancellation would move points across a surface.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,9 +18,6 @@ from ddbench_plugins.distances.mmd import adaptive_bandwidth, rbf_mmd_squared
 from ddbench_plugins.distances.sliced import random_directions, sliced_wasserstein_squared
 from ddbench_plugins.distances.transport import wasserstein_squared
 from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +71,8 @@ class Discrepancy:
         sample: FeatureSample,
         cls: int,
         name: str,
-        directions: Float[Tensor, "d l"],
-        rng: Generator,
+        directions: Float[torch.Tensor, "d l"],
+        rng: torch.Generator,
     ) -> tuple[float, float, float]:
         real = sample.real[sample.real_labels == cls].cpu().double()
         if 0 < self.max_real < len(real):
@@ -93,10 +90,10 @@ class Discrepancy:
 
 
 def discrepancies(
-    made: Float[Tensor, "m d"],
-    weights: Float[Tensor, " m"],
-    real: Float[Tensor, "n d"],
-    directions: Float[Tensor, "d l"],
+    made: Float[torch.Tensor, "m d"],
+    weights: Float[torch.Tensor, " m"],
+    real: Float[torch.Tensor, "n d"],
+    directions: Float[torch.Tensor, "d l"],
 ) -> tuple[float, float, float]:
     """W₂², sliced W₂² and MMD² between weighted points and equally weighted ones."""
     bandwidth = adaptive_bandwidth(real, real[:0]) if len(real) > 1 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +13,6 @@ from jaxtyping import Int, UInt8
 
 from ddbench.api.distilled_set import PortableSet
 from ddbench.api.errors import DDBenchError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _NUMBER = re.compile(r"(?:new)?(\d+)")
@@ -52,9 +49,10 @@ def read_class_folders(path: Path) -> PortableSet:
     folders = class_folders(path)
     if len(folders) < 2:
         raise DDBenchError(
-            f"{path} holds {len(folders)} folders with images", "expected: one folder a class",
+            f"{path} holds {len(folders)} folders with images",
+            "expected: one folder a class",
             hint="name the folder above the class folders",
-        )  # fmt: skip
+        )
     numbers = _numbers(path, folders)
     images, labels = [], []
     for place, folder in enumerate(folders):
@@ -82,13 +80,15 @@ def read_class_folders(path: Path) -> PortableSet:
         ordered = [name for _, name in sorted(zip(numbers, names, strict=True))]
         card = {"class_names": ordered, "class_count": len(folders)}
     return PortableSet(
-        images=torch.from_numpy(np.stack(images)), labels=torch.tensor(labels), pixels="bytes",
+        images=torch.from_numpy(np.stack(images)),
+        labels=torch.tensor(labels),
+        pixels="bytes",
         card=card,
-    )  # fmt: skip
+    )
 
 
 def write_class_folders(
-    path: Path, images: UInt8[Tensor, "n c h w"], labels: Int[Tensor, " n"], suffix: str
+    path: Path, images: UInt8[torch.Tensor, "n c h w"], labels: Int[torch.Tensor, " n"], suffix: str
 ) -> None:
     """`new003/class003_id000.png`, as SRe2L names them."""
     from PIL import Image
@@ -141,15 +141,17 @@ def _decoded(file: Path) -> UInt8[np.ndarray, "c h w"]:
         with Image.open(file) as image:
             if image.mode not in ("L", "RGB"):
                 raise DDBenchError(
-                    f"{file} has pixels of mode {image.mode}", "expected: grey or RGB, 8 bits",
+                    f"{file} has pixels of mode {image.mode}",
+                    "expected: grey or RGB, 8 bits",
                     hint="convert the images",
-                )  # fmt: skip
+                )
             pixels = np.asarray(image)
     except DDBenchError:
         raise
     except Exception as fault:  # PIL raises many kinds for damaged files
         raise DDBenchError(
-            f"{file} cannot be decoded", f"{type(fault).__name__}: {fault}",
+            f"{file} cannot be decoded",
+            f"{type(fault).__name__}: {fault}",
             hint="is it cut short? fetch it again",
-        ) from fault  # fmt: skip
+        ) from fault
     return pixels[None].copy() if pixels.ndim == 2 else pixels.transpose(2, 0, 1).copy()

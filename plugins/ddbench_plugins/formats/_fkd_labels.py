@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -17,9 +17,6 @@ from jaxtyping import Float, Int
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench_plugins.formats._safe_load import load, tensor
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _EPOCH, _BATCH = re.compile(r"epoch_(\d+)"), re.compile(r"batch_(\d+)\.tar")
 
@@ -31,7 +28,7 @@ def has_labels(path: Path) -> bool:
 
 def read_labels(
     path: Path, count: int, seed: int
-) -> tuple[StoredViews, Float[Tensor, " n"] | None]:
+) -> tuple[StoredViews, Float[torch.Tensor, " n"] | None]:
     """All epochs, the rows of each in the order of its batches; and weights of the images.
 
     Args:
@@ -52,7 +49,7 @@ def read_labels(
                 hint="the labels belong to another set, or some of their files are missing",
             )
 
-    def joined(place: int) -> Tensor | None:
+    def joined(place: int) -> torch.Tensor | None:
         parts = [[batch[place] for batch in batches] for batches in epochs]
         if all(part is None for row in parts for part in row):
             return None
@@ -65,13 +62,19 @@ def read_labels(
     assert crops is not None and flips is not None and logits is not None  # noqa: PT018
     rows = drawn_rows(len(epochs), count, seed) if rows is None else rows
     views = StoredViews(
-        crops=crops, flips=flips, partners=partners, shares=shares, logits=logits, rows=rows,
-        batches=sizes[0], boxes=None if boxes is None else boxes.unflatten(1, (-1, 4)),
-    )  # fmt: skip
+        crops=crops,
+        flips=flips,
+        partners=partners,
+        shares=shares,
+        logits=logits,
+        rows=rows,
+        batches=sizes[0],
+        boxes=None if boxes is None else boxes.unflatten(1, (-1, 4)),
+    )
     return views, None if weights is None else _by_image(weights, rows, path)
 
 
-def drawn_rows(epochs: int, count: int, seed: int) -> Int[Tensor, "e n"]:
+def drawn_rows(epochs: int, count: int, seed: int) -> Int[torch.Tensor, "e n"]:
     """The images that the batches of SRe2L's code show: one sampler, seeded once, goes on from
     epoch to epoch."""
     from torch.utils.data import RandomSampler
@@ -81,8 +84,8 @@ def drawn_rows(epochs: int, count: int, seed: int) -> Int[Tensor, "e n"]:
 
 
 def _by_image(
-    weights: Float[Tensor, "e n"], rows: Int[Tensor, "e n"], path: Path
-) -> Float[Tensor, " n"]:
+    weights: Float[torch.Tensor, "e n"], rows: Int[torch.Tensor, "e n"], path: Path
+) -> Float[torch.Tensor, " n"]:
     """Weights in the order of the images.
 
     Raises:
@@ -158,8 +161,8 @@ def _batch(file: Path) -> list[Any]:
 
 
 def _images_and_weights(
-    seventh: Tensor | None, count: int, file: Path
-) -> tuple[Tensor | None, Tensor | None]:
+    seventh: torch.Tensor | None, count: int, file: Path
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Whole numbers are images, others their weights."""
     if seventh is None:
         return None, None

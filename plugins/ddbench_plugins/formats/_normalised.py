@@ -6,16 +6,13 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
 
 from ddbench.api.distilled_set import Pixels, PortableSet, to_normalised
 from ddbench.api.errors import DDBenchError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Channels = tuple[float, ...]
 NORMALISATION: Mapping[str, tuple[Channels, Channels]] = {
@@ -62,7 +59,7 @@ def named(stem: str) -> tuple[dict[str, Any], Channels, Channels]:
     return {field: value for field, value in card.items() if value is not None}, mean, std
 
 
-def space_of(images: Shaped[Tensor, "n c h w"], path: Path, otherwise: Pixels) -> Pixels:
+def space_of(images: Shaped[torch.Tensor, "n c h w"], path: Path, otherwise: Pixels) -> Pixels:
     """Bytes, or floats that all lie between black and white, or else what the layout says.
 
     Black is below 0 where images are normalised or whitened.
@@ -84,7 +81,7 @@ def space_of(images: Shaped[Tensor, "n c h w"], path: Path, otherwise: Pixels) -
     return "unit" if largest <= 1 else otherwise
 
 
-def normalised(distilled: PortableSet, layout: str) -> Float[Tensor, "n c h w"]:
+def normalised(distilled: PortableSet, layout: str) -> Float[torch.Tensor, "n c h w"]:
     """The images as networks take them; whitened ones, and those of an unknown space, as they are.
 
     Raises:

@@ -7,15 +7,12 @@ import re
 import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from ddbench.api.errors import DDBenchError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SCALAR = np.float64(0).__reduce__()[0]
 _NUMPY: list[Any] = [
@@ -67,7 +64,7 @@ def _damaged(path: Path, why: str) -> DDBenchError:
     return DDBenchError(f"{path} cannot be read", *facts, hint="fetch the file again")
 
 
-def tensor(found: Any, path: Path, name: str) -> Tensor:
+def tensor(found: Any, path: Path, name: str) -> torch.Tensor:
     """A plain tensor of a loaded file.
 
     Raises:
@@ -89,6 +86,6 @@ def tensor(found: Any, path: Path, name: str) -> Tensor:
     return found.detach().contiguous()
 
 
-def single(images: Tensor) -> Tensor:
+def single(images: torch.Tensor) -> torch.Tensor:
     """Images as bytes or float32; half and double precision become single."""
     return images.float() if images.dtype in (torch.float16, torch.float64) else images

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -24,16 +24,24 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.roles import SetFormat
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 FORMAT = 1
 CARD, TENSORS = "card.json", "tensors.safetensors"
 _NEEDED = frozenset({"classes", "dataset", "method"})
 """Fields without which images mean nothing."""
 _VIEWS = "views."
-_OWN = ("format", "pixels", "pixel_space", "mean", "std", "rate", "batches_of_views",
-        "image_bytes", "label_bytes", "sha256", "created")  # fmt: skip
+_OWN = (
+    "format",
+    "pixels",
+    "pixel_space",
+    "mean",
+    "std",
+    "rate",
+    "batches_of_views",
+    "image_bytes",
+    "label_bytes",
+    "sha256",
+    "created",
+)
 """Fields of the card that are the format's, not the set's."""
 
 
@@ -57,9 +65,10 @@ class DDBenchSet:
             )
         if _digest(path / TENSORS) != card.get("sha256"):
             raise DDBenchError(
-                f"{path / TENSORS} is damaged", "its checksum is not the card's",
+                f"{path / TENSORS} is damaged",
+                "its checksum is not the card's",
                 hint="export the run again",
-            )  # fmt: skip
+            )
         lacking = {"images", "labels"} - set(tensors)
         if lacking:
             raise DDBenchError(
@@ -117,7 +126,7 @@ class DDBenchSet:
         (path / CARD).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
 
 
-def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _opened(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -139,7 +148,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ) from fault
 
 
-def _views(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> StoredViews | None:
+def _views(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> StoredViews | None:
     found: dict[str, Any] = {
         name.removeprefix(_VIEWS): value
         for name, value in tensors.items()
@@ -148,7 +157,7 @@ def _views(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> StoredView
     return StoredViews(**found, batches=tuple(card["batches_of_views"])) if found else None
 
 
-def _bytes(tensor: Tensor) -> int:
+def _bytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 

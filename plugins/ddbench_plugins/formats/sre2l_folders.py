@@ -54,9 +54,10 @@ class SRe2LFolders:
         labels = Path(self.stored) if self.stored else path / LABELS
         if self.stored and not has_labels(labels):
             raise DDBenchError(
-                f"{labels} holds no stored labels", "expected: epoch_0/batch_0.tar in it",
+                f"{labels} holds no stored labels",
+                "expected: epoch_0/batch_0.tar in it",
                 hint="--format 'sre2l[stored=FOLDER]'",
-            )  # fmt: skip
+            )
         if has_labels(labels):
             _check_order(images)
             views, weights = read_labels(labels, len(found.images), self.seed)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -17,9 +17,6 @@ from ddbench.api.roles import SetFormat
 from ddbench_plugins.formats._class_images import has_class_folders, read_class_folders
 from ddbench_plugins.formats._normalised import FAMILY, normalised, space_of
 from ddbench_plugins.formats._safe_load import load, single, tensor
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SIDECAR = "ddbench.json"
 
@@ -42,13 +39,23 @@ class MTTFiles:
         return (path / f"images_{self.which}.pt").is_file()
 
     def read(self, path: Path) -> PortableSet:
-        return read_files(path, self._file(path, "images"), self._file(path, "labels"),
-                          self._file(path, "lr"), FAMILY)  # fmt: skip
+        return read_files(
+            path,
+            self._file(path, "images"),
+            self._file(path, "labels"),
+            self._file(path, "lr"),
+            FAMILY,
+        )
 
     def write(self, distilled: PortableSet, path: Path) -> None:
         path.mkdir(parents=True)
-        write_files(distilled, path, self._file(path, "images"), self._file(path, "labels"),
-                    self._file(path, "lr"))  # fmt: skip
+        write_files(
+            distilled,
+            path,
+            self._file(path, "images"),
+            self._file(path, "labels"),
+            self._file(path, "lr"),
+        )
 
     def _file(self, path: Path, name: str) -> Path:
         which = self.which if name == "images" else self.which.removeprefix("zca_")
@@ -100,16 +107,20 @@ def read_files(
     else:
         pixels = single(tensor(load(images), images, "images"))
         own = PortableSet(
-            images=pixels, labels=torch.empty(0, dtype=torch.int64),
+            images=pixels,
+            labels=torch.empty(0, dtype=torch.int64),
             pixels=space_of(pixels, images, "unknown"),
-        )  # fmt: skip
+        )
     given = tensor(load(labels), labels, "labels") if labels.is_file() else None
     hard, soft = _labels(given, own.labels, len(pixels), labels)
     read = PortableSet(
-        images=pixels, labels=hard, soft_labels=soft, pixels=own.pixels,
+        images=pixels,
+        labels=hard,
+        soft_labels=soft,
+        pixels=own.pixels,
         rate=_number(load(rate), rate) if rate.is_file() else None,
         card={**own.card, **card, **({} if soft is None else {"labels": "stored"})},
-    )  # fmt: skip
+    )
     beside = path / SIDECAR
     return with_sidecar(read, beside.read_text(), beside) if beside.is_file() else read
 
@@ -127,16 +138,18 @@ def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, 
     torch.save(distilled.labels if soft is None else soft, labels)
     if distilled.rate is not None:
         single_ = torch.tensor(distilled.rate)
-        exact = single_ if single_.item() == distilled.rate else single_.new_tensor(
-            distilled.rate, dtype=torch.float64
-        )  # fmt: skip
+        exact = (
+            single_
+            if single_.item() == distilled.rate
+            else single_.new_tensor(distilled.rate, dtype=torch.float64)
+        )
         torch.save(exact, rate)
     (path / SIDECAR).write_text(sidecar(distilled, written))
 
 
 def _labels(
-    given: Tensor | None, of_folders: Tensor, count: int, path: Path
-) -> tuple[Tensor, Tensor | None]:
+    given: torch.Tensor | None, of_folders: torch.Tensor, count: int, path: Path
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Classes, and one row an image if labels are soft.
 
     Rows are in the order of the classes, unless each names its class by a single 1.
@@ -167,7 +180,7 @@ def _labels(
     return torch.arange(classes).repeat_interleave(count // classes), given
 
 
-def _names_classes(rows: Tensor) -> bool:
+def _names_classes(rows: torch.Tensor) -> bool:
     """Whether each row is one 1 among zeros."""
     return bool((((rows == 0) | (rows == 1)).all(1) & (rows.sum(1) == 1)).all())
 
@@ -178,8 +191,9 @@ def _number(found: Any, path: Path) -> float:
     if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
         raise DDBenchError(
             f"{path} holds no learning rate but {type(found).__name__}",
-            "expected: one number", hint="remove the file to go without",
-        )  # fmt: skip
+            "expected: one number",
+            hint="remove the file to go without",
+        )
     return float(found)
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Float
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.tensors import widen
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def check_temperature(temperature: float) -> None:
@@ -24,17 +19,17 @@ def check_temperature(temperature: float) -> None:
         raise DDBenchError(f"temperature is {temperature}", "expected: above 0")
 
 
-def softened(logits: Float[Tensor, "b k"], temperature: float) -> Float[Tensor, "b k"]:
+def softened(logits: Float[torch.Tensor, "b k"], temperature: float) -> Float[torch.Tensor, "b k"]:
     """softmax(z / T), in float32 at least."""
     return (widen(logits) / temperature).softmax(1)
 
 
 def weighted_kl(
-    student: Float[Tensor, "b k"],
-    target: Float[Tensor, "b k"],
-    weights: Float[Tensor, " b"],
+    student: Float[torch.Tensor, "b k"],
+    target: Float[torch.Tensor, "b k"],
+    weights: Float[torch.Tensor, " b"],
     temperature: float,
-) -> Float[Tensor, ""]:
+) -> Float[torch.Tensor, ""]:
     """1/b Σ_i w_i KL( p_i ‖ softmax(s_i / T) ), in float32 at least.
 
     With w = 1 it is `torch.nn.KLDivLoss(reduction="batchmean")`.

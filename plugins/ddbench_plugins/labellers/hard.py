@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,9 +14,6 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Labeller
 from ddbench.api.tensors import widen
 from ddbench.api.types import Batch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +35,11 @@ class Hard:
         return False
 
     def loss(
-        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
-    ) -> Float[Tensor, ""]:
+        self,
+        student: Float[torch.Tensor, "b k"],
+        batch: Batch,
+        teacher: Float[torch.Tensor, "_ k"] | None,
+    ) -> Float[torch.Tensor, ""]:
         """1/b Σ_i w_i CE( λ onehot(y_i) + (1 − λ) onehot(y'_i), softmax(s_i) )
 
         λ is the part of each mixed image that is its own, y' the class of its partner. The weight
@@ -52,7 +52,7 @@ class Hard:
         """
         logits = widen(student)
 
-        def entropies(labels: Tensor) -> Tensor:
+        def entropies(labels: torch.Tensor) -> torch.Tensor:
             smooth = self.label_smoothing
             return torch.nn.functional.cross_entropy(
                 logits, labels, reduction="none", label_smoothing=smooth

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,9 +14,6 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Labeller
 from ddbench.api.tensors import widen
 from ddbench.api.types import Batch
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ class MseGt:
     def stored(self) -> bool:
         return self.store
 
-    def combined(self, answers: Float[Tensor, "e b k"]) -> Float[Tensor, "b k"]:
+    def combined(self, answers: Float[torch.Tensor, "e b k"]) -> Float[torch.Tensor, "b k"]:
         """1/e Σ_j t_j, or 1/e Σ_j t_j n̄ / n_j: n_j = ‖t_j‖_F of the batch, n̄ their mean."""
         if self.equal_norms:
             norms = answers.flatten(1).norm(dim=1)[:, None, None]
@@ -49,8 +46,11 @@ class MseGt:
         return answers.mean(0)
 
     def loss(
-        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
-    ) -> Float[Tensor, ""]:
+        self,
+        student: Float[torch.Tensor, "b k"],
+        batch: Batch,
+        teacher: Float[torch.Tensor, "_ k"] | None,
+    ) -> Float[torch.Tensor, ""]:
         """1/b Σ_i w_i [ 1/k ‖s_i − t_i‖² + γ CE( y_i, softmax(s_i) ) ]
 
         y_i is the class of the image itself, however it is mixed; so is its weight w_i.

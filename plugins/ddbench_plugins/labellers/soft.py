@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
 from ddbench.api.roles import Labeller
 from ddbench.api.types import Batch
 from ddbench_plugins.labellers._divergence import check_temperature, softened, weighted_kl
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,11 @@ class Soft:
         return False
 
     def loss(
-        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
-    ) -> Float[Tensor, ""]:
+        self,
+        student: Float[torch.Tensor, "b k"],
+        batch: Batch,
+        teacher: Float[torch.Tensor, "_ k"] | None,
+    ) -> Float[torch.Tensor, ""]:
         """1/b Σ_i w_i KL( λ softmax(t_i / T) + (1 − λ) softmax(t'_i / T) ‖ softmax(s_i / T) )
 
         λ is the part of each mixed image that is its own, t' what the teacher says about its

@@ -17,9 +17,8 @@ from ddbench.api.roles import Statistic, Target
 from ddbench.api.types import Atoms, Network, Step, Tap
 from ddbench_plugins.distances.transport import Cloud, guessed_transport
 
-if TYPE_CHECKING:  # loaded with scikit-learn, when it is needed
+if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
-    from torch import Generator, Tensor
 
 Norm: TypeAlias = Literal["squared", "l2"]
 
@@ -42,7 +41,7 @@ class TowardsAtoms:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network, _layer(self.target)),)
 
-    def loss(self, step: Step) -> Float[Tensor, ""]:
+    def loss(self, step: Step) -> Float[torch.Tensor, ""]:
         """Distance of every image's feature to its atom.
 
         squared: L = Σ_j ‖f(x_j) − b_j‖²    l2: L = ‖F − B‖_F = (Σ_j ‖f(x_j) − b_j‖²)^½
@@ -65,14 +64,14 @@ class TowardsAtoms:
 
 
 def atom_loss(
-    features: Float[Tensor, "b d"], atoms: Float[Tensor, "b d"], norm: Norm
-) -> Float[Tensor, ""]:
+    features: Float[torch.Tensor, "b d"], atoms: Float[torch.Tensor, "b d"], norm: Norm
+) -> Float[torch.Tensor, ""]:
     """Σ ‖f − b‖² ("squared") or its root ("l2")."""
     gap = features - atoms.to(features)
     return gap.square().sum() if norm == "squared" else torch.linalg.vector_norm(gap)
 
 
-def features_of(step: Step, layer: str) -> Float[Tensor, "b d"]:
+def features_of(step: Step, layer: str) -> Float[torch.Tensor, "b d"]:
     """Features of the step's images at a layer; "" for the classifier's input."""
     return step.acts.taps[feature_tap(step.network, layer)]["features"]
 
@@ -95,7 +94,7 @@ def check_floor(floor: float) -> None:
         raise DDBenchError(f"weight_floor is {floor}", "expected: above 0, at most 1")
 
 
-def checked(features: Float[Tensor, "n d"], count: int) -> Float[Tensor, "n d"]:
+def checked(features: Float[torch.Tensor, "n d"], count: int) -> Float[torch.Tensor, "n d"]:
     """The features of a class in float64 on the CPU.
 
     Raises:
@@ -117,12 +116,14 @@ def checked(features: Float[Tensor, "n d"], count: int) -> Float[Tensor, "n d"]:
     return wide
 
 
-def real_start(features: Float[Tensor, "n d"], count: int, rng: Generator) -> Float[Tensor, "m d"]:
+def real_start(
+    features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+) -> Float[torch.Tensor, "m d"]:
     """Features of `count` different images."""
     return features[torch.randperm(len(features), generator=rng)[:count]]
 
 
-def seed_from(rng: Generator) -> int:
+def seed_from(rng: torch.Generator) -> int:
     return int(torch.randint(2**31 - 1, (), generator=rng))
 
 
@@ -154,7 +155,7 @@ class Clusters:
 
 
 def cluster(
-    features: Float[Tensor, "n d"],
+    features: Float[torch.Tensor, "n d"],
     count: int,
     seed: int,
     *,
@@ -188,10 +189,10 @@ def _threads() -> ThreadpoolController:
 
 
 def as_atoms(
-    points: Float[Tensor, "m d"],
-    weights: Float[Tensor, " m"],
+    points: Float[torch.Tensor, "m d"],
+    weights: Float[torch.Tensor, " m"],
     features: Cloud,
-    like: Float[Tensor, "n d"],
+    like: Float[torch.Tensor, "n d"],
     *,
     guess: Float[np.ndarray, " m"] | None = None,
     **figures: float,

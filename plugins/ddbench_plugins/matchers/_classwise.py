@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Float
 
 from ddbench.api.features import Features
 from ddbench.api.types import Step
 from ddbench_plugins.matchers._atoms import features_of
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 
 @dataclass(frozen=True, slots=True)
 class ClassFeatures:
     """One class of a batch, and its real counterpart."""
 
-    synthetic: Float[Tensor, "m d"]
-    weights: Float[Tensor, " m"] | None
+    synthetic: Float[torch.Tensor, "m d"]
+    weights: Float[torch.Tensor, " m"] | None
     """Of the synthetic images, not normalised; None for equal ones."""
-    real: Float[Tensor, "n d"]
+    real: Float[torch.Tensor, "n d"]
 
 
 def by_class(step: Step, layer: str, weighted: bool) -> Iterator[ClassFeatures]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -13,9 +13,6 @@ from ddbench import hookimpl
 from ddbench.api.roles import Matcher, Statistic
 from ddbench.api.tensors import widen
 from ddbench.api.types import Network, Step, Tap
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class CrossEntropy:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return ()
 
-    def loss(self, step: Step) -> Float[Tensor, ""]:
+    def loss(self, step: Step) -> Float[torch.Tensor, ""]:
         """L = mean_j (−log softmax(z(x_j))_{y_j}), or the sum.
 
         References:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -25,9 +25,6 @@ from ddbench_plugins.matchers._atoms import (
     seed_from,
     to_simplex,
 )
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,9 @@ class KMeansTarget:
     def statistic(self) -> Features:
         return Features(layer=self.layer)
 
-    def atoms(self, features: Float[Tensor, "n d"], count: int, rng: Generator) -> Atoms:
+    def atoms(
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Atoms:
         """What the Wasserstein barycenter with free weights minimises, minimised directly.
 
         min_b 1/n Σ_i min_j ‖z_i − b_j‖² = min_{b, w} W₂²(Σ_j w_j δ_{b_j}, 1/n Σ_i δ_{z_i})

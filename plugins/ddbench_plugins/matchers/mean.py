@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,9 +15,6 @@ from ddbench.api.roles import Matcher, Statistic
 from ddbench.api.types import Network, Step, Tap
 from ddbench_plugins.distances.mmd import linear_mmd_squared
 from ddbench_plugins.matchers._classwise import by_class
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Mean:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network, self.layer),)
 
-    def loss(self, step: Step) -> Float[Tensor, ""]:
+    def loss(self, step: Step) -> Float[torch.Tensor, ""]:
         """Sum over the classes of a batch.
 
         L = Σ_y ‖ Σ_j w_j f(x_j) − mean_i f(z_i) ‖², w normalised within class and batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -19,9 +19,6 @@ from ddbench_plugins.distances.mmd import (
     rbf_mmd_squared,
 )
 from ddbench_plugins.matchers._classwise import by_class
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class MaximumMeanDiscrepancy:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network, self.layer),)
 
-    def loss(self, step: Step) -> Float[Tensor, ""]:
+    def loss(self, step: Step) -> Float[torch.Tensor, ""]:
         """Sum over the classes of a batch.
 
         L = Σ_y MMD²(Σ_j w_j δ_{f(x_j)}, 1/n Σ_i δ_{f(z_i)}), w normalised within class and batch

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
 from ddbench.api.roles import Matcher, Statistic
 from ddbench.api.types import Network, Step, Tap
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,7 @@ class Nothing:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return ()
 
-    def loss(self, step: Step) -> Float[Tensor, ""]:
+    def loss(self, step: Step) -> Float[torch.Tensor, ""]:
         """L = 0, without a gradient."""
         return step.images.new_zeros(())
 

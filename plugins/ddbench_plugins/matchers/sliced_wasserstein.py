@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -24,9 +24,6 @@ from ddbench_plugins.matchers._atoms import (
     checked,
     real_start,
 )
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 _RIDGE = 1e-9
 _STILL = 1e-9
@@ -57,7 +54,9 @@ class SlicedBarycenterTarget:
     def statistic(self) -> Features:
         return Features(layer=self.layer)
 
-    def atoms(self, features: Float[Tensor, "n d"], count: int, rng: Generator) -> Atoms:
+    def atoms(
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Atoms:
         """Atoms of a small sliced distance to the features, started from real ones.
 
         min_b mean_θ W₂²(1/m Σ_j δ_{θᵀb_j}, 1/n Σ_i δ_{θᵀz_i}) over fixed directions θ
@@ -90,12 +89,12 @@ class SlicedBarycenterTarget:
 
 
 def sliced_barycenter(
-    real: Float[Tensor, "n d"],
-    start: Float[Tensor, "m d"],
-    directions: Float[Tensor, "d l"],
+    real: Float[torch.Tensor, "n d"],
+    start: Float[torch.Tensor, "m d"],
+    directions: Float[torch.Tensor, "d l"],
     iterations: int,
     step: float,
-) -> Float[Tensor, "m d"]:
+) -> Float[torch.Tensor, "m d"]:
     """Atoms after some steps, none of which makes the sliced distance larger.
 
     b_j ← b_j + γ argmin_δ Σ_θ (q_θ(rank of θᵀb_j) − θᵀ(b_j + δ))²
@@ -125,7 +124,7 @@ def sliced_barycenter(
     return points
 
 
-def quantile_means(values: Float[Tensor, "l n"], blocks: int) -> Float[Tensor, "l m"]:
+def quantile_means(values: Float[torch.Tensor, "l n"], blocks: int) -> Float[torch.Tensor, "l m"]:
     """Means of `blocks` equal parts of the quantile function, of each row.
 
     m ∫_{r/m}^{(r+1)/m} F⁻¹(s) ds; where m does not divide n, a value counts in parts.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -26,9 +26,6 @@ from ddbench_plugins.matchers._atoms import (
     real_start,
     to_simplex,
 )
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 _STILL = 1e-9
 """A relative fall of the objective that counts as none."""
@@ -65,7 +62,9 @@ class BarycenterTarget:
     def statistic(self) -> Features:
         return Features(layer=self.layer)
 
-    def atoms(self, features: Float[Tensor, "n d"], count: int, rng: Generator) -> Atoms:
+    def atoms(
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Atoms:
         """Positions b and weights w that make the transport to the features cheap.
 
         min_{b, w} W₂²(Σ_j w_j δ_{b_j}, 1/n Σ_i δ_{z_i}), by turns in w and in b
@@ -114,8 +113,8 @@ class BarycenterTarget:
 class Barycenter:
     """Where the alternations have led."""
 
-    positions: Float[Tensor, "m d"]
-    weights: Float[Tensor, " m"]
+    positions: Float[torch.Tensor, "m d"]
+    weights: Float[torch.Tensor, " m"]
     objectives: list[float]
     """W₂² after every weight step; never rises."""
     potential: Float[np.ndarray, " m"] | None
@@ -124,7 +123,7 @@ class Barycenter:
 
 def barycenter(
     real: Cloud,
-    start: Float[Tensor, "m d"],
+    start: Float[torch.Tensor, "m d"],
     *,
     iterations: int,
     weight_steps: int,
@@ -201,12 +200,12 @@ def weight_step(
 
 
 def position_step(
-    positions: Float[Tensor, "m d"],
+    positions: Float[torch.Tensor, "m d"],
     weights: Float[np.ndarray, " m"],
     plan: Float[np.ndarray, "m n"],
-    real: Float[Tensor, "n d"],
+    real: Float[torch.Tensor, "n d"],
     theta: float,
-) -> Float[Tensor, "m d"]:
+) -> Float[torch.Tensor, "m d"]:
     """Newton's step in the positions: each atom moves towards the mean of what is sent to it.
 
     b_j ← b_j − θ/w_j Σ_i t_ij (b_j − z_i)

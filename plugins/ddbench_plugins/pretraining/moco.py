@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -18,10 +18,7 @@ from ddbench.api.features import feature_tap
 from ddbench.api.pretraining import PretrainingProblem
 from ddbench.api.types import Network
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor, nn
-
-Look: TypeAlias = 'Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b d"]]'
+Look: TypeAlias = 'Callable[[Float[torch.Tensor, "b c h w"]], Float[torch.Tensor, "b d"]]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +107,11 @@ class MomentumContrast:
                 problem.tick(loss.detach())
 
     def view(
-        self, images: Float[Tensor, "b c h w"], problem: PretrainingProblem, rng: Generator
-    ) -> Float[Tensor, "b c h w"]:
+        self,
+        images: Float[torch.Tensor, "b c h w"],
+        problem: PretrainingProblem,
+        rng: torch.Generator,
+    ) -> Float[torch.Tensor, "b c h w"]:
         """A crop, flip and change of colour of its own for every image."""
         count, mirror = len(images), problem.info.mirror
         boxes = draw_boxes(count, problem.info.shape[1:], self.crop, (0.75, 4 / 3), rng)
@@ -135,7 +135,7 @@ def features_wide(problem: PretrainingProblem, look: Look) -> int:
     return width
 
 
-def projection(features: int, width: int, problem: PretrainingProblem) -> nn.Module:
+def projection(features: int, width: int, problem: PretrainingProblem) -> torch.nn.Module:
     """Two layers on top of the features, drawn from the problem's own numbers."""
     layers = [
         torch.nn.utils.skip_init(torch.nn.Linear, features, features),
@@ -148,18 +148,18 @@ def projection(features: int, width: int, problem: PretrainingProblem) -> nn.Mod
     return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1]).to(problem.device)
 
 
-def follow(followers: list[Tensor], leaders: list[Tensor], momentum: float) -> None:
+def follow(followers: list[torch.Tensor], leaders: list[torch.Tensor], momentum: float) -> None:
     """θ' ← m θ' + (1 − m) θ, in place."""
     for follower, leader in zip(followers, leaders, strict=True):
         follower.lerp_(leader.detach(), 1 - momentum)
 
 
 def info_nce(
-    query: Float[Tensor, "b e"],
-    key: Float[Tensor, "b e"],
-    queue: Float[Tensor, "n e"],
+    query: Float[torch.Tensor, "b e"],
+    key: Float[torch.Tensor, "b e"],
+    queue: Float[torch.Tensor, "n e"],
     temperature: float,
-) -> Float[Tensor, ""]:
+) -> Float[torch.Tensor, ""]:
     """−1/b Σ_i log( exp(q_i·k_i / T) / ( exp(q_i·k_i / T) + Σ_j exp(q_i·n_j / T) ) )
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -12,9 +12,6 @@ from ddbench.api.errors import IncompatibleError
 from ddbench.api.moments import ChannelMoments
 from ddbench.api.tensors import widen
 from ddbench.api.types import Activations, DatasetInfo, Network, Reduction, Tap, Tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class PatchMoments:
     side: int
     """Positions along each side of a patch."""
 
-    def reduce(self, activation: Float[Tensor, "b c h w"]) -> Tensors:
+    def reduce(self, activation: Float[torch.Tensor, "b c h w"]) -> Tensors:
         maps = widen(activation)
         size = [-(-length // self.side) * self.side for length in maps.shape[2:]]
         if size != list(maps.shape[2:]):
@@ -97,7 +94,7 @@ class ConvolutionMoments:
         }
         return {**sums, "count": torch.zeros(rows, dtype=torch.float64)}
 
-    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+    def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
         rows = labels.cpu() if self.by_category else torch.zeros(len(labels), dtype=torch.long)
         member = torch.nn.functional.one_hot(rows, len(state["count"])).T.double()  # k b
         after = {"count": state["count"] + member.sum(1)}
@@ -119,5 +116,5 @@ class ConvolutionMoments:
         return {name: _rounded(name, value) for name, value in found.items()}
 
 
-def _rounded(name: str, value: Tensor) -> Tensor:
+def _rounded(name: str, value: torch.Tensor) -> torch.Tensor:
     return (value.clamp_min(0) if name.endswith(".var") else value).float()

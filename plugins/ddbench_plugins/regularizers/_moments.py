@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -12,9 +12,6 @@ from jaxtyping import Float, Int
 from ddbench.api.errors import DDBenchError
 from ddbench.api.moments import ChannelMoments, moment_taps
 from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 # -- of the real data, in one pass -----------------------------------------------------------------
 
@@ -42,7 +39,7 @@ class ClassMoments:
     def start(self, network: Network, info: DatasetInfo) -> Tensors:
         return _empty(network, torch.arange(info.num_classes))
 
-    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+    def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
         return _added(state, acts, labels)
 
     def finish(self, state: Tensors) -> Tensors:
@@ -80,7 +77,7 @@ class ReleasedClassMoments:
         seen = torch.zeros(info.num_classes, dtype=torch.long)
         return {**_empty(network, owner), "first": ends - batches, "end": ends, "seen": seen}
 
-    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+    def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
         first, end, seen = (state[name].to(labels.device) for name in ("first", "end", "seen"))
         earlier = (labels[:, None] == labels).tril(-1).sum(1)  # b
         slots = first[labels] + (seen[labels] + earlier) // self.batch
@@ -96,7 +93,7 @@ class ReleasedClassMoments:
         return _by_class(state)
 
 
-def _empty(network: Network, owner: Int[Tensor, " s"]) -> Tensors:
+def _empty(network: Network, owner: Int[torch.Tensor, " s"]) -> Tensors:
     """Sums of zero for s slots, all layers side by side; `owner` is the class of each slot."""
     modules = dict(network.module.named_modules())
     layers = network.norm_layers()
@@ -114,7 +111,7 @@ def _layers(state: Tensors) -> list[str]:
     return [name.removesuffix(".end") for name in state if name.endswith(".end")]
 
 
-def _added(state: Tensors, acts: Activations, slots: Int[Tensor, " b"]) -> Tensors:
+def _added(state: Tensors, acts: Activations, slots: Int[torch.Tensor, " b"]) -> Tensors:
     """The sums after a batch whose images belong to `slots`; added in place.
 
     On a GPU by a product with a membership matrix, then one addition per slot: the same numbers
@@ -134,7 +131,7 @@ def _added(state: Tensors, acts: Activations, slots: Int[Tensor, " b"]) -> Tenso
     return state
 
 
-def _float64_device(tensor: Tensor) -> Tensor:
+def _float64_device(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
@@ -144,7 +141,7 @@ def _by_class(state: Tensors) -> Tensors:
     size, owner = state["count"], state["owner"]
     classes = int(owner.max()) + 1
 
-    def summed(per_slot: Tensor) -> Tensor:
+    def summed(per_slot: torch.Tensor) -> torch.Tensor:
         return per_slot.new_zeros(classes, *per_slot.shape[1:]).index_add(0, owner, per_slot)
 
     count = summed(size)
@@ -166,7 +163,7 @@ def _by_class(state: Tensors) -> Tensors:
 
 def stacked_moments(
     acts: Activations, taps: Sequence[Tap]
-) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"], list[int]]:
+) -> tuple[Float[torch.Tensor, "b c"], Float[torch.Tensor, "b c"], list[int]]:
     """Mean and mean square of all tapped layers side by side, and the channels of each layer."""
     found = [acts.taps[tap] for tap in taps]
     mean = torch.cat([moments["mean"] for moments in found], 1)
@@ -175,8 +172,8 @@ def stacked_moments(
 
 
 def known_moments(
-    known: Tensors, taps: Sequence[Tap], name: str, classes: Int[Tensor, " r"]
-) -> Float[Tensor, "r c"]:
+    known: Tensors, taps: Sequence[Tap], name: str, classes: Int[torch.Tensor, " r"]
+) -> Float[torch.Tensor, "r c"]:
     """What is known of some classes in all tapped layers, side by side.
 
     Few of many classes are picked layer by layer: side by side, those of ImageNet-1K would be 200
@@ -193,8 +190,10 @@ def known_moments(
 
 
 def mixture_moments(
-    shares: Float[Tensor, "r b"], mean: Float[Tensor, "b c"], square: Float[Tensor, "b c"]
-) -> tuple[Float[Tensor, "r c"], Float[Tensor, "r c"]]:
+    shares: Float[torch.Tensor, "r b"],
+    mean: Float[torch.Tensor, "b c"],
+    square: Float[torch.Tensor, "b c"],
+) -> tuple[Float[torch.Tensor, "r c"], Float[torch.Tensor, "r c"]]:
     """Mean and variance of weighted mixtures of images.
 
     μ_r = Σ_i s_ri m_i,  σ²_r = Σ_i s_ri q_i − μ_r²
@@ -212,8 +211,8 @@ def mixture_moments(
 
 
 def class_shares(
-    labels: Int[Tensor, " b"], weights: Float[Tensor, " b"], classes: int
-) -> tuple[Int[Tensor, " r"], Float[Tensor, "r b"], Float[Tensor, " r"]]:
+    labels: Int[torch.Tensor, " b"], weights: Float[torch.Tensor, " b"], classes: int
+) -> tuple[Int[torch.Tensor, " r"], Float[torch.Tensor, "r b"], Float[torch.Tensor, " r"]]:
     """How the images of a batch make up their classes, in any order and number.
 
     Which classes are in the batch is not asked, since on a GPU the answer must be waited for. One
@@ -240,11 +239,11 @@ def class_shares(
 
 
 def layer_gaps(
-    difference: Float[Tensor, "r c"],
+    difference: Float[torch.Tensor, "r c"],
     channels: Sequence[int],
     norm: Literal["squared", "l2"],
     first_layer: float,
-) -> Float[Tensor, " r"]:
+) -> Float[torch.Tensor, " r"]:
     """Σ_l s_l ‖d_l‖, or of the squares of the norms; s_1 = `first_layer`, the others are 1.
 
     Args:

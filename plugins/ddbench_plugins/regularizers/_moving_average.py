@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,9 +12,6 @@ from jaxtyping import Float
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import Step, Tap, Tensors
 from ddbench_plugins.regularizers._moments import layer_gaps, mixture_moments, stacked_moments
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +35,30 @@ class MovingAverage:
         if not 0 <= self.decay < 1:
             raise DDBenchError(f"decay is {self.decay}", "expected: 0 to below 1")
 
-    def of(self, current: Mapping[str, Tensor], memory: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def of(
+        self, current: Mapping[str, torch.Tensor], memory: Mapping[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
         """ŝ + s − sg(s): the value of the average ŝ, the gradient of the batch's statistic s."""
         if not self.decay:
             return dict(current)
         held = self.after(current, memory)
         return {name: held[name] + value - value.detach() for name, value in current.items()}
 
-    def after(self, current: Mapping[str, Tensor], memory: Mapping[str, Tensor]) -> Tensors:
+    def after(
+        self, current: Mapping[str, torch.Tensor], memory: Mapping[str, torch.Tensor]
+    ) -> Tensors:
         """ŝ ← α ŝ + (1 − α) s, for the next iteration; nothing without an average."""
         if not self.decay:
             return {}
         return {name: self._next(v.detach(), memory.get(name)) for name, v in current.items()}
 
-    def _next(self, value: Tensor, before: Tensor | None) -> Tensor:
+    def _next(self, value: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
         if before is None:
             before = torch.zeros_like(value) if self.from_zero else value
         return self.decay * before + (1 - self.decay) * value
 
 
-def batch_shares(step: Step, weighted: bool, like: Tensor) -> Float[Tensor, "1 b"]:
+def batch_shares(step: Step, weighted: bool, like: torch.Tensor) -> Float[torch.Tensor, "1 b"]:
     """What each image counts in its batch; the shares sum to 1."""
     weights = step.weights.to(like) if weighted else like.new_ones(len(step.labels))
     return (weights / weights.sum())[None]
@@ -65,7 +66,7 @@ def batch_shares(step: Step, weighted: bool, like: Tensor) -> Float[Tensor, "1 b
 
 def batch_moments(
     step: Step, taps: Sequence[Tap], weighted: bool
-) -> tuple[dict[str, Float[Tensor, "1 c"]], list[int]]:
+) -> tuple[dict[str, Float[torch.Tensor, "1 c"]], list[int]]:
     """`mean` and biased `var` of a batch over its images and positions, the channels of all tapped
     layers side by side; and how many channels each layer has."""
     mean, square, channels = stacked_moments(step.acts, taps)
@@ -74,13 +75,13 @@ def batch_moments(
 
 
 def total_gap(
-    found: Mapping[str, Float[Tensor, "1 c"]],
-    real: Mapping[str, Float[Tensor, "1 c"]],
+    found: Mapping[str, Float[torch.Tensor, "1 c"]],
+    real: Mapping[str, Float[torch.Tensor, "1 c"]],
     channels: Sequence[int],
     norm: Literal["squared", "l2"],
     first_layer: float,
-    kept: Float[Tensor, " l"] | None = None,
-) -> Float[Tensor, ""]:
+    kept: Float[torch.Tensor, " l"] | None = None,
+) -> Float[torch.Tensor, ""]:
     """Σ_l s_l a_l ( ‖μ_l − μ̂_l‖ + ‖σ²_l − σ̂²_l‖ ), a_l = 1 unless `kept` says otherwise."""
     gaps = (found[name] - real[name] for name in ("mean", "var"))
     if kept is not None:
@@ -90,8 +91,8 @@ def total_gap(
 
 
 def kept_layers(
-    step: Step, count: int, drop: float, salt: int, like: Tensor
-) -> Float[Tensor, " l"] | None:
+    step: Step, count: int, drop: float, salt: int, like: torch.Tensor
+) -> Float[torch.Tensor, " l"] | None:
     """1 for layers that count in this step, 0 for the others; None where all do.
 
     Args:

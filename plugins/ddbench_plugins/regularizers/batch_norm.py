@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -21,9 +21,6 @@ from ddbench_plugins.regularizers._moving_average import (
     kept_layers,
     total_gap,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SALT = 0xB4
 
@@ -62,7 +59,7 @@ class BatchNorm:
                 )
         return taps
 
-    def penalty(self, step: Step) -> Float[Tensor, ""]:
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
         """Σ_l s_l ( ‖μ_l − μ̄_l‖ + ‖σ²_l − σ̄²_l‖ )
 
         μ and σ² are the mean and biased variance of a channel over the positions and images of the

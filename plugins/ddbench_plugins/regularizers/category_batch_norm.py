@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -20,9 +20,6 @@ from ddbench_plugins.regularizers._moving_average import (
     batch_shares,
     total_gap,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class ImageMoments:
         }
         return {**sums, "count": torch.zeros(info.num_classes, dtype=torch.long)}
 
-    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+    def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
         member = torch.nn.functional.one_hot(labels.cpu(), len(state["count"])).T  # k b
         after = {"count": state["count"] + member.sum(1)}
         for name in (name for name in state if name.endswith(".mean")):
@@ -95,7 +92,7 @@ class CategoryBatchNorm:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return moment_taps(network, "category_batch_norm")
 
-    def penalty(self, step: Step) -> Float[Tensor, ""]:
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
         """Σ_l s_l ( ‖μ_l − Σ_i a_i m_l(y_i)‖ + ‖σ²_l − Σ_i a_i v_l(y_i)‖ )
 
         μ and σ² are the mean and biased variance of a channel over the positions and images of the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -22,9 +22,6 @@ from ddbench_plugins.regularizers._moments import (
     mixture_moments,
     stacked_moments,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class ClassBatchNorm:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return moment_taps(network, "class_batch_norm")
 
-    def penalty(self, step: Step) -> Float[Tensor, ""]:
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
         """Σ_k Σ_l s_l ( ‖μ_kl − μ̂_kl‖² + ‖σ²_kl − σ̂²_kl‖² )
 
         over the classes k of the batch and the BatchNorms l. μ and σ² are the mean and biased

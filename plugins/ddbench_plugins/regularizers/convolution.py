@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
+import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
@@ -22,9 +23,6 @@ from ddbench_plugins.regularizers._moving_average import (
     kept_layers,
     total_gap,
 )
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 SALT = 0xC04
 
@@ -72,7 +70,7 @@ class Convolution:
         taps = (tap for statistic, _ in self._places() for tap in statistic.taps(network))
         return tuple(dict.fromkeys(taps))
 
-    def penalty(self, step: Step) -> Float[Tensor, ""]:
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
         """Σ_l s_l a_l [ (1 − c) R_l(μ̄, σ̄²) + c R_l(Σ_i m(y_i)/b, Σ_i v(y_i)/b) ],
         R_l = ‖μ_l − μ̂_l‖ + ‖σ²_l − σ̂²_l‖, once by channel and once by patch
 
@@ -106,8 +104,11 @@ class Convolution:
             gap = total_gap(
                 {name: renamed[names[name]] for name in found},
                 self._real(step, statistic, taps),
-                channels, self.norm, self.first_layer, kept,
-            )  # fmt: skip
+                channels,
+                self.norm,
+                self.first_layer,
+                kept,
+            )
             total = total + share * gap
         return total
 
@@ -121,7 +122,7 @@ class Convolution:
 
     def _real(
         self, step: Step, statistic: ConvolutionMoments, taps: tuple[Tap, ...]
-    ) -> dict[str, Float[Tensor, "1 c"]]:
+    ) -> dict[str, Float[torch.Tensor, "1 c"]]:
         rows = step.labels if statistic.by_category else step.labels.new_zeros(1)
         real = {
             name: known_moments(step.known[statistic], taps, name, rows).to(step.images)

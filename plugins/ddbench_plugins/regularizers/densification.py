@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,9 +13,6 @@ from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Regularizer, Statistic
 from ddbench.api.types import Network, Step, Tap
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Densification:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return ()
 
-    def penalty(self, step: Step) -> Float[Tensor, ""]:
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
         """Σ_y KL( sg softmax(l_y / τ) ‖ softmax(l_y) )
 
         l_y are the eigenvalues of X Xᵀ, X the pooled images of class y as rows; sg lets no gradient
@@ -65,7 +62,7 @@ class Densification:
         return total
 
 
-def spectrum_gap(values: Float[Tensor, " m"], temperature: float) -> Float[Tensor, ""]:
+def spectrum_gap(values: Float[torch.Tensor, " m"], temperature: float) -> Float[torch.Tensor, ""]:
     """KL( sg softmax(l / τ) ‖ softmax(l) )"""
     wanted = (values.detach() / temperature).log_softmax(0)
     return torch.nn.functional.kl_div(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,9 +12,6 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.roles import Regularizer, Statistic
 from ddbench.api.types import Network, Step, Tap
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class L2:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return ()
 
-    def penalty(self, step: Step) -> Float[Tensor, ""]:
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
         """1/b Σ_i ‖x_i‖₂, not squared."""
         return torch.linalg.vector_norm(step.images.flatten(1), dim=1).mean()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,9 +12,6 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.roles import Regularizer, Statistic
 from ddbench.api.types import Network, Step, Tap
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class TotalVariation:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return ()
 
-    def penalty(self, step: Step) -> Float[Tensor, ""]:
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
         """1/b Σ_i ( ‖∂_→ x_i‖₂ + ‖∂_↓ x_i‖₂ + ‖∂_↘ x_i‖₂ + ‖∂_↙ x_i‖₂ )
 
         ∂ are differences to the next pixel in a direction, without those across the border; norms
