@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 
 from ddbench.api.errors import DDBenchError
-from ddbench_plugins.distances.transport import _shares, squared_distances
+from ddbench_plugins.distances.transport import normalise_weights, squared_distances
 
 
 def linear_mmd_squared(
@@ -30,7 +30,7 @@ def linear_mmd_squared(
     Raises:
         DDBenchError: not `biased`, and a cloud has a single point.
     """
-    a, b = _shares(x, a), _shares(y, b)
+    a, b = normalise_weights(x, a), normalise_weights(y, b)
     mean_x, mean_y = a @ x, b @ y
     gap = (mean_x - mean_y).square().sum()
     if biased:
@@ -116,7 +116,7 @@ def _mmd_squared(
     biased: bool,
 ) -> Float[torch.Tensor, ""]:
     """aᵀ K_xx a + bᵀ K_yy b − 2 aᵀ K_xy b, or without the pairs of a point with itself."""
-    a, b = _shares(x, a), _shares(y, b)
+    a, b = normalise_weights(x, a), normalise_weights(y, b)
 
     def within(points: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
         every = kernel(points, points)

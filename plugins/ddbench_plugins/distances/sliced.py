@@ -8,12 +8,10 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 
-from ddbench_plugins.distances.transport import _shares
+from ddbench_plugins.distances.transport import normalise_weights
 
 
-def random_directions(
-    dimension: int, count: int, rng: torch.Generator
-) -> Float[torch.Tensor, "d l"]:
+def draw_directions(dimension: int, count: int, rng: torch.Generator) -> Float[torch.Tensor, "d l"]:
     """Unit vectors in float64, uniform on the sphere; one direction a column."""
     directions = torch.randn(dimension, count, generator=rng, dtype=torch.float64)
     return directions / directions.norm(dim=0)
@@ -45,15 +43,15 @@ def sliced_wasserstein_squared(
     """
     directions = directions.to(x.device, torch.float64)
     x, y = x.double(), y.double()
-    values_x, ends_x = _quantiles(directions.T @ x.T, _shares(x, a))
-    values_y, ends_y = _quantiles(directions.T @ y.T, _shares(y, b))
+    values_x, ends_x = _sort_values(directions.T @ x.T, normalise_weights(x, a))
+    values_y, ends_y = _sort_values(directions.T @ y.T, normalise_weights(y, b))
     levels = torch.cat([ends_x, ends_y], 1).sort(1).values  # l m+n
     widths = levels.diff(dim=1, prepend=torch.zeros_like(levels[:, :1]))
-    gap = _quantile_at(values_x, ends_x, levels) - _quantile_at(values_y, ends_y, levels)
+    gap = _read_quantiles(values_x, ends_x, levels) - _read_quantiles(values_y, ends_y, levels)
     return (widths * gap.square()).sum(1).mean()
 
 
-def _quantiles(
+def _sort_values(
     values: Float[torch.Tensor, "l n"], shares: Float[torch.Tensor, " n"]
 ) -> tuple[Float[torch.Tensor, "l n"], Float[torch.Tensor, "l n"]]:
     """Sorted values of each direction, and up to which level each of them is the quantile."""
@@ -61,7 +59,7 @@ def _quantiles(
     return ordered, shares[order].cumsum(1)
 
 
-def _quantile_at(
+def _read_quantiles(
     values: Float[torch.Tensor, "l n"],
     ends: Float[torch.Tensor, "l n"],
     levels: Float[torch.Tensor, "l q"],

@@ -74,7 +74,7 @@ class Transport:
     """Dual variable of the second marginal."""
 
 
-def exact_transport(
+def solve_transport(
     first: Float[np.ndarray, " m"], second: Float[np.ndarray, " n"], cost: Float[np.ndarray, "m n"]
 ) -> Transport:
     """Optimal transport between two histograms, by the network simplex.
@@ -116,11 +116,12 @@ def wasserstein_squared(
     """
     x, y = x.detach().double(), y.detach().double()
     cost = squared_distances(x, y).cpu().numpy()
-    first, second = _shares(x, a).detach().cpu().numpy(), _shares(y, b).detach().cpu().numpy()
-    return exact_transport(first, second, cost).value
+    clouds = ((x, a), (y, b))
+    first, second = (normalise_weights(*cloud).detach().cpu().numpy() for cloud in clouds)
+    return solve_transport(first, second, cost).value
 
 
-def _shares(
+def normalise_weights(
     points: Float[torch.Tensor, "n d"], weights: Float[torch.Tensor, " n"] | None
 ) -> Float[torch.Tensor, " n"]:
     if weights is None:
@@ -132,12 +133,12 @@ def _shares(
 # -- guessed, then certified -------------------------------------------------------------------
 
 
-def guessed_transport(
+def solve_transport_from_guess(
     first: Float[np.ndarray, " m"],
     cost: Float[np.ndarray, "m n"],
     guess: Float[np.ndarray, " m"] | None,
 ) -> Transport:
-    """The optimal transport to n points of weight 1/n, as `exact_transport` finds it.
+    """The optimal transport to n points of weight 1/n, as `solve_transport` finds it.
 
     A point i belongs to the atom that minimises C_ij − u_j, unless several do. Points whose best
     atom is best by far are given to it; the rest is a small problem with the atoms' remaining
@@ -153,7 +154,7 @@ def guessed_transport(
     count, points = cost.shape
     whole = np.full(points, 1 / points)
     if guess is None or count == 1 or points < _MANY * count:
-        return exact_transport(first, whole, cost)
+        return solve_transport(first, whole, cost)
     from ot.lp.emd_wrap import emd_c  # POT's checks around it take longer than small problems
 
     nearest, undecided = _undecided(first, cost, guess)
@@ -176,7 +177,7 @@ def guessed_transport(
             plan[:, opened] = part
             return Transport(float(np.vdot(plan, cost)), plan, potential, other)
         undecided[settled[wrong]] = True
-    return exact_transport(first, whole, cost)
+    return solve_transport(first, whole, cost)
 
 
 def _undecided(

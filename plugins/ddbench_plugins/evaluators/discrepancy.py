@@ -15,7 +15,7 @@ from ddbench.api.roles import Evaluator
 from ddbench.api.types import FeatureSample, Metric, Trial
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.mmd import adaptive_bandwidth, rbf_mmd_squared
-from ddbench_plugins.distances.sliced import random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances.sliced import draw_directions, sliced_wasserstein_squared
 from ddbench_plugins.distances.transport import wasserstein_squared
 from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
 
@@ -58,7 +58,7 @@ class Discrepancy:
             DDBenchError: there are no features, or a class has no distilled or no real image.
         """
         sample, rng = sample_of(trial, "discrepancy"), torch.Generator().manual_seed(self.seed)
-        directions = random_directions(sample.real.shape[1], self.projections, rng)
+        directions = draw_directions(sample.real.shape[1], self.projections, rng)
         classes = [
             self._of_class(sample, cls, name, directions, rng)
             for cls, name in enumerate(trial.info.classes)

@@ -15,7 +15,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features, feature_tap
 from ddbench.api.roles import Statistic, Target
 from ddbench.api.types import Atoms, Network, Step, Tap
-from ddbench_plugins.distances.transport import Cloud, guessed_transport
+from ddbench_plugins.distances.transport import Cloud, solve_transport_from_guess
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
@@ -213,7 +213,7 @@ def as_atoms(
         best k-means; and `gap`, the difference, at least 0 up to rounding.
     """
     cost = features.squared_distances(points).numpy()
-    objective = guessed_transport(weights.numpy(), cost, guess).value
+    objective = solve_transport_from_guess(weights.numpy(), cost, guess).value
     bound = cluster(features.given, len(points), seed=0, start=points.numpy()).value
     report = {"objective": objective, "kmeans_bound": bound, "gap": objective - bound, **figures}
     dtype = like.dtype if like.dtype.itemsize >= 4 else torch.float32

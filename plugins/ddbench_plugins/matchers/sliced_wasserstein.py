@@ -15,7 +15,7 @@ from ddbench.api.features import Features
 from ddbench.api.roles import Matcher
 from ddbench.api.types import Atoms
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distances.sliced import random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances.sliced import draw_directions, sliced_wasserstein_squared
 from ddbench_plugins.distances.transport import Cloud
 from ddbench_plugins.matchers._atoms import (
     Norm,
@@ -81,7 +81,7 @@ class SlicedBarycenterTarget:
         """
         real = checked(features, count)
         start = real_start(real, count, rng)
-        directions = random_directions(real.shape[1], self.projections or 2 * real.shape[1], rng)
+        directions = draw_directions(real.shape[1], self.projections or 2 * real.shape[1], rng)
         points = sliced_barycenter(real, start, directions, self.iterations, self.step)
         sliced = sliced_wasserstein_squared(points, real, directions).item()
         weights = torch.full((count,), 1 / count, dtype=torch.float64)

@@ -16,7 +16,12 @@ from ddbench.api.features import Features
 from ddbench.api.roles import Matcher
 from ddbench.api.types import Atoms
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distances.transport import Cloud, Transport, exact_transport, guessed_transport
+from ddbench_plugins.distances.transport import (
+    Cloud,
+    Transport,
+    solve_transport,
+    solve_transport_from_guess,
+)
 from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,
@@ -145,7 +150,7 @@ def barycenter(
     values: list[float] = []
     cost = real.squared_distances(start).numpy()
     even = np.full(cost.shape[1], 1 / cost.shape[1])
-    plan = exact_transport(weights, even, cost).plan
+    plan = solve_transport(weights, even, cost).plan
     positions = position_step(start, weights, plan, real.given, theta)
     potential = None
     for _ in range(iterations):
@@ -185,7 +190,7 @@ def weight_step(
         The best weights seen, the first ones included.
     """
     lowest = cost.min(0).mean()
-    now = best = guessed_transport(weights, cost, guess)
+    now = best = solve_transport_from_guess(weights, cost, guess)
     best_weights = weights
     for _ in range(steps):
         slope = now.potential - now.potential.mean()
@@ -193,7 +198,7 @@ def weight_step(
         if room <= _STILL * now.value or square == 0:
             break
         weights = to_simplex(weights - room / square * slope, smallest)
-        now = guessed_transport(weights, cost, now.potential)
+        now = solve_transport_from_guess(weights, cost, now.potential)
         if now.value < best.value:
             best, best_weights = now, weights
     return best_weights, best

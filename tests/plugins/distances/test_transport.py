@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench_plugins.distances import transport as module
-from ddbench_plugins.distances.transport import exact_transport, guessed_transport
+from ddbench_plugins.distances.transport import solve_transport, solve_transport_from_guess
 
 
 def _problem(atoms: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,9 +33,9 @@ def test_same_transport_whatever_the_guess(
     if equal:
         weights = np.full(atoms, 1 / atoms)
     whole = np.full(points, 1 / points)
-    exact = exact_transport(weights, whole, cost)
+    exact = solve_transport(weights, whole, cost)
     noise = np.random.default_rng(seed + 1).normal(size=atoms)
-    found = guessed_transport(weights, cost, exact.potential + error * noise)
+    found = solve_transport_from_guess(weights, cost, exact.potential + error * noise)
     assert found.value == pytest.approx(exact.value, rel=1e-11)
     np.testing.assert_allclose(found.plan.sum(1), weights, rtol=1e-9)
     np.testing.assert_allclose(found.plan.sum(0), whole, rtol=1e-9)
@@ -47,8 +47,8 @@ def test_same_transport_whatever_the_guess(
 def test_plan_and_potentials_of_the_whole_problem() -> None:
     """Where weights split points, both are unique (potentials up to a constant)."""
     weights, cost = _problem(5, 400, 3)
-    exact = exact_transport(weights, np.full(400, 1 / 400), cost)
-    found = guessed_transport(weights, cost, exact.potential + 0.02)
+    exact = solve_transport(weights, np.full(400, 1 / 400), cost)
+    found = solve_transport_from_guess(weights, cost, exact.potential + 0.02)
     np.testing.assert_allclose(found.plan, exact.plan, atol=1e-12)
     np.testing.assert_allclose(np.ptp(found.potential - exact.potential), 0, atol=1e-9)
 
@@ -56,17 +56,17 @@ def test_plan_and_potentials_of_the_whole_problem() -> None:
 def test_a_good_guess_leaves_little_to_solve(monkeypatch: pytest.MonkeyPatch) -> None:
     """No problem of all points is solved, as it is without a guess."""
     weights, cost = _problem(5, 1000, 4)
-    exact = exact_transport(weights, np.full(1000, 1 / 1000), cost)
+    exact = solve_transport(weights, np.full(1000, 1 / 1000), cost)
     asked: list[int] = []
 
     def counted(first: np.ndarray, second: np.ndarray, cost: np.ndarray) -> object:
         asked.append(len(second))
-        return exact_transport(first, second, cost)
+        return solve_transport(first, second, cost)
 
-    monkeypatch.setattr(module, "exact_transport", counted)
-    guessed_transport(weights, cost, exact.potential)
+    monkeypatch.setattr(module, "solve_transport", counted)
+    solve_transport_from_guess(weights, cost, exact.potential)
     assert asked == []
-    guessed_transport(weights, cost, None)
+    solve_transport_from_guess(weights, cost, None)
     assert asked == [1000]
 
 
@@ -74,7 +74,7 @@ def test_an_atom_without_weight() -> None:
     """Its potential is not settled by points of its own."""
     _, cost = _problem(3, 300, 5)
     weights = np.array([0.0, 0.4, 0.6])
-    exact = exact_transport(weights, np.full(300, 1 / 300), cost)
-    found = guessed_transport(weights, cost, np.zeros(3))
+    exact = solve_transport(weights, np.full(300, 1 / 300), cost)
+    found = solve_transport_from_guess(weights, cost, np.zeros(3))
     assert found.value == pytest.approx(exact.value, rel=1e-12)
     assert not found.plan[0].any()

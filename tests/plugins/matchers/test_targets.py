@@ -18,11 +18,11 @@ from torch import Tensor
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.roles import Target
-from ddbench_plugins.distances.sliced import random_directions, sliced_wasserstein_squared
+from ddbench_plugins.distances.sliced import draw_directions, sliced_wasserstein_squared
 from ddbench_plugins.distances.transport import (
     Cloud,
-    exact_transport,
-    guessed_transport,
+    solve_transport,
+    solve_transport_from_guess,
     squared_distances,
     wasserstein_squared,
 )
@@ -226,18 +226,18 @@ def test_weight_steps_approach_the_shares_of_the_nearest_features() -> None:
     start = np.full(5, 0.2)
     weights, found = weight_step(start, cost, 300, 1e-4)
     uniform = np.full(100, 0.01)
-    assert lowest <= found.value <= lowest + 0.01 * (exact_transport(start, uniform, cost).value)
+    assert lowest <= found.value <= lowest + 0.01 * (solve_transport(start, uniform, cost).value)
     shares = np.bincount(cost.argmin(0), minlength=5) / 100
     assert np.abs(weights - shares).max() < 0.03
     assert np.abs(start - shares).max() > 0.1
-    assert exact_transport(shares, uniform, cost).value == pytest.approx(lowest)
+    assert solve_transport(shares, uniform, cost).value == pytest.approx(lowest)
 
 
 def test_duality_and_the_sign_of_the_potential() -> None:
     source = np.random.default_rng(0)
     cost = squared_distances(cloud(6), cloud(20, seed=1)).numpy()
     a, b = source.dirichlet(np.ones(6)), np.full(20, 1 / 20)
-    found = exact_transport(a, b, cost)
+    found = solve_transport(a, b, cost)
     assert found.value == pytest.approx((found.plan * cost).sum())
     assert found.value == pytest.approx(a @ found.potential + b @ found.other)
     slack = cost - found.potential[:, None] - found.other
@@ -245,7 +245,7 @@ def test_duality_and_the_sign_of_the_potential() -> None:
     assert np.abs(slack[found.plan > 1e-12]).max() < 1e-9
     for other in source.dirichlet(np.ones(6), size=50):
         below = found.value + found.potential @ (other - a)
-        assert exact_transport(other, b, cost).value >= below - 1e-9
+        assert solve_transport(other, b, cost).value >= below - 1e-9
 
 
 @settings(max_examples=100, deadline=None)
@@ -281,10 +281,10 @@ def test_a_constant_in_the_potential_changes_nothing(monkeypatch: pytest.MonkeyP
     shifts = iter([7.0, -3.0, 40.0, 0.5])
 
     def raised(first: Any, cost: Any, guess: Any) -> Any:
-        found = guessed_transport(first, cost, guess)
+        found = solve_transport_from_guess(first, cost, guess)
         return dataclasses.replace(found, potential=found.potential + next(shifts))
 
-    monkeypatch.setattr(wasserstein, "guessed_transport", raised)
+    monkeypatch.setattr(wasserstein, "solve_transport_from_guess", raised)
     same, _ = weight_step(np.full(5, 0.2), cost, 3, 1e-3)
     assert next(shifts, None) is None  # each step asked for a transport
     np.testing.assert_allclose(same, weights, rtol=1e-6)
@@ -295,7 +295,7 @@ def test_position_step_is_a_damped_newton_step() -> None:
     features, positions = cloud(20), cloud(3, seed=1)
     weights = np.array([0.2, 0.3, 0.5])
     cost = squared_distances(positions, features).numpy()
-    plan = exact_transport(weights, np.full(20, 0.05), cost).plan
+    plan = solve_transport(weights, np.full(20, 0.05), cost).plan
     for theta in (0.25, 1.0):
         moved = position_step(positions, weights, plan, features, theta)
         for j in range(3):
@@ -354,7 +354,7 @@ def weights_of(n: int, seed: int) -> Tensor:
 
 
 def test_sliced_distance_is_the_square_of_pots() -> None:
-    x, y, directions = cloud(7), cloud(11, seed=1), random_directions(4, 30, rng())
+    x, y, directions = cloud(7), cloud(11, seed=1), draw_directions(4, 30, rng())
     a, b = weights_of(7, 2), weights_of(11, 3)
     torch.testing.assert_close(directions.norm(dim=0), torch.ones(30, dtype=torch.float64))
     for shares in ((None, None), (a, b), (a, None)):
@@ -369,20 +369,20 @@ def test_sliced_distance_is_the_square_of_pots() -> None:
 def test_in_one_dimension_all_transports_agree() -> None:
     x, y, a, b = cloud(7, 1), cloud(11, 1, seed=1), weights_of(7, 2), weights_of(11, 3)
     expected = ot.emd2_1d(x.numpy(), y.numpy(), a.numpy(), b.numpy(), metric="sqeuclidean")
-    sliced = sliced_wasserstein_squared(x, y, random_directions(1, 5, rng()), a, b)
+    sliced = sliced_wasserstein_squared(x, y, draw_directions(1, 5, rng()), a, b)
     assert sliced.item() == pytest.approx(expected, rel=1e-9)
     assert wasserstein_squared(x, y, a * 3, b) == pytest.approx(expected, rel=1e-9)
 
 
 def test_sliced_distance_of_a_shifted_cloud() -> None:
     x, shift = cloud(5, 3), torch.tensor([1.0, 2.0, 0.0], dtype=torch.float64)
-    directions = random_directions(3, 200_000, rng())
+    directions = draw_directions(3, 200_000, rng())
     value = sliced_wasserstein_squared(x, x + shift, directions).item()
     assert value == pytest.approx(5 / 3, rel=0.01)
 
 
 def test_sliced_distance_has_a_gradient() -> None:
-    directions = random_directions(3, 8, rng())
+    directions = draw_directions(3, 8, rng())
     x, y = cloud(4, 3).requires_grad_(), cloud(6, 3, seed=1)
     a = weights_of(4, 1)
     assert torch.autograd.gradcheck(
@@ -399,7 +399,7 @@ def test_quantile_means_by_repetition(n: int, m: int) -> None:
 
 @pytest.mark.parametrize(("step", "projections"), [(1.0, 40), (0.3, 40), (1.0, 3)])
 def test_sliced_steps_descend_to_a_stationary_point(step: float, projections: int) -> None:
-    features, directions = cloud(), random_directions(4, projections, rng())
+    features, directions = cloud(), draw_directions(4, projections, rng())
     start = features[:6]
 
     def distance(points: Tensor) -> Tensor:
@@ -417,7 +417,7 @@ def test_sliced_steps_descend_to_a_stationary_point(step: float, projections: in
 
 
 def test_too_few_directions_leave_the_other_dimensions_alone() -> None:
-    features, directions = cloud(), random_directions(4, 2, rng())
+    features, directions = cloud(), draw_directions(4, 2, rng())
     points = sliced_barycenter(features, features[:6], directions, 20, 1.0)
     unseen = torch.linalg.svd(directions).U[:, 2:]
     torch.testing.assert_close(points @ unseen, features[:6] @ unseen, rtol=1e-5, atol=1e-5)
