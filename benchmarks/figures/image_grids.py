@@ -13,8 +13,7 @@ from torch import Tensor
 from benchmarks.figures.files import figure_files
 from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
-from ddbench.reporting.images import as_bytes, grid
-from ddbench.reporting.stored_images import stored_images
+from ddbench.reporting.images import as_bytes, grid, stored_images
 from ddbench.reporting.tables.aggregate import Entry, Setting, gather
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.store.cache import Cache

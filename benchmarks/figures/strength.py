@@ -9,7 +9,8 @@ from typing import Any
 from benchmarks.figures.files import figure_files
 from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
-from ddbench.reporting.tables.aggregate import Summary, gather
+from ddbench.reporting.tables.aggregate import gather
+from ddbench.reporting.tables.statistics import Summary
 
 
 def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:

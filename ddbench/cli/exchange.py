@@ -167,8 +167,8 @@ def _recorded(
 
     from ddbench.api.distilled_set import PortableSet
     from ddbench.cli.inspect import find_record
+    from ddbench.reporting.images import stored_images
     from ddbench.reporting.reproduce.views import stored_views
-    from ddbench.reporting.stored_images import stored_images
     from ddbench.store.cache import Cache, default_cache
 
     record, store = find_record(run, cache), Cache(default_cache(cache))

@@ -1,4 +1,4 @@
-"""Distilled images as files that a person can look at."""
+"""Distilled images: out of the cache, and as files that a person can look at."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from pathlib import Path
 import torch
 from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
+
+from ddbench.api.record import Record
+from ddbench.api.types import Tensors
+from ddbench.config.session import open_session
+from ddbench.data.description import find_dataset
+from ddbench.data.real import open_data
+from ddbench.pipeline.recording import check_data
+from ddbench.store.cache import Cache
 
 
 def as_bytes(images: Shaped[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
@@ -68,3 +76,31 @@ def grid(
     rows = rows.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     across = width if width > 1 else columns
     return make_grid(rows, nrow=across, padding=2, pad_value=255)
+
+
+def stored_images(record: Record, store: Cache, data_root: Path | None) -> Tensors | None:
+    """Images [n c h w], labels [n] and weights [n] as they were stored; None if no longer there.
+
+    Of a selection the cache holds rows of the training set: its images are read then.
+
+    Raises:
+        DDBenchError: a selection, and its data set is not there or has changed since.
+    """
+    keys = record.keys.get("recover", [])
+    artifact = store.load("recover", keys[0]) if keys else None
+    if artifact is None:
+        return None
+    tensors = artifact.tensors()
+    if "images" not in tensors:
+        tensors["images"] = _selected(record, tensors["indices"], data_root, store)
+    return tensors
+
+
+def _selected(
+    record: Record, indices: Int[Tensor, " n"], data_root: Path | None, store: Cache
+) -> Tensor:
+    session = open_session("cpu", "fp32", data_root, store.root)
+    named = find_dataset(record.dataset, session.registry, record.holdout)
+    data = open_data(named, session.ctx, store)
+    check_data(record, data.info)
+    return data.train_images[indices]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ddbench.reporting.tables.footnotes import mark, marks
+from ddbench.reporting.tables.formatting import mark, marks
 from ddbench.reporting.tables.views import Cell, Row, Section, View
 
 _SPECIAL = {

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from ddbench.reporting.tables.footnotes import raised
+from ddbench.reporting.tables.formatting import raised
 from ddbench.reporting.tables.views import Cell, Column, Row, Section, View
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 
-from ddbench.reporting.tables.footnotes import mark, marks
+from ddbench.reporting.tables.formatting import mark, marks
 from ddbench.reporting.tables.views import Cell, Raw, Row, View
 
 

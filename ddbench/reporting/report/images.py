@@ -13,9 +13,8 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError, counted
 from ddbench.api.record import Record
-from ddbench.reporting.images import as_bytes, grid
+from ddbench.reporting.images import as_bytes, grid, stored_images
 from ddbench.reporting.report.rows import ReportRow
-from ddbench.reporting.stored_images import stored_images
 from ddbench.store.cache import Cache
 
 MOST_CLASSES, MOST_IMAGES = 10, 10

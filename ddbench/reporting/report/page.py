@@ -18,7 +18,7 @@ from ddbench.reporting.report.plots import Plot, plots_of
 from ddbench.reporting.report.rows import FACETS, ReportRow, rows_of
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.aggregate import gather
-from ddbench.reporting.tables.footnotes import mark, marks
+from ddbench.reporting.tables.formatting import mark, marks
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.reporting.tables.views import View
 from ddbench.store.records import now

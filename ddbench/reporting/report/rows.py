@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ddbench.api.record import PublishedFigure, Record
-from ddbench.reporting.tables.against_random import Surroundings, difference
-from ddbench.reporting.tables.aggregate import Entry, Summary, students_of
+from ddbench.reporting.tables.aggregate import Entry, students_of
 from ddbench.reporting.tables.cells import (
+    Surroundings,
+    difference,
     peak_memory,
     per_iteration,
     stored_bytes,
@@ -21,6 +22,7 @@ from ddbench.reporting.tables.cells import (
 from ddbench.reporting.tables.formatting import MISSING, signed, significant, size, with_spread
 from ddbench.reporting.tables.leaderboard import comparable, failures, status_of
 from ddbench.reporting.tables.row_names import flattened
+from ddbench.reporting.tables.statistics import Summary
 from ddbench.reporting.tables.views import Cell, Notes
 from ddbench.store.keys import key_of
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from ddbench.reporting.tables.aggregate import CONFIDENCE
 from ddbench.reporting.tables.formatting import interval, listed, percent, with_spread
+from ddbench.reporting.tables.statistics import CONFIDENCE
 
 TOLERANCE = 5.0
 """Points of accuracy allowed to a row of one seed, whose spread nobody knows."""

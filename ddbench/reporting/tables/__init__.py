@@ -11,9 +11,9 @@ from ddbench.api.record import Record
 from ddbench.reporting.tables.ablation import ablation_matrix, factor_tests
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.average_ranks import Ranking, average_ranks, ranking_of
-from ddbench.reporting.tables.label_regimes import robust_scores
 from ddbench.reporting.tables.leaderboard import leaderboard
 from ddbench.reporting.tables.pivots import across_ipc, across_regimes, across_students
+from ddbench.reporting.tables.robust_scores import robust_scores
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.reporting.tables.significance import certainty, paired_tests
 from ddbench.reporting.tables.views import View

@@ -9,13 +9,13 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any, Literal
 
-from ddbench.reporting.tables.against_random import NOTHING, SIGNIFICANT
-from ddbench.reporting.tables.aggregate import Entry, Paired, Setting, paired, students_of
+from ddbench.reporting.tables.aggregate import Entry, Setting, students_of
+from ddbench.reporting.tables.cells import NOTHING
 from ddbench.reporting.tables.formatting import interval, p_value, percent, signed
 from ddbench.reporting.tables.leaderboard import best_of
-from ddbench.reporting.tables.multiple_tests import holm
 from ddbench.reporting.tables.pivots import measured, spread_remark, usual_count
 from ddbench.reporting.tables.row_names import Headings, flattened, given_by_all
+from ddbench.reporting.tables.statistics import SIGNIFICANT, Paired, holm, paired
 from ddbench.reporting.tables.views import Cell, Column, Notes, Row, Section, View
 
 Factor = Literal["matcher", "regularizer"]

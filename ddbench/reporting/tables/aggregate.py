@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from ddbench.api.record import Record
-
-CONFIDENCE = 0.95
+from ddbench.reporting.tables.statistics import Summary, summarize
 
 
 class Setting(NamedTuple):
@@ -48,31 +45,6 @@ class Setting(NamedTuple):
 def natural(text: str) -> list[tuple[int, str]]:
     """For sorting `resnet50` before `resnet101`."""
     return [(int(p) if p.isdecimal() else -1, p) for p in re.split(r"([0-9]+)", text)]
-
-
-class Summary(NamedTuple):
-    mean: float
-    sd: float | None
-    """Of the sample; None for one value."""
-    n: int
-
-    @property
-    def half_width(self) -> float | None:
-        """Of the 95 % confidence interval of the mean."""
-        if self.sd is None:
-            return None
-        return _quantile(self.n - 1) * self.sd / math.sqrt(self.n)
-
-
-class Paired(NamedTuple):
-    """A difference over shared seeds, with its 95 % interval; p of a paired t-test."""
-
-    difference: float
-    low: float | None
-    high: float | None
-    p: float | None
-    """None with fewer than two pairs, or where all pairs differ by the same."""
-    n: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,38 +99,6 @@ class Entry:
     def terms(self) -> str:
         """Labels, training, student and data, as one text."""
         return _terms(self.first)
-
-
-def summarize(values: Iterable[float]) -> Summary | None:
-    """Mean and sample standard deviation; None of nothing.
-
-    The mean has fourteen digits: rows that are right as often are equal, in whatever order their
-    seeds' shares are added.
-    """
-    found = list(values)
-    if not found:
-        return None
-    mean = float(f"{fmean(found):.14g}")
-    return Summary(mean, stdev(found) if len(found) > 1 else None, len(found))
-
-
-def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired | None:
-    """a − b over the seeds that both have; None where there are none."""
-    seeds = sorted(a.keys() & b.keys())
-    spread = summarize(a[seed] - b[seed] for seed in seeds)
-    if spread is None:
-        return None
-    # Equal differences leave nothing to test: what remains of their spread is rounding.
-    scale = max(max(abs(a[s]), abs(b[s])) for s in seeds)
-    if spread.sd is None or spread.sd <= 1e-12 * scale:
-        return Paired(spread.mean, None, None, None, spread.n)
-    from scipy.special import stdtr
-
-    reach = spread.half_width
-    assert reach is not None
-    t = spread.mean / (spread.sd / math.sqrt(spread.n))
-    p = 2 * float(stdtr(spread.n - 1, -abs(t)))
-    return Paired(spread.mean, spread.mean - reach, spread.mean + reach, p, spread.n)
 
 
 def setting_of(record: Record) -> Setting:
@@ -272,10 +212,3 @@ def _training(protocol: Any) -> Any:
         return protocol
     kind, options = protocol
     return [kind, {name: value for name, value in options.items() if name != "warmup"}]
-
-
-def _quantile(freedom: int) -> float:
-    # `scipy.stats` would do the same and takes a second to import.
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ddbench.reporting.tables.against_random import SIGNIFICANT
 from ddbench.reporting.tables.aggregate import Entry
 from ddbench.reporting.tables.formatting import listed, p_value
 from ddbench.reporting.tables.leaderboard import comparable
+from ddbench.reporting.tables.statistics import SIGNIFICANT
 from ddbench.reporting.tables.views import Cell, Column, Row, Section, View
 
 

@@ -8,11 +8,10 @@ from itertools import combinations
 from statistics import fmean
 
 from ddbench.api.record import PublishedFigure, Record
-from ddbench.reporting.tables.against_random import SIGNIFICANT
-from ddbench.reporting.tables.aggregate import Entry, Setting, paired
+from ddbench.reporting.tables.aggregate import Entry, Setting
 from ddbench.reporting.tables.formatting import signed
-from ddbench.reporting.tables.multiple_tests import holm
 from ddbench.reporting.tables.row_names import Headings
+from ddbench.reporting.tables.statistics import SIGNIFICANT, holm, paired
 
 MOST_NAMED = 6
 """Pairs that a line names before it only counts them."""

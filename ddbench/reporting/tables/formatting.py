@@ -1,4 +1,4 @@
-"""How numbers are written in tables."""
+"""How numbers and the marks of footnotes are written in tables."""
 
 from __future__ import annotations
 
@@ -77,3 +77,30 @@ def one_line(text: str, limit: int = 240) -> str:
 
 def _decimals(value: float, digits: int) -> int:
     return max(0, digits - 1 - math.floor(math.log10(abs(value))))
+
+
+# -- marks of footnotes: letters, which nobody takes for an exponent -------------------------------
+
+_RAISED = dict(zip("abcdefghijklmnoprstuvwxyz", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ", strict=True))
+_LETTERS = "".join(_RAISED)
+"""Without q, which Unicode does not raise."""
+
+
+def mark(position: int) -> str:
+    """`a`, `b`, …, `z`, `aa`, `ab`, … of the first, second, … footnote."""
+    text = ""
+    position += 1
+    while position:
+        position, digit = divmod(position - 1, len(_LETTERS))
+        text = _LETTERS[digit] + text
+    return text
+
+
+def marks(positions: tuple[int, ...]) -> str:
+    """`a` or `a,b`."""
+    return ",".join(mark(position) for position in sorted(set(positions)))
+
+
+def raised(positions: tuple[int, ...]) -> str:
+    """`ᵃ` or `ᵃ˒ᵇ`: for where there is no superscript but in the characters."""
+    return "".join(_RAISED.get(letter, "˒") for letter in marks(positions))

@@ -6,17 +6,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from ddbench.reporting.tables import leaderboard_remarks as remarks
-from ddbench.reporting.tables.against_random import NOTHING, Surroundings, difference, probability
-from ddbench.reporting.tables.aggregate import (
-    Entry,
-    Setting,
-    students_of,
-)
+from ddbench.reporting.tables.aggregate import Entry, Setting, students_of
 from ddbench.reporting.tables.cells import (
+    NOTHING,
+    Surroundings,
     device,
     devices,
+    difference,
     peak_memory,
     per_iteration,
+    probability,
     published,
     stored_bytes,
     total_seconds,

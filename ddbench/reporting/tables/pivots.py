@@ -6,16 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from ddbench.reporting.tables.against_random import NOTHING
 from ddbench.reporting.tables.aggregate import Entry, Setting
+from ddbench.reporting.tables.cells import NOTHING
 from ddbench.reporting.tables.formatting import with_spread
-from ddbench.reporting.tables.leaderboard import (
-    best_of,
-    comparable,
-    failures,
-    kind_of,
-    status_of,
-)
+from ddbench.reporting.tables.leaderboard import best_of, comparable, failures, kind_of, status_of
 from ddbench.reporting.tables.row_names import Headings
 from ddbench.reporting.tables.views import Cell, Column, Kind, Notes, Row, Section, View
 

@@ -7,38 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from ddbench.reporting.tables.against_random import NOTHING, SIGNIFICANT
-from ddbench.reporting.tables.aggregate import CONFIDENCE, Entry, Paired, Setting, paired
+from ddbench.reporting.tables.aggregate import Entry, Setting
+from ddbench.reporting.tables.cells import NOTHING
 from ddbench.reporting.tables.formatting import interval, p_value, signed, with_spread
 from ddbench.reporting.tables.leaderboard import comparable, kind_of
-from ddbench.reporting.tables.multiple_tests import holm
 from ddbench.reporting.tables.row_names import Headings
+from ddbench.reporting.tables.statistics import (
+    FEW,
+    RESAMPLES,
+    SIGNIFICANT,
+    Paired,
+    bootstrap_interval,
+    holm,
+    paired,
+)
 from ddbench.reporting.tables.views import Cell, Column, Row, Section, View
-
-RESAMPLES = 9999
-FEW = 8
-"""Values below which an interval by resampling is too narrow to be trusted."""
-
-
-def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean by resampling values; None for fewer than two.
-
-    BCa (Efron, 1987) from `FEW` values on, else percentiles, for which no value may be left out.
-    The draws are the same every time.
-    """
-    if len(values) < 2:
-        return None
-    low, high = min(values), max(values)
-    if high - low <= 1e-12 * max(abs(low), abs(high)):
-        return low, high  # nothing to resample: scipy has no answer
-    import numpy as np
-    from scipy.stats import bootstrap
-
-    found = bootstrap(
-        (np.asarray(values),), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES,
-        method="BCa" if len(values) >= FEW else "percentile", rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    return float(found.low), float(found.high)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,15 @@ from ddbench.api.record import PublishedFigure, Record, StageCost
 from ddbench.reporting.render import to_csv, to_latex, to_markdown, to_terminal
 from ddbench.reporting.render.terminal import fit
 from ddbench.reporting.tables import choose_views
-from ddbench.reporting.tables.footnotes import mark, raised
-from ddbench.reporting.tables.formatting import p_value, signed, significant, size, with_spread
+from ddbench.reporting.tables.formatting import (
+    mark,
+    p_value,
+    raised,
+    signed,
+    significant,
+    size,
+    with_spread,
+)
 from ddbench.reporting.tables.views import Cell, Column, Row, Section, View
 
 

@@ -13,8 +13,7 @@ from ddbench.api.record import Record
 from ddbench.reporting.render.critical_difference import write_diagram
 from ddbench.reporting.tables import average_ranking, certainty_views
 from ddbench.reporting.tables.average_ranks import critical_difference, rank
-from ddbench.reporting.tables.multiple_tests import holm
-from ddbench.reporting.tables.significance import bootstrap_interval
+from ddbench.reporting.tables.statistics import bootstrap_interval, holm
 
 
 def record(method, top1, seed=0, ipc=1, **changes) -> Record:

@@ -15,7 +15,8 @@ from scipy import stats
 
 from ddbench.api.record import PublishedFigure, Record, StageCost
 from ddbench.reporting.tables import choose_views
-from ddbench.reporting.tables.aggregate import gather, paired, summarize
+from ddbench.reporting.tables.aggregate import gather
+from ddbench.reporting.tables.statistics import paired, summarize
 from ddbench.reporting.tables.views import Row, View
 
 
