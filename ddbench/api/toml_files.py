@@ -42,8 +42,9 @@ def merge_tables(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str
     result = dict(base)
     for name, value in change.items():
         old = result.get(name)
-        both = isinstance(value, Mapping) and isinstance(old, Mapping)
-        result[name] = merge_tables(old, value) if both else value
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            value = merge_tables(old, value)
+        result[name] = value
     return result
 
 
@@ -71,8 +72,9 @@ def read_protocol(path: Path, info: DatasetInfo) -> Protocol:
 
 def _read_rows(raw: Any, path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Returns the `[[resolution]]` tables by size: the largest resolution, and what changes."""
-    rows = raw if isinstance(raw, list) else [None]
-    if not all(isinstance(row, dict) and type(row.get("max_resolution")) is int for row in rows):
+    rows: list[Any] = raw if isinstance(raw, list) else [raw]
+    sized = all(isinstance(row, dict) and type(row.get("max_resolution")) is int for row in rows)
+    if not sized or not isinstance(raw, list):
         raise DDBenchError(
             f"{path} has a row of resolutions that cannot be read",
             "expected: [[resolution]] tables, each with max_resolution = PIXELS",
@@ -109,11 +111,36 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     try:  # by way of JSON, where an array may be a tuple but text is no number
         return TypeAdapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as fault:
-        facts = [
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg'][:1].lower()}{e['msg'][1:]}"
-            for e in fault.errors()
-        ]
+        facts = [f"{'.'.join(map(str, e['loc']))}: {explain_error(e)}" for e in fault.errors()]
         raise DDBenchError(problem, *facts, hint="mend these fields") from fault
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "dataclass_type": "a table",
+    "list_type": "a list",
+    "tuple_type": "a list",
+}
+"""What a field may be, by the names that pydantic gives to its errors."""
+
+
+def explain_error(error: Any) -> str:
+    """Returns what is wrong with one field, in words, for one of pydantic's error details."""
+    if error["type"] == "too_short":
+        return "expected one value or more, found none"
+    if error["type"] == "missing":
+        return "is missing"
+    expected = _EXPECTED.get(error["type"]) or error.get("ctx", {}).get("expected")
+    if expected:
+        return f"expected {expected}, found {error['input']!r}"
+    return f"{error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 def is_finite(value: Any) -> bool:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
-from ddbench.config.claimed_rows import refuse_lost_claims
 from ddbench.config.grid import expand
-from ddbench.config.suite import SuiteTable, selection_of
+from ddbench.config.suite import SuiteTable, make_selection, refuse_lost_claims
 from ddbench.config.terms import chosen_evaluator
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.scoring import wanted_statistics
@@ -75,7 +74,7 @@ class Session:
             DDBenchError: what the suite asks for does not exist, or a claim belongs to no row.
         """
         refuse_lost_claims(suite, self.registry)
-        selection = selection_of(suite, precision or self.ctx.precision)
+        selection = make_selection(suite, precision or self.ctx.precision)
         extra = wanted_statistics(evaluators)
         return expand(selection, self.registry, self.ctx.data_root, extra, tell_unread=tell_unread)
 

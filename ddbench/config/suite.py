@@ -1,9 +1,10 @@
-"""A benchmark as a TOML file: axes, variants, profiles. Readable by someone who trusts nobody."""
+"""A benchmark as a TOML file: axes, variants, profiles, claims. Every mistake is named."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,14 @@ from pydantic import (
     field_validator,
 )
 
-from ddbench.api.errors import DDBenchError, nearest
+from ddbench.api.errors import DDBenchError, nearest, unknown
 from ddbench.api.recipe import Claim, Metered
-from ddbench.api.toml_files import merge_tables, read_toml
+from ddbench.api.toml_files import explain_error, merge_tables, read_toml
 from ddbench.config.grid import Selection, Variant
 from ddbench.config.profiles import Profile
+from ddbench.config.terms import parse_terms
+from ddbench.registry import Registry
+from ddbench.runtime.context import Precision
 
 
 class _Strict(BaseModel):
@@ -55,7 +59,7 @@ class ClaimTable(_Strict):
 
 
 class SuiteTable(_Strict):
-    """The fields of a suite; lists may be written as a single value."""
+    """The fields of a suite; a list of one value may be written as the value."""
 
     title: str = ""
     method: list[str] = Field(["wmdd"], min_length=1)
@@ -75,21 +79,17 @@ class SuiteTable(_Strict):
     reference: bool = True
     set: dict[str, Any] = {}
     set_for: dict[str, dict[str, Any]] = {}
-    """Options of one method's cells, by its name."""
+    """Options of the cells of single methods, by the method's name."""
     variant: list[VariantTable] = []
     claim: list[ClaimTable] = []
     source: str = ""
-    """Of claims that name none."""
+    """Source of the claims that name none."""
     setting: str = ""
-    """Under which the claimed figures were measured, where they do not say."""
+    """Setting of the claims that name none."""
     profile: Profile = Profile()
-    """The one that was chosen; its table is in the other fields already."""
+    """The chosen profile; its table is in the other fields already."""
     _written: tuple[SuiteTable, ...] = PrivateAttr(())
-
-    @property
-    def written(self) -> tuple[SuiteTable, ...]:
-        """What the file says without a profile, and what it says under each of its own."""
-        return self._written
+    """What the file says without a profile, and what it says under each of its own."""
 
     @field_validator(
         "method", "matcher", "regularizer", "dataset", "ipc", "arch", "teacher", "labels",
@@ -104,7 +104,7 @@ _TABLES: Mapping[str, type[_Strict]] = {"variant": VariantTable, "claim": ClaimT
 
 
 def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> SuiteTable:
-    """A suite file with a profile's changes and then the flags' put in.
+    """Reads a suite file and puts in what a profile, and then the flags, change.
 
     Args:
         path: TOML file; None for the defaults.
@@ -116,56 +116,57 @@ def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> Sui
         DDBenchError: the file is missing or malformed, or a field of it or of one of its profiles,
             chosen or not, does not exist.
     """
-    raw: dict[str, Any] = {} if path is None else read_toml(path)
-    where = str(path) if path is not None else "the command line"
-    tables = raw.pop("profile", {})
-    if not isinstance(tables, Mapping) or not all(isinstance(t, Mapping) for t in tables.values()):
-        raise DDBenchError(
-            f"{where} has a profile that cannot be read", "expected: [profile.NAME] tables",
-            hint="choose a profile with --profile NAME",
-        )  # fmt: skip
-    body = _flat(raw)
+    where = "the command line" if path is None else str(path)
+    base, profiles = _read_tables(path, where)
     written = [
-        _validated(merge_tables(body, _flat(table)), f"profile '{name}' of {where}")
-        for name, table in tables.items()
+        _validate(merge_tables(base, table), f"profile '{name}' of {where}")
+        for name, table in profiles.items()
     ]
     if path is not None:
-        written.append(_validated(body, where))
-    chosen = _flat(tables.get(profile, {}))
-    told = _flat(flags)
-    read = merge_tables(body, chosen)
-    # Composition by flags is another grid than the variants of a file.
-    if told.get("matcher") or told.get("regularizer"):
-        read.pop("variant", None)
-    found = _validated(merge_tables(read, told), where)
-    _check_counts(found)
-    _check_ensembles(found)
-    given = told.get("set", {})  # wins over what the file says of one method, too
-    own = {
-        method: {path: text for path, text in options.items() if path not in given}
-        for method, options in found.set_for.items()
-    }
-    named = Profile(
-        name=profile, known=tuple(tables),
-        set=chosen.get("set", {}), set_for=chosen.get("set_for", {}),
-    )  # fmt: skip
-    made = found.model_copy(update={"set_for": own, "profile": named})
-    made._written = tuple(written)
-    return made
+        written.append(_validate(base, where))
+    chosen, given = profiles.get(profile, {}), _flatten_options(flags)
+    table = merge_tables(base, chosen)
+    if given.get("matcher") or given.get("regularizer"):
+        table.pop("variant", None)  # composition by flags is another grid than the file's variants
+    suite = _validate(merge_tables(table, given), where)
+    _check_size(suite)
+    _check_ensembles(suite)
+    for options in suite.set_for.values():  # an option that flags set is set for every method
+        for option in options.keys() & given.get("set", {}):
+            del options[option]
+    options, options_for = chosen.get("set", {}), chosen.get("set_for", {})
+    suite.profile = Profile(name=profile, known=tuple(profiles), set=options, set_for=options_for)
+    suite._written = tuple(written)
+    return suite
+
+
+def _read_tables(path: Path | None, where: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Reads what a suite file says without a profile, and the table of each of its profiles."""
+    base = {} if path is None else read_toml(path)
+    profiles = base.pop("profile", {})
+    if not isinstance(profiles, dict) or not all(isinstance(t, dict) for t in profiles.values()):
+        raise DDBenchError(
+            f"{where} has a profile that cannot be read",
+            "expected: [profile.NAME] tables",
+            hint="choose a profile with --profile NAME",
+        )
+    flat = {name: _flatten_options(table) for name, table in profiles.items()}
+    return _flatten_options(base), flat
 
 
 MOST = {"seeds": 1_000, "students": 1_000, "cells": 100_000}
 """Nobody means more, and to plan it takes hours."""
 
 
-def _check_counts(suite: SuiteTable) -> None:
-    """Refuses a slip of some zeros before it is planned."""
+def _check_size(suite: SuiteTable) -> None:
+    """Refuses numbers with some zeros too many, before anything is planned."""
     for name in ("seeds", "students"):
         if getattr(suite, name) > MOST[name]:
             raise DDBenchError(
                 f"--{name} {getattr(suite, name)} is out of range",
-                f"expected: 1 to {MOST[name]:,}", hint=f"for example --{name} 3",
-            )  # fmt: skip
+                f"expected: 1 to {MOST[name]:,}",
+                hint=f"for example --{name} 3",
+            )
     axes = (suite.dataset, suite.ipc, suite.arch, suite.teacher, suite.labels, suite.protocol)
     rows = len(suite.variant) or len(suite.method) * math.prod(
         len(axis) or 1 for axis in (suite.matcher, suite.regularizer)
@@ -173,44 +174,60 @@ def _check_counts(suite: SuiteTable) -> None:
     cells = rows * suite.seeds * math.prod(len(axis) or 1 for axis in axes)
     if cells > MOST["cells"]:
         raise DDBenchError(
-            f"the grid has {cells:,} cells", f"expected: {MOST['cells']:,} at most",
+            f"the grid has {cells:,} cells",
+            f"expected: {MOST['cells']:,} at most",
             hint="fewer seeds, or several grids",
-        )  # fmt: skip
+        )
 
 
 def _check_ensembles(suite: SuiteTable) -> None:
     for text in suite.teacher:
         if not all(name.strip() for name in text.split("+")):
             raise DDBenchError(
-                f"cannot read the teacher '{text}'", "expected: NAME, or NAME+NAME for an ensemble",
+                f"cannot read the teacher '{text}'",
+                "expected: NAME, or NAME+NAME for an ensemble",
                 hint="for example --teacher resnet18+convnet3_bn",
-            )  # fmt: skip
+            )
 
 
-def _flat(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A table whose options are dotted paths, so that however two tables write an option, the
-    later one counts. What is no table is left for the check of the fields."""
+def _flatten_options(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a table whose options are dotted paths with texts, as the command line has them.
+
+    However two tables write an option, the later one counts then. A value that is no table is left
+    for the validation of the fields.
+    """
     flat = dict(raw)
     if isinstance(raw.get("set"), Mapping):
-        flat["set"] = _texts(raw["set"])
+        flat["set"] = _write_texts(raw["set"])
     if isinstance(raw.get("set_for"), Mapping):
         flat["set_for"] = {
-            method: _texts(options) if isinstance(options, Mapping) else options
+            method: _write_texts(options) if isinstance(options, Mapping) else options
             for method, options in raw["set_for"].items()
         }
     return flat
 
 
-def _validated(raw: Mapping[str, Any], where: str) -> SuiteTable:
+def _write_texts(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Writes options as the command line would; nested tables become dotted paths."""
+    texts: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            texts.update(_write_texts(value, f"{prefix}{name}."))
+        else:
+            texts[prefix + name] = str(value).lower() if isinstance(value, bool) else str(value)
+    return texts
+
+
+def _validate(raw: Mapping[str, Any], where: str) -> SuiteTable:
     try:
         return SuiteTable.model_validate(raw)
     except ValidationError as fault:
-        facts, hint = _facts(fault)
+        facts, hint = _explain(fault)
         raise DDBenchError(f"{where} is not a valid suite", *facts, hint=hint) from fault
 
 
-def _facts(fault: ValidationError) -> tuple[list[str], str]:
-    """One fact a field, and a hint: the nearest name where one does not exist."""
+def _explain(fault: ValidationError) -> tuple[list[str], str]:
+    """Returns one fact a field, and a hint: the nearest name where a field does not exist."""
     facts, hint = [], ""
     for error in fault.errors():
         place = ".".join(str(part) for part in error["loc"])
@@ -220,32 +237,22 @@ def _facts(fault: ValidationError) -> tuple[list[str], str]:
             facts.append(f"{place}: no such field; known: {', '.join(table.model_fields)}")
             hint = hint or (f"did you mean '{guess}'?" if guess else "")
         else:
-            facts.append(f"{place}: {_wrong_value(error)}")
+            facts.append(f"{place}: {explain_error(error)}")
     return facts, hint or "mend these fields"
 
 
-_EXPECTED = {
-    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
-    "finite_number": "a finite number", "bool_type": "true or false", "string_type": "text",
-    "dict_type": "a table", "model_type": "a table", "list_type": "a list",
-}  # fmt: skip
-"""By the names that pydantic gives to its errors."""
-
-
-def _wrong_value(error: Any) -> str:
-    """One error of pydantic, in words for a reader of the file."""
-    if error["type"] == "too_short":
-        return "expected one value or more, found none"
-    if error["type"] == "missing":
-        return "is missing"
-    expected = _EXPECTED.get(error["type"]) or error.get("ctx", {}).get("expected")
-    if expected:
-        return f"expected {expected}, found {error['input']!r}"
-    return f"{error['msg'][:1].lower()}{error['msg'][1:]}"
-
-
-def selection_of(suite: SuiteTable, precision: Any) -> Selection:
-    """The grid that a suite means."""
+def make_selection(suite: SuiteTable, precision: Precision) -> Selection:
+    """Returns the grid that a suite describes."""
+    variants = (
+        Variant(
+            name=v.name,
+            method=v.method,
+            matcher=v.matcher,
+            regularizer=v.regularizer,
+            set=_write_texts(v.set),
+        )
+        for v in suite.variant
+    )
     return Selection(
         methods=tuple(suite.method),
         matchers=tuple(suite.matcher),
@@ -261,42 +268,79 @@ def selection_of(suite: SuiteTable, precision: Any) -> Selection:
         runs=suite.students,
         holdout=suite.holdout,
         reference=suite.reference,
-        assignments=_texts(suite.set),
-        assignments_for={name: _texts(options) for name, options in suite.set_for.items()},
+        assignments=_write_texts(suite.set),
+        assignments_for={name: _write_texts(options) for name, options in suite.set_for.items()},
         profile=suite.profile,
-        variants=tuple(
-            Variant(
-                name=v.name, method=v.method, matcher=v.matcher, regularizer=v.regularizer,
-                set=_texts(v.set),
-            )
-            for v in suite.variant
-        ),
-        claims=_claims(suite),
+        variants=tuple(variants),
+        claims=_collect_claims(suite),
         title=suite.title,
         precision=precision,
-    )  # fmt: skip
+    )
 
 
-def _claims(suite: SuiteTable) -> dict[str, tuple[Claim, ...]]:
-    """Published figures by row."""
-    found: dict[str, tuple[Claim, ...]] = {}
+def _collect_claims(suite: SuiteTable) -> dict[str, tuple[Claim, ...]]:
+    """Returns the published figures of each row."""
+    claims: dict[str, tuple[Claim, ...]] = {}
     for table in suite.claim:
-        claim = Claim(
-            dataset=table.dataset, ipc=table.ipc, student=table.student, value=table.value,
-            sd=table.sd, source=table.source or suite.source,
-            setting=table.setting or suite.setting, metric=table.metric,
-        )  # fmt: skip
-        found[table.row] = (*found.get(table.row, ()), claim)
-    return found
+        fields = table.model_dump(exclude={"row"})
+        fields["source"] = table.source or suite.source
+        fields["setting"] = table.setting or suite.setting
+        claims[table.row] = (*claims.get(table.row, ()), Claim(**fields))
+    return claims
 
 
-def _texts(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Assignments as the command line would write them; nested tables become dotted paths."""
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            found.update(_texts(value, f"{prefix}{name}."))
-        else:
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            found[prefix + name] = text
-    return found
+# -- claims that belong to no row ------------------------------------------------------------------
+
+_JOINT = " + "
+"""Between the matchers and the regularizers of a composed row."""
+
+
+def refuse_lost_claims(suite: SuiteTable, registry: Registry) -> None:
+    """Refuses a claim that no row of the file would show, because its row's name is misspelt.
+
+    Raises:
+        DDBenchError: a claim names a row that the file makes under none of its profiles.
+    """
+    tables = (suite, *suite._written)
+    rows = {row for table in tables for row in _name_rows(table, registry)}
+    for claim in (claim for table in tables for claim in table.claim):
+        if claim.row not in rows and not _is_composed(claim.row, rows, registry):
+            known = {row.strip() for row in rows}
+            hint = "name a method or a variant of the suite"
+            raise unknown("row", claim.row, known, "a [[claim]] names it", hint=hint)
+
+
+def _name_rows(table: SuiteTable, registry: Registry) -> Iterator[str]:
+    """Yields names of rows; of composed ones what the file says, such as `mmd + ` or ` + none`."""
+    variants = table.variant
+    if not variants and (table.matcher or table.regularizer):
+        pairs = product(table.matcher or [""], table.regularizer or [""])
+        variants = [VariantTable(matcher=one, regularizer=other) for one, other in pairs]
+    for variant in variants:
+        sides = (("matcher", variant.matcher), ("regularizer", variant.regularizer))
+        yield variant.name or _JOINT.join(_name_side(kind, text, registry) for kind, text in sides)
+    if not variants:
+        yield from (registry.resolve("recipe", method) for method in table.method)
+
+
+def _name_side(kind: str, text: str, registry: Registry) -> str:
+    """Names the terms of a sum as rows do: without weights, under the parts' own names."""
+    names = (registry.resolve(kind, term.name) for term in parse_terms(text)) if text else ()
+    terms = [name for name in names if name != "none"]
+    return "+".join(terms) or ("none" if text else "")
+
+
+def _is_composed(row: str, rows: set[str], registry: Registry) -> bool:
+    """Tells whether a name is of a composed row of which the file leaves a side to the method."""
+    matchers, joint, regularizers = row.partition(_JOINT)
+    sides = (known.partition(_JOINT) for known in rows if _JOINT in known)
+    return bool(joint) and any(
+        _fits("matcher", left, matchers, registry)
+        and _fits("regularizer", right, regularizers, registry)
+        for left, _, right in sides
+    )
+
+
+def _fits(kind: str, given: str, text: str, registry: Registry) -> bool:
+    parts = ("none", *registry.names(kind))
+    return text == given or (not given and all(name in parts for name in text.split("+")))

@@ -38,7 +38,7 @@ def test_an_array_may_be_a_tuple_and_a_whole_number_a_float():
     ("raw", "problem", "fact"),
     [
         ({"rate": "2"}, "x is not a valid outer", "rate: "),
-        ({}, "x is not a valid outer", "rate: field required"),
+        ({}, "x is not a valid outer", "rate: is missing"),
         ({"rate": float("nan")}, "x is not a valid outer", "rate: expected a finite number"),
         ({"rate": 1, "crop": [0, float("inf")]}, "x is not a valid outer", "crop: expected a fin"),
         ({"rate": 1, "inner": {"widht": 1}}, "x has unknown fields: inner.widht", "known: inner."),

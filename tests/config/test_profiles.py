@@ -11,7 +11,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
 from ddbench.config.grid import Selection, expand
 from ddbench.config.profiles import Profile
-from ddbench.config.suite import read_suite, selection_of
+from ddbench.config.suite import make_selection, read_suite
 from ddbench.pipeline.recording import relabelled
 from ddbench.registry import load
 from ddbench.reporting.tables.aggregate import gather
@@ -44,7 +44,7 @@ def suite(tmp_path: Path) -> Path:
 
 
 def cells(registry, path, profile="", **flags):
-    plans = expand(selection_of(read_suite(path, profile, flags), "fp32"), registry, None)
+    plans = expand(make_selection(read_suite(path, profile, flags), "fp32"), registry, None)
     return [plan.cell for plan in plans]
 
 
@@ -86,7 +86,7 @@ def test_the_file_wins_over_the_recipe_and_flags_over_all(registry, suite):
 
 def test_a_record_bears_the_profile_of_its_run(registry, suite):
     for name in ("smoke", ""):
-        found = expand(selection_of(read_suite(suite, name, {}), "fp32"), registry, None)
+        found = expand(make_selection(read_suite(suite, name, {}), "fp32"), registry, None)
         told = Record(key="k", status="ok", method="m", dataset="digits", ipc=1, teacher="t",
                       student="s", labels="hard", protocol="p", seed=0)  # fmt: skip
         assert {relabelled(told, plan).profile for plan in found} == {name}
