@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal
 
+from ddbench.api.card import Claim as Claim
+from ddbench.api.card import MethodCard
+from ddbench.api.card import Provenance as Provenance
 from ddbench.api.pretraining import Pretraining
 from ddbench.api.roles import (
     Architecture,
@@ -101,36 +104,6 @@ class Protocol:
     training images: what is added to every eigenvalue, 0.1 in MTT's code; 0 for no whitening."""
 
 
-Metered = Literal["top1", "iteration_seconds", "total_seconds", "peak_bytes"]
-"""What papers claim: percent, seconds, seconds, bytes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """A published figure, shown beside the measured one."""
-
-    dataset: str
-    ipc: int
-    student: str
-    """Its architecture; "" where the paper says nothing of it."""
-    value: float
-    """Top-1 in percent, or what `metric` says."""
-    sd: float | None = None
-    source: str = ""
-    setting: str = ""
-    metric: Metered = "top1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Where some of a method's settings come from."""
-
-    settings: str
-    """Which, and for which data sets and IPC."""
-    source: Literal["paper", "code", "second hand", "here"]
-    """The paper; the authors' code; quoted by others; chosen or tuned here."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatcherTerm:
     """A matcher of a recipe, with its weight."""
@@ -165,10 +138,15 @@ class NamedArchitecture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A method: a composition of parts with their settings, and where they come from."""
+    """A method: a composition of parts with their settings, and what is known of it.
+
+    Fields of the card may be given by themselves, as they were before there were cards:
+    `Recipe(title="WMDD", claims=(...), ...)`. A recipe without a card has its name as title.
+    """
 
     name: str
-    title: str
+    card: MethodCard = field(default_factory=MethodCard)
+    """Title, paper, licence and published figures; in no key."""
     squeeze: Training
     """How the teacher is trained."""
     label_squeeze: Training | None = None
@@ -180,16 +158,6 @@ class Recipe:
     companions: tuple[NamedArchitecture, ...] = ()
     """Teachers besides the cell's own, trained as it is. Images are made through all of them where
     the distiller needs the objective, and all of them are asked for labels."""
-    reference: str = ""
-    claims: tuple[Claim, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What deviates from the paper, known issues."""
-    objective: str = ""
-    """What is made small, or how images are chosen, in a line or a few."""
-    provenance: tuple[Provenance, ...] = ()
-    """Where the settings come from; every one is covered."""
-    licence: str = ""
-    """Of the authors' code, and what that means for this one."""
     baseline: bool = False
     """A reference row that belongs into every leaderboard."""
     profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -198,3 +166,21 @@ class Recipe:
     teacher: str = ""
     """Architecture that images are made through where the user names none; "" for the default of
     all methods. For a method that the default cannot serve."""
+
+
+_make = Recipe.__init__
+_WORDS = {item.name for item in fields(MethodCard)}
+
+
+def _make_with_card(
+    self: Recipe, *, name: str, card: MethodCard | None = None, **options: Any
+) -> None:
+    """Puts words that were given to the recipe itself on its card."""
+    words = {word: options.pop(word) for word in _WORDS & options.keys()}
+    if words or card is None:
+        card = replace(card or MethodCard(title=name), **words)
+    _make(self, name=name, card=card, **options)
+
+
+# Type checkers know the fields alone: new recipes have a card.
+Recipe.__init__ = _make_with_card  # type: ignore[method-assign]

@@ -265,9 +265,10 @@ def _exchanged(
             hint="--protocol ddbench-v1, or --labels hard",
         )
     known = cell.recipe.name == method
+    title = card.get("title") or (cell.recipe.card.title if known else method)
     recipe = replace(
         cell.recipe, distiller=stored, matchers=(), regularizers=(), baseline=False,
-        name=method, title=card.get("title") or (cell.recipe.title if known else method),
+        name=method, card=replace(cell.recipe.card, title=title),
         labeller=labels or cell.recipe.labeller,
     )  # fmt: skip
     return replace(

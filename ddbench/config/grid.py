@@ -22,6 +22,7 @@ from ddbench.config.rows import (
     find_teachers,
     recipe_of,
     relabelled,
+    with_claims,
 )
 from ddbench.config.unused import Readers
 from ddbench.data.description import NamedDataset, describe, find_dataset
@@ -144,13 +145,12 @@ def _cells(
     _check_terms(selection.assignments, [recipe for _, recipe, _ in rows])
     compared = not all(recipe.baseline for _, recipe, _ in rows)
     for label, plain, changes in rows:
-        recipe = replace(plain, claims=(*selection.claims.get(label, ()), *plain.claims))
+        own = selection.claims.get(label, ())
+        recipe = with_claims(plain, (*own, *plain.card.claims))
         for labels in selection.labels or ("",):
             chosen = recipe
             if labels:
-                chosen = relabelled(
-                    recipe, registry.get("labeller", labels), selection.claims.get(label, ())
-                )
+                chosen = relabelled(recipe, registry.get("labeller", labels), own)
             for protocol, teacher, student, seed in product(
                 protocols,
                 selection.teachers or (recipe.teacher or DEFAULT_TEACHER,),
@@ -178,8 +178,8 @@ def _cells(
                 if compared and recipe.baseline:
                     wanted = _bearing_on(cell, wanted)
                 sized = recipe.profiles.get(selection.profile.name, {})
-                own = selection.assignments_for.get(recipe.name, {})
-                told = {**sized, **wanted, **own, **changes}
+                of_method = selection.assignments_for.get(recipe.name, {})
+                told = {**sized, **wanted, **of_method, **changes}
                 of_profile = selection.profile.options(recipe)
                 asked = [path for path in told if of_profile.get(path) != told[path]]
                 made = apply(cell, told)
@@ -243,7 +243,7 @@ def _recipes(
         base = recipe_of(registry, variant.method or selection.methods[0], info, ipc)
         changed = composed(base, variant.matcher, variant.regularizer, registry, info, ipc)
         if variant.set:  # what was published for the method says nothing of it with other options
-            changed = replace(changed, claims=())
+            changed = with_claims(changed, ())
         yield variant.name or composed_name(changed), changed, variant.set
     if selection.variants:
         return

@@ -87,7 +87,8 @@ def composed(
             "its images are not optimised by matchers and regularizers",
             hint="leave --matcher and --regularizer out, or name a method such as wmdd",
         )
-    return replace(recipe, title="", claims=_published(recipe, registry, info, ipc))
+    untitled = replace(recipe, card=replace(recipe.card, title=""))
+    return with_claims(untitled, _published(recipe, registry, info, ipc))
 
 
 def _published(
@@ -98,8 +99,8 @@ def _published(
     wanted = composed_name(recipe)
     for _, known in all_recipes(registry, info, ipc):
         same = composed_name(known) == wanted and known.distiller == recipe.distiller
-        if same and known.matchers and known.claims and not known.baseline:
-            return known.claims
+        if same and known.matchers and known.card.claims and not known.baseline:
+            return known.card.claims
     return ()
 
 
@@ -123,4 +124,9 @@ def relabelled(recipe: Recipe, labeller: Labeller, claims: tuple[Claim, ...]) ->
     changed = replace(recipe, labeller=labeller)
     if labeller == recipe.labeller or recipe.baseline:
         return changed
-    return replace(changed, claims=claims)
+    return with_claims(changed, claims)
+
+
+def with_claims(recipe: Recipe, claims: tuple[Claim, ...]) -> Recipe:
+    """Returns the recipe with other published figures on its card."""
+    return replace(recipe, card=replace(recipe.card, claims=claims))

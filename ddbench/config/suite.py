@@ -17,8 +17,8 @@ from pydantic import (
     field_validator,
 )
 
+from ddbench.api.card import Claim, Metered
 from ddbench.api.errors import DDBenchError, nearest, unknown
-from ddbench.api.recipe import Claim, Metered
 from ddbench.api.toml_files import explain_error, merge_tables, read_toml
 from ddbench.config.grid import Selection, Variant
 from ddbench.config.profiles import Profile

@@ -29,7 +29,7 @@ def names_of(plan: Plan) -> dict[str, Any]:
     claims = [_published(claim) for claim in find_claims(plan)]
     return {
         "method": cell.recipe.name,
-        "title": cell.recipe.title or cell.method,
+        "title": cell.recipe.card.title or cell.method,
         "variant": "" if cell.method == cell.recipe.name else cell.method,
         "baseline": cell.recipe.baseline,
         "dataset": cell.dataset.name,
@@ -117,7 +117,7 @@ def find_claims(plan: Plan) -> list[Claim]:
         return []
     family = cell.dataset.name.partition("@")[0]
     found: dict[str, Claim] = {}
-    for claim in cell.recipe.claims:
+    for claim in cell.recipe.card.claims:
         same = claim.dataset == family and claim.ipc == cell.ipc
         if same and claim.student in ("", cell.student.name):
             found.setdefault(claim.metric, claim)

@@ -1,10 +1,11 @@
-"""The page of a method, in Markdown, made of nothing but its recipe."""
+"""The page of a method, in Markdown, made of nothing but its recipe and the recipe's card."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ddbench.api.card import MethodCard
 from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench.registry import Registry
@@ -37,22 +38,28 @@ def method_page(name: str, registry: Registry) -> str:
     recipes = [(info, ipc, make(info, ipc)) for info in map(_place, PLACES) for ipc in IPC]
     recipe: Recipe = recipes[0][2]
     summary = (make.__doc__ or "").strip().splitlines()
-    lines = [f"# {recipe.title} (`{recipe.name}`)", "", *summary[:1], ""]
-    if recipe.reference:
-        lines += [f"{recipe.reference}.", ""]
-    if recipe.objective:
-        lines += ["## Objective", "", f"    {recipe.objective}", ""]
+    card = recipe.card
+    lines = [f"# {card.title} (`{recipe.name}`)", "", *summary[:1], ""]
+    if card.reference:
+        lines += [f"{card.reference}.", ""]
+    if card.venue or card.code:
+        row = (card.venue, str(card.year or ""), card.arxiv, card.code)
+        lines += [*_table(("venue", "year", "arXiv", "code"), [row]), ""]
+    if card.objective:
+        lines += ["## Objective", "", f"    {card.objective}", ""]
     lines += ["## Parts", "", *_parts(recipe), ""]
     lines += ["## Settings", "", *_settings(recipes), ""]
-    if recipe.provenance:
-        rows = [(p.settings, p.source) for p in recipe.provenance]
+    if card.provenance:
+        rows = [(p.settings, p.source) for p in card.provenance]
         lines += [*_table(("settings", "from"), rows), ""]
-    if recipe.claims:
-        lines += ["## Published figures", "", *_claims(recipe), ""]
-    if recipe.notes:
-        lines += ["## Notes", "", *(f"- {note}" for note in recipe.notes), ""]
-    if recipe.licence:
-        lines += ["## Licence", "", recipe.licence, ""]
+    if card.claims:
+        lines += ["## Published figures", "", *_claims(card), ""]
+    if card.notes:
+        lines += ["## Notes", "", *(f"- {note}" for note in card.notes), ""]
+    if card.licence:
+        lines += ["## Licence", "", card.licence, ""]
+    if card.bibtex:
+        lines += ["## BibTeX", "", "```bibtex", card.bibtex.strip(), "```", ""]
     lines += ["## Run it", "", "```console", *_commands(recipe), "```"]
     return "\n".join(lines) + "\n"
 
@@ -129,15 +136,18 @@ def _grouped(places: Sequence[str]) -> str:
     )
 
 
-def _claims(recipe: Recipe) -> Iterator[str]:
+def _claims(card: MethodCard) -> Iterator[str]:
     rows = [
         (
-            claim.dataset, str(claim.ipc), claim.student or "not said",
+            claim.dataset,
+            str(claim.ipc),
+            claim.student or "not said",
             f"{claim.value:g}" + ("" if claim.sd is None else f" ± {claim.sd:g}"),
-            claim.source, claim.setting,
+            claim.source,
+            claim.setting,
         )
-        for claim in recipe.claims
-    ]  # fmt: skip
+        for claim in card.claims
+    ]
     yield "Claims of the papers, measured under their own protocols, not here."
     yield ""
     yield from _table(("data set", "IPC", "student", "top-1 %", "source", "setting"), rows)

@@ -215,7 +215,7 @@ def _check_composition(name: str, recipe: Any) -> Iterator[str]:
         yield f"calls itself '{recipe.name}', registered as '{name}'"
     if "objective" in recipe.distiller.needs and not (recipe.matchers or recipe.regularizers):
         yield "optimises images but has no matcher and no regularizer"
-    for claim in recipe.claims:
+    for claim in recipe.card.claims:
         if claim.metric == "top1" and not 0 <= claim.value <= 100:
             yield f"claims {claim.value:g} % on {claim.dataset}"
         elif not claim.value >= 0 or math.isinf(claim.value):

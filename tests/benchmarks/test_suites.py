@@ -54,7 +54,7 @@ def test_a_claim_of_the_suite_comes_before_that_of_the_recipe():
 def test_a_variant_with_other_options_has_the_claims_of_its_suite_alone():
     suite = next(path for path in SUITES if path.stem == "table6")
     claimed = {
-        plan.cell.method: {claim.dataset for claim in plan.cell.recipe.claims}
+        plan.cell.method: {claim.dataset for claim in plan.cell.recipe.card.claims}
         for plan in planned(suite, "paper", dataset=["digits"], seeds=1)
     }
     assert claimed["layer 5"] == {"tiny_imagenet"}
@@ -64,7 +64,7 @@ def test_a_variant_with_other_options_has_the_claims_of_its_suite_alone():
 def test_what_was_published_under_other_labels_is_not_shown():
     suite = next(path for path in SUITES if path.stem == "methods")
     found = {
-        (plan.cell.method, plan.cell.labels): bool(plan.cell.recipe.claims)
+        (plan.cell.method, plan.cell.labels): bool(plan.cell.recipe.card.claims)
         for plan in planned(suite, "paper", dataset=["digits"], seeds=1, method=["wmdd", "random"])
     }
     assert found["wmdd", "fkd"]

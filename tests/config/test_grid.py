@@ -73,9 +73,9 @@ def test_flags_make_an_ablation(registry):
         "wasserstein + class_batch_norm", "wasserstein + batch_norm",
         "cross_entropy + class_batch_norm", "cross_entropy + batch_norm",
     ]  # fmt: skip
-    assert all(c.recipe.claims for c in cells)
+    assert all(c.recipe.card.claims for c in cells)
     # SRe2L and CDA have the last one's losses, in a loop of their own.
-    sources = {claim.source for claim in cells[-1].recipe.claims}
+    sources = {claim.source for claim in cells[-1].recipe.card.claims}
     assert sources == {"WMDD paper, Table 4"}
 
 

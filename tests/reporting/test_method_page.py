@@ -20,10 +20,15 @@ def test_a_recipe_says_all_that_a_page_holds(name):
     for pixels, ipc in ((8, 1), (32, 10), (224, 50)):
         recipe = REGISTRY.get("recipe", name)(tiny_info(pixels=pixels), ipc)
         for field in ("title", "objective", "reference", "provenance", "licence", "notes"):
-            assert getattr(recipe, field), field
-        assert all(row.settings for row in recipe.provenance)
-        assert {row.source for row in recipe.provenance} <= {"paper", "code", "second hand", "here"}
-        assert all(claim.source and claim.setting for claim in recipe.claims)
+            assert getattr(recipe.card, field), field
+        assert all(row.settings for row in recipe.card.provenance)
+        assert {row.source for row in recipe.card.provenance} <= {
+            "paper",
+            "code",
+            "second hand",
+            "here",
+        }
+        assert all(claim.source and claim.setting for claim in recipe.card.claims)
         assert recipe.profiles.get("smoke")
 
 
@@ -31,12 +36,12 @@ def test_a_recipe_says_all_that_a_page_holds(name):
 def test_a_page_holds_what_its_recipe_says(name):
     page = method_page(name, REGISTRY)
     recipe = REGISTRY.get("recipe", name)(tiny_info(pixels=8), 1)
-    assert page.startswith(f"# {recipe.title} (`{name}`)\n")
-    for said in (recipe.objective, recipe.licence, *recipe.notes):
+    assert page.startswith(f"# {recipe.card.title} (`{name}`)\n")
+    for said in (recipe.card.objective, recipe.card.licence, *recipe.card.notes):
         assert said in page
-    for row in recipe.provenance:
+    for row in recipe.card.provenance:
         assert f"| {row.settings} | {row.source} |" in page
-    for claim in recipe.claims:
+    for claim in recipe.card.claims:
         assert f"| {claim.dataset} | {claim.ipc} |" in page
         assert f"{claim.value:g}" in page
     assert f"`{type(recipe.distiller).__name__}`" in page

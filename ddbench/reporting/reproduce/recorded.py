@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ddbench.api.recipe import Claim, NamedArchitecture, Recipe
+from ddbench.api.card import Claim, MethodCard
+from ddbench.api.recipe import NamedArchitecture, Recipe
 from ddbench.api.record import Record
 from ddbench.api.roles import Evaluator, Statistic
 from ddbench.data.description import describe, find_dataset
@@ -61,14 +62,13 @@ def _recipe(record: Record, registry: Registry) -> Recipe:
     schooling = told.get("label_squeeze")
     return Recipe(
         name=record.method,
-        title=record.title,
+        card=MethodCard(title=record.title, claims=_claims(record)),
         squeeze=part_of(told["squeeze"], registry),
         label_squeeze=None if schooling is None else part_of(schooling, registry),
         matchers=tuple(part_of(term, registry) for term in told.get("matchers", ())),
         regularizers=tuple(part_of(term, registry) for term in told.get("regularizers", ())),
         distiller=part_of(told["distiller"], registry),
         labeller=part_of(told["labeller"], registry),
-        claims=_claims(record),
         baseline=record.baseline,
     )
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from ddbench.api.recipe import Augmentation, Provenance, Training
+from pathlib import Path
+
+from ddbench.api.card import MethodCard, read_card
+from ddbench.api.recipe import Augmentation, Training
 from ddbench.api.types import DatasetInfo
+
+
+def card(method: str) -> MethodCard:
+    """Returns the card of a built-in method, `METHOD.toml` in this folder."""
+    return read_card(Path(__file__).with_name(f"{method}.toml"))
 
 
 def family(info: DatasetInfo) -> str:
@@ -26,18 +34,6 @@ def scripted(info: DatasetInfo) -> str:
     pixels = SCRIPTED.get(name, 0)
     fits = info.resolution > 64 if pixels > 64 else info.resolution == pixels
     return name if fits else ""
-
-
-TEACHER_HERE = Provenance(
-    settings=(
-        "Teacher's training: the WMDD paper's (Table 7) above 64 pixels, this project's below; "
-        "shared by all methods, so that rows differ in the method alone"
-    ),
-    source="here",
-)
-SMALL_HERE = Provenance(settings="Everything at 16 pixels and below", source="here")
-UNCLEAR = "No licence file lies in the copy of the released code at hand. "
-ANEW = "No line of it is used: this is written anew from the paper's equations."
 
 
 def smoke(**options: object) -> dict[str, dict[str, str]]:

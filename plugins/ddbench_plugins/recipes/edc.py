@@ -7,10 +7,8 @@ from dataclasses import replace
 
 from ddbench import hookimpl
 from ddbench.api.recipe import (
-    Claim,
     MatcherTerm,
     NamedArchitecture,
-    Provenance,
     Recipe,
     RegularizerTerm,
 )
@@ -21,9 +19,7 @@ from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.recipes._settings import (
-    ANEW,
-    TEACHER_HERE,
-    UNCLEAR,
+    card,
     scripted,
     smoke,
     teacher_training,
@@ -62,7 +58,7 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
     distiller, weight = loop(info)
     return Recipe(
         name="edc_one_teacher",
-        title="EDC (one teacher)",
+        card=card("edc_one_teacher"),
         squeeze=teacher_training(info),
         matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
         regularizers=(
@@ -74,45 +70,6 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
         distiller=distiller,
         labeller=FKD(),
         profiles=smoke(iterations=10),
-        objective=(
-            "min_x CE(z(A x), y) + r Σ_l c_l (½ gap to the statistics of all + ½ gap to the mean "
-            "of those of the batch's classes)"
-        ),
-        provenance=(
-            Provenance(
-                settings=(
-                    "ImageNet-1K above 64 pixels, ten classes of ImageNet, CIFAR-10 (at IPC 1) and "
-                    "CIFAR-100 at 32 pixels, Tiny ImageNet at 64: iterations, batches, crops, r, "
-                    "rate"
-                ),
-                source="code",
-            ),
-            Provenance(
-                settings=(
-                    "Other data sets, and these at other sizes: those of ten classes of ImageNet; "
-                    "every IPC the same"
-                ),
-                source="here",
-            ),
-            TEACHER_HERE,
-        ),
-        licence=UNCLEAR + ANEW,
-        reference=(
-            "Shao et al., Elucidating the Design Space of Dataset Condensation, NeurIPS 2024, "
-            "arXiv:2404.13733"
-        ),
-        notes=(
-            "Not all of EDC, which is `edc`. Left out in distillation: the pool of three to eight "
-            "teachers, statistics of convolutions and patches, their moving average over "
-            "iterations, and, on ImageNet, the start from RDED's mosaics (random training images "
-            "here, as in EDC's CIFAR and Tiny ImageNet settings).",
-            "Left out in the student's training, which the protocol decides: the moving average of "
-            "weights, the squared error of logits plus hard labels, and the half-cosine rate.",
-            "The scripts divide a batch over up to four GPUs, so that their statistics are of as "
-            "few as 20 images.",
-            "No accuracies are listed: none are in the WMDD paper's tables, and those of EDC's own "
-            "paper are of the whole method.",
-        ),
     )
 
 
@@ -145,12 +102,7 @@ def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
     return replace(
         edc_one_teacher(info, ipc),
         name="edc",
-        title="EDC",
-        objective=(
-            "min_x CE(z_t(A x), y) + r Σ_l c_l (½ gap to the statistics of all + ½ gap to the mean "
-            "of those of the batch's classes), of BatchNorms, convolutions and patches, averaged "
-            "over iterations, one teacher t an iteration"
-        ),
+        card=card("edc"),
         regularizers=tuple(
             RegularizerTerm(name=name, weight=share, part=part)
             for name, (share, part) in parts.items()
@@ -158,27 +110,7 @@ def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
         distiller=replace(distiller, teachers="rotation"),
         labeller=MseGt(hard_weight=0.025),
         companions=pool(info),
-        claims=(
-            Claim(
-                dataset="imagenet1k", ipc=10, student="resnet18", value=48.6,
-                source="EDC, abstract", setting="labels of the teachers",
-            ),
-        ),
-        notes=(
-            "The student's moving average of weights, half-cosine rate and crops are those of "
-            "protocol `edc`; under another protocol only its loss is EDC's.",
-            "Images start from random training images, as in EDC's CIFAR and Tiny ImageNet "
-            "settings; on ImageNet the release starts from RDED's mosaics.",
-            "Settings are those of the released scripts for ImageNet-1K, ten classes of ImageNet, "
-            "CIFAR-10 at IPC 1, CIFAR-100 and Tiny ImageNet; other data sets take those of ten "
-            "classes of ImageNet, which have no moving average of statistics. AlexNet is left out.",
-            "Moving averages start from the first batch; the release starts them at 0 by mistake "
-            "(average.from_zero=true). Its scripts divide a batch over up to four GPUs.",
-            "All teachers are trained here and alike, and label together; the release leaves out "
-            "EfficientNet when ImageNet-1K is labelled, and for ten classes of ImageNet takes it "
-            "for labels alone.",
-        ),
-    )  # fmt: skip
+    )
 
 
 @hookimpl

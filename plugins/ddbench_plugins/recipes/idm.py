@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.api.recipe import Provenance, Recipe
+from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._pools import TrainingQueue
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
 from ddbench_plugins.recipes._settings import (
-    ANEW,
-    SMALL_HERE,
-    UNCLEAR,
+    card,
     family,
     smoke,
     teacher_training,
 )
-from ddbench_plugins.recipes.distribution import NETWORKS
-from ddbench_plugins.recipes.m3d import FACTORISED, UNTUNED
 
 _PAPER = {
     "cifar10": {1: (0.5, 5, 5000, 10), 10: (0.5, 30, 256, 10), 50: (0.1, 30, 256, 10)},
@@ -44,59 +40,18 @@ def loop(info: DatasetInfo, ipc: int | None) -> RandomNetworks:
     large = info.resolution > 64
     weight, interval, batch, steps = _LARGE if large else rows[nearest]
     queue = TrainingQueue(interval=interval, steps=steps, most=50 if large else 100)
-    return RandomNetworks(
-        batch_real=batch, lr=0.2, factor=2, pool=queue, cross_entropy=weight
-    )  # fmt: skip
+    return RandomNetworks(batch_real=batch, lr=0.2, factor=2, pool=queue, cross_entropy=weight)
 
 
 def idm(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Mean embeddings and cross-entropy in a queue of half-trained networks."""
     return Recipe(
         name="idm",
-        title="IDM",
+        card=card("idm"),
         squeeze=teacher_training(info),
         distiller=loop(info, ipc),
         labeller=Hard(),
         profiles=smoke(iterations=10, **{"pool.steps": 1}),
-        reference=(
-            "Zhao et al., Improved Distribution Matching for Dataset Condensation, CVPR 2023, "
-            "arXiv:2307.09742"
-        ),
-        objective=(
-            "min_S E_θ,ω Σ_c ‖ mean f_θ(A_ω T_c) − mean f_θ(A_ω E S_c) ‖² + w a_θ CE(z_θ(A_ω E "
-            "S_c), c), "
-            "θ of a queue of half-trained networks, E takes images apart into tiles"
-        ),
-        provenance=(
-            Provenance(
-                settings=(
-                    "Rate 0.2, 20,000 iterations; weight of the cross-entropy, interval of the "
-                    "queue, real batches and training steps for CIFAR-10, CIFAR-100, Tiny "
-                    "ImageNet and 100 classes of ImageNet (224 pixels) at IPC 1, 10 and 50"
-                ),
-                source="code",
-            ),
-            Provenance(
-                settings=(
-                    "Other IPC: the largest that is not above; other data sets: CIFAR-10's row, "
-                    "above 64 pixels ImageNet's"
-                ),
-                source="here",
-            ),
-            SMALL_HERE,
-        ),
-        licence=UNCLEAR + ANEW,
-        notes=(
-            *NETWORKS,
-            FACTORISED,
-            "The cross-entropy is multiplied by the network's accuracy in percent, as released. "
-            "There, counting starts again whenever students are judged; here it never does.",
-            "The release for Tiny ImageNet has its start inverted, so that it begins with whole "
-            "images; here every data set begins with four in one.",
-            "The authors report the best of many looks at the test data; here the last images.",
-            UNTUNED,
-            "No accuracies are listed: none are in the sources at hand.",
-        ),
     )
 
 

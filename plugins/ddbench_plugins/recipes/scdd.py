@@ -6,21 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.api.recipe import Augmentation, LinearProbe, Provenance, Recipe
+from ddbench.api.recipe import Augmentation, LinearProbe, Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.pretraining.moco import MomentumContrast
-from ddbench_plugins.recipes._claims import table_claims
-from ddbench_plugins.recipes._settings import ANEW, UNCLEAR, scripted, teacher_training
-from ddbench_plugins.recipes.sre2l import GROUPS, sre2l
+from ddbench_plugins.recipes._settings import card, scripted, teacher_training
+from ddbench_plugins.recipes.sre2l import sre2l
 
-CLAIMS = {
-    "tiny_imagenet": {10: (31.6, 0.1), 50: (45.9, 0.2)},
-    "imagenet1k": {10: (32.1, 0.2), 50: (53.1, 0.1), 100: (57.9, 0.1)},
-}
-"""WMDD paper, Table 1."""
-PAGE_CLAIMS = {"cifar100": {50: 53.4}, "imagenet1k": {200: 63.5}}
-SETTING = "labels of a supervised teacher"
 SHORT = {"squeeze.pretraining.epochs": "1", "label_squeeze.epochs": "2"}
 """What the profile `smoke` cuts besides."""
 
@@ -35,9 +27,14 @@ def teacher(info: DatasetInfo) -> LinearProbe:
         )
         # AdamW: SGD at 0.03 has not begun to learn in so few updates.
         return LinearProbe(
-            pretraining=pretraining, epochs=20, batch_size=64, optimizer="adamw", lr=0.01,
-            weight_decay=0.0, augmentation=Augmentation(crop=(0.6, 1.0), mix="none"),
-        )  # fmt: skip
+            pretraining=pretraining,
+            epochs=20,
+            batch_size=64,
+            optimizer="adamw",
+            lr=0.01,
+            weight_decay=0.0,
+            augmentation=Augmentation(crop=(0.6, 1.0), mix="none"),
+        )
     return LinearProbe(
         pretraining=MomentumContrast(epochs=60 if small else 200),
         epochs=30 if small else 200,
@@ -64,63 +61,13 @@ def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
     return replace(
         base,
         name="scdd",
-        title="SCDD",
+        card=card("scdd"),
         squeeze=teacher(info),
         label_squeeze=teacher_training(info),
         distiller=distiller,
         regularizers=regularizers,
         profiles={name: {**options, **SHORT} for name, options in base.profiles.items()},
-        objective=(
-            "SRe2L's through another teacher: min_x CE(z(A x), y) + r Σ_l c_l (‖μ_l − μ̂_l‖ + "
-            "‖σ²_l − σ̂²_l‖), the backbone trained without labels by momentum contrast, then "
-            "frozen under a linear probe"
-        ),
-        provenance=(
-            Provenance(
-                settings=(
-                    "CIFAR-100 at 32 pixels: iterations, batches, rate, r; ImageNet-1K above 64 "
-                    "pixels: iterations, batches, r"
-                ),
-                source="code",
-            ),
-            Provenance(
-                settings=(
-                    "Rates of Tiny ImageNet at 64 pixels and ImageNet-1K; linear probes "
-                    "above 64 pixels"
-                ),
-                source="paper",
-            ),
-            Provenance(
-                settings=(
-                    "Pretraining, on the data set itself; linear probes at 64 pixels and below; "
-                    "the rest of Tiny ImageNet's loop, other data sets, and these at other sizes: "
-                    "SRe2L's; every IPC the same; the teacher that labels is trained as all "
-                    "methods' is"
-                ),
-                source="here",
-            ),
-        ),
-        licence=UNCLEAR + ANEW,
-        reference=(
-            "Zhou et al., Self-supervised Dataset Distillation: A Good Compression Is All You "
-            "Need, 2024, arXiv:2404.07976"
-        ),
-        claims=(
-            *table_claims(CLAIMS, SETTING),
-            *table_claims(PAGE_CLAIMS, SETTING, source="released code's page"),
-        ),
-        notes=(
-            "The release takes published weights of MoCo, SwAV or DINO, of ResNet-50 on ImageNet; "
-            "here the cell's teacher is trained by momentum contrast on the data set itself.",
-            "Recover settings are those of the release for CIFAR-100 and ImageNet-1K, but for the "
-            "paper's rate 0.25 on the latter, where the README has 0.1; on Tiny ImageNet the "
-            "paper's rate in SRe2L's loop. Elsewhere SRe2L's. Linear probes are the paper's above "
-            "64 pixels, shorter below.",
-            "On CIFAR-100 the release labels with a teacher in training mode and normalises with "
-            "CIFAR-10's constants; neither is reproduced.",
-            GROUPS,
-        ),
-    )  # fmt: skip
+    )
 
 
 @hookimpl
