@@ -35,13 +35,13 @@ class Watched(TinyProblem):
 
 
 def check_slope(part, made, images, classes):
-    """`part.slope` along a random direction, against central differences."""
+    """`part.compute_slope` along a random direction, against central differences."""
     network = made.fresh_network(0)
     towards = torch.randn(images.shape, generator=generator(3), dtype=torch.float64)
-    _, slope = part.slope(made, network, images, classes, 0)
+    _, slope = part.compute_slope(made, network, images, classes, 0)
 
     def loss(step: float) -> float:
-        return float(part.slope(made, network, images + step * towards, classes, 0)[0])
+        return float(part.compute_slope(made, network, images + step * towards, classes, 0)[0])
 
     found = (loss(1e-6) - loss(-1e-6)) / 2e-6
     assert float((slope * towards).sum()) == pytest.approx(found, rel=1e-4)

@@ -34,7 +34,7 @@ class Gap(Protocol):
         """What `gap` reads of a forward pass."""
         ...
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
+    def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """0 for equal batches; differentiable in `made`."""
         ...
 
@@ -53,10 +53,10 @@ class MeanGap:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network),)
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
+    def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """‖ 1/n Σ_i f(x_i) − 1/m Σ_j f(s_j) ‖², summed over the d dimensions of f"""
         tap = feature_tap(network)
-        return squared(real[tap]["features"], made[tap]["features"])
+        return measure_mean_gap(real[tap]["features"], made[tap]["features"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class KernelGap:
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return (feature_tap(network),)
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
+    def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """mean K_ss − 2 mean K_sx + mean K_xx ≥ 0, pairs of a point with itself included."""
         tap = feature_tap(network)
         distance = rbf_mmd_squared if self.kernel == "rbf" else polynomial_mmd_squared
@@ -138,16 +138,16 @@ class AttentionGap:
             )
         return tuple(Tap(layer, Attention(self.power), "output") for layer in layers[:-1])
 
-    def gap(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
+    def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
         """scale · ( Σ_l ‖ mean A_l(x) − mean A_l(s) ‖² + λ ‖ mean f(x) − mean f(s) ‖² )"""
         tap = feature_tap(network)
-        total = self.embedding * squared(real[tap]["features"], made[tap]["features"])
+        total = self.embedding * measure_mean_gap(real[tap]["features"], made[tap]["features"])
         for place in self._maps(network):
-            total = total + squared(real[place]["attention"], made[place]["attention"])
+            total = total + measure_mean_gap(real[place]["attention"], made[place]["attention"])
         return self.scale * total
 
 
-def squared(
+def measure_mean_gap(
     real: Float[torch.Tensor, "n d"], made: Float[torch.Tensor, "m d"]
 ) -> Float[torch.Tensor, ""]:
     """Squared distance of two means."""

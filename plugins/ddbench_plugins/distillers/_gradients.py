@@ -14,7 +14,7 @@ _EPS = 1e-6
 Gradients: TypeAlias = 'Sequence[Float[torch.Tensor, "..."]]'
 
 
-def gradient_distance(real: Gradients, made: Gradients, how: Distance) -> Float[torch.Tensor, ""]:
+def compare_gradients(real: Gradients, made: Gradients, how: Distance) -> Float[torch.Tensor, ""]:
     """How far two lists of gradients are from each other, one entry a weight.
 
     "rows": Σ_l Σ_o 1 − ⟨A_lo, B_lo⟩ / (‖A_lo‖ ‖B_lo‖ + 10⁻⁶), the row o of layer l being what one
@@ -31,15 +31,15 @@ def gradient_distance(real: Gradients, made: Gradients, how: Distance) -> Float[
     """
     if how == "rows":
         pairs = [(a, b) for a, b in zip(real, made, strict=True) if a.dim() > 1]
-        return torch.stack([_turned(a.flatten(1), b.flatten(1)) for a, b in pairs]).sum()
+        return torch.stack([_measure_turn(a.flatten(1), b.flatten(1)) for a, b in pairs]).sum()
     one = torch.cat([gradient.flatten() for gradient in real])
     other = torch.cat([gradient.flatten() for gradient in made])
     if how == "cosine":
-        return _turned(one[None], other[None])
+        return _measure_turn(one[None], other[None])
     return (one - other).square().sum()
 
 
-def _turned(
+def _measure_turn(
     one: Float[torch.Tensor, "o d"], other: Float[torch.Tensor, "o d"]
 ) -> Float[torch.Tensor, ""]:
     """Σ_o of one minus the cosine; a norm's slope at 0 is 0, so that dead units do no harm."""

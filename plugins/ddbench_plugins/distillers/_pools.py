@@ -109,7 +109,7 @@ class TrainingQueue:
         for iteration in count():
             new = self.start if iteration == 0 else int(iteration % self.interval == 0)
             for _ in range(new):
-                queue.append(self._born(problem, self._number(iteration, len(queue))))
+                queue.append(self._start_learner(problem, self._next_number(iteration, len(queue))))
             rng = problem.rng("queue", iteration)
             chosen = queue[int(torch.randint(len(queue), (), generator=rng))]
             chosen.network.module.eval()
@@ -117,11 +117,11 @@ class TrainingQueue:
             for place in torch.randperm(len(queue), generator=rng)[: self.trained].tolist():
                 self._train(problem, queue[place], iteration)
 
-    def _number(self, iteration: int, filled: int) -> int:
+    def _next_number(self, iteration: int, filled: int) -> int:
         """Of a new network: those of the start, then one an interval."""
         return filled if iteration == 0 else self.start - 1 + iteration // self.interval
 
-    def _born(self, problem: Problem, number: int) -> Learner:
+    def _start_learner(self, problem: Problem, number: int) -> Learner:
         network = problem.fresh_network(number)
         sgd = torch.optim.SGD(
             network.module.parameters(),

@@ -15,12 +15,12 @@ DSA = "color_crop_cutout_flip_scale_rotate"
 """The operations of differentiable siamese augmentation; flips are left out where digits are."""
 
 
-def equal_counts(info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
+def count_equally(info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
     """As many images for each class."""
     return (ipc or 1,) * info.num_classes
 
 
-def rows_by_class(
+def group_rows(
     problem: Problem, indices: Int[torch.Tensor, " b"]
 ) -> dict[int, Int[torch.Tensor, " m"]]:
     """Where in a group the images of each class are, classes in order."""
@@ -28,7 +28,7 @@ def rows_by_class(
     return {cls: (labels == cls).nonzero().flatten() for cls in labels.unique().tolist()}
 
 
-def started(
+def start_images(
     problem: Problem, classes: dict[int, Int[torch.Tensor, " m"]], init: Start
 ) -> Float[torch.Tensor, "b c h w"]:
     """Normalised images to begin with: different training images of the class, or N(0, 1).

@@ -24,19 +24,23 @@ def check_divisible(info: DatasetInfo, factor: int) -> None:
         )
 
 
-def tiled(patches: Float[torch.Tensor, "p c s t"], factor: int) -> Float[torch.Tensor, "m c h w"]:
+def tile(patches: Float[torch.Tensor, "p c s t"], factor: int) -> Float[torch.Tensor, "m c h w"]:
     """m = p / factor² images: patch k m + j is tile k of image j, tiles counted row by row."""
     grid = patches.unflatten(0, (factor, factor, -1))  # row column m c s t
     return grid.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3).contiguous()
 
 
-def tiles(images: Float[torch.Tensor, "m c h w"], factor: int) -> Float[torch.Tensor, "p c s t"]:
-    """What `tiled` was given: partition."""
+def cut_tiles(
+    images: Float[torch.Tensor, "m c h w"], factor: int
+) -> Float[torch.Tensor, "p c s t"]:
+    """What `tile` was given: partition."""
     grid = images.unflatten(2, (factor, -1)).unflatten(4, (factor, -1))  # m c row s column t
     return grid.permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
 
 
-def expanded(images: Float[torch.Tensor, "m c h w"], factor: int) -> Float[torch.Tensor, "p c h w"]:
+def expand_tiles(
+    images: Float[torch.Tensor, "m c h w"], factor: int
+) -> Float[torch.Tensor, "p c h w"]:
     """The tiles of all images, each enlarged to the size of an image: partition and expansion.
 
     Image k m + j of the result is tile k of image j. Bilinear, differentiable; the images
@@ -51,10 +55,12 @@ def expanded(images: Float[torch.Tensor, "m c h w"], factor: int) -> Float[torch
         return images
     size = images.shape[2:]
     return torch.nn.functional.interpolate(
-        tiles(images, factor), size, mode="bilinear", align_corners=False
+        cut_tiles(images, factor), size, mode="bilinear", align_corners=False
     )
 
 
-def shrunk(images: Float[torch.Tensor, "p c h w"], factor: int) -> Float[torch.Tensor, "m c h w"]:
+def shrink_tiles(
+    images: Float[torch.Tensor, "p c h w"], factor: int
+) -> Float[torch.Tensor, "m c h w"]:
     """p / factor² images whose tiles are the given ones, each pixel a mean of factor²."""
-    return tiled(torch.nn.functional.avg_pool2d(images, factor), factor)
+    return tile(torch.nn.functional.avg_pool2d(images, factor), factor)

@@ -31,11 +31,11 @@ class Weights:
                 hint="--teacher convnet3, which normalises each image by itself",
             )
 
-    def flat(self) -> Float[torch.Tensor, " p"]:
+    def flatten(self) -> Float[torch.Tensor, " p"]:
         """The network's own, as they are now."""
         return torch.cat([p.detach().flatten() for p in self.network.module.parameters()])
 
-    def logits(
+    def compute_logits(
         self, vector: Float[torch.Tensor, " p"], images: Float[torch.Tensor, "b c h w"]
     ) -> Float[torch.Tensor, "b k"]:
         """Those that the network gives with other weights; differentiable in both."""
@@ -82,7 +82,7 @@ class ExpertTrails:
         real = [problem.real(cls) for cls in range(problem.info.num_classes)]
         labels = [images.new_full((len(images),), cls).long() for cls, images in enumerate(real)]
         forward = problem.probe(network)
-        trail = expert_trail(
+        trail = train_expert(
             network,
             lambda views: forward(views).logits,
             torch.cat(real),
@@ -97,7 +97,7 @@ class ExpertTrails:
         return torch.stack(trail)
 
 
-def expert_trail(
+def train_expert(
     network: Network,
     forward: Callable[[Float[torch.Tensor, "b c h w"]], Float[torch.Tensor, "b k"]],
     images: Float[torch.Tensor, "n c h w"],
@@ -126,7 +126,7 @@ def expert_trail(
     """
     weights = Weights(network)
     sgd = torch.optim.SGD(network.module.parameters(), lr=lr)
-    trail = [weights.flat().cpu()]
+    trail = [weights.flatten().cpu()]
     for _ in range(epochs):
         for rows in torch.randperm(len(images), generator=rng).split(batch_size):
             there = rows.to(images.device)
@@ -136,11 +136,11 @@ def expert_trail(
             loss.backward()
             sgd.step()
             tick(loss.detach())
-        trail.append(weights.flat().cpu())
+        trail.append(weights.flatten().cpu())
     return trail
 
 
-def walked(
+def walk(
     weights: Weights,
     start: Float[torch.Tensor, " p"],
     rate: Float[torch.Tensor, ""],
@@ -156,12 +156,12 @@ def walked(
         labels: Int[torch.Tensor, " b"],
         vector: Float[torch.Tensor, " p"],
     ) -> Float[torch.Tensor, ""]:
-        return torch.nn.functional.cross_entropy(weights.logits(vector, images), labels)
+        return torch.nn.functional.cross_entropy(weights.compute_logits(vector, images), labels)
 
-    return descended(start, rate, [partial(loss, *batch) for batch in batches])
+    return descend(start, rate, [partial(loss, *batch) for batch in batches])
 
 
-def descended(
+def descend(
     start: Float[torch.Tensor, " p"],
     rate: Float[torch.Tensor, ""],
     losses: Sequence[Callable[[Float[torch.Tensor, " p"]], Float[torch.Tensor, ""]]],
@@ -177,7 +177,7 @@ def descended(
     return vector
 
 
-def way_left(
+def measure_way_left(
     end: Float[torch.Tensor, " p"],
     start: Float[torch.Tensor, " p"],
     target: Float[torch.Tensor, " p"],

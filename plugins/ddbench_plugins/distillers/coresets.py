@@ -15,7 +15,7 @@ from ddbench.api.features import Features
 from ddbench.api.roles import Distiller, Problem, Statistic
 from ddbench_plugins.distances.transport import squared_distances
 from ddbench_plugins.distillers._per_class import ClassByClass
-from ddbench_plugins.matchers._atoms import cluster, seed_from
+from ddbench_plugins.matchers._atoms import cluster, draw_seed
 
 
 class FeatureSelection(ClassByClass):
@@ -186,7 +186,7 @@ class KMeansNearest(FeatureSelection):
         """
         from scipy.optimize import linear_sum_assignment
 
-        found = cluster(features, count, seed_from(rng), restarts=self.restarts)
+        found = cluster(features, count, draw_seed(rng), restarts=self.restarts)
         cost = squared_distances(torch.from_numpy(found.centres), features)  # m n
         return torch.from_numpy(linear_sum_assignment(cost.numpy())[1])
 

@@ -14,8 +14,8 @@ from ddbench.api.dsa import draw, operations
 from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distillers._gradients import Distance, gradient_distance
-from ddbench_plugins.distillers._synthetic import Start, equal_counts, rows_by_class, started
+from ddbench_plugins.distillers._gradients import Distance, compare_gradients
+from ddbench_plugins.distillers._synthetic import Start, count_equally, group_rows, start_images
 
 Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " m"]]'
 _SETTLING = 16
@@ -71,7 +71,7 @@ class GradientMatching:
         operations(self.augment)
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return equal_counts(info, ipc)
+        return count_equally(info, ipc)
 
     def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """One group: the networks learn from all classes."""
@@ -84,8 +84,8 @@ class GradientMatching:
     def recover(
         self, problem: Problem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
-        classes = rows_by_class(problem, indices)
-        images = started(problem, classes, self.init)
+        classes = group_rows(problem, indices)
+        images = start_images(problem, classes, self.init)
         there = {cls: rows.to(images.device) for cls, rows in classes.items()}
         sgd = torch.optim.SGD([images], lr=self.lr, momentum=self.momentum)
         for iteration in range(self.iterations):
@@ -95,12 +95,14 @@ class GradientMatching:
                 if step:
                     rng = problem.rng("learn", iteration, step)
                     self._learn(problem, network, learner, images, classes, rng)
-                loss, images.grad = self.slope(problem, network, images, there, iteration, step)
+                loss, images.grad = self.compute_slope(
+                    problem, network, images, there, iteration, step
+                )
                 sgd.step()
                 problem.tick(loss)
         return images
 
-    def slope(
+    def compute_slope(
         self,
         problem: Problem,
         network: Network,
@@ -123,15 +125,15 @@ class GradientMatching:
         for cls, rows in classes.items():
             view = draw(names, 1, problem.rng("view", *place, cls))
             batch = problem.real_batch(cls, self.batch_real, problem.rng("real", *place, cls))
-            real = self._gradients(problem, network, view.apply(batch), cls)
+            real = self._differentiate(problem, network, view.apply(batch), cls)
             leaf = images[rows].requires_grad_(True)
-            made = self._gradients(problem, network, view.apply(leaf), cls, keep=True)
-            loss = gradient_distance(real, made, self.distance)
+            made = self._differentiate(problem, network, view.apply(leaf), cls, keep=True)
+            loss = compare_gradients(real, made, self.distance)
             (slope[rows],) = torch.autograd.grad(loss, [leaf])
             total += loss.detach()
         return total, slope
 
-    def _gradients(
+    def _differentiate(
         self,
         problem: Problem,
         network: Network,

@@ -114,7 +114,7 @@ class Optimize:
             ("lr", self.lr >= 0, "0 or more"),
             ("betas", all(0 <= beta < 1 for beta in self.betas), "two of 0 to below 1"),
             ("eps", self.eps >= 0, "0 or more"),
-            ("crop", _in_order(self.crop), "0 < smallest <= largest <= 1"),
+            ("crop", _is_ordered(self.crop), "0 < smallest <= largest <= 1"),
             ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
             ("roll", self.roll[0] <= self.roll[1], "lowest <= highest"),
             (
@@ -200,14 +200,14 @@ class Optimize:
     ) -> Float[torch.Tensor, "b c h w"]:
         group = () if self.same_views else (int(indices[0]),)
         rng = problem.rng("group", *group)
-        images = self._start(problem, indices, rng).requires_grad_(True)
+        images = self._start_images(problem, indices, rng).requires_grad_(True)
         low, high = problem.pixel_range()
         rotates = self.teachers == "rotation"
         # Not fused: that kernel reads memory as it lies, and these gradients lie otherwise.
         adam = torch.optim.Adam([images], lr=self.lr, betas=self.betas, eps=self.eps)
         for iteration in range(self.iterations):
-            adam.param_groups[0]["lr"] = self.rate(iteration)
-            view = self.view(images, problem.info, rng, iteration / self.iterations)
+            adam.param_groups[0]["lr"] = self.compute_rate(iteration)
+            view = self.draw_view(images, problem.info, rng, iteration / self.iterations)
             turn = {"teacher": iteration % len(problem.teachers)} if rotates else {}
             progress = iteration / max(1, self.iterations - 1)
             loss = problem.objective(view, indices, progress, **turn)
@@ -220,11 +220,11 @@ class Optimize:
             problem.tick(loss.detach())
         return images.detach()
 
-    def rate(self, iteration: int) -> float:
+    def compute_rate(self, iteration: int) -> float:
         """Half a cosine from `lr` towards 0, without warm-up: lr/2 (1 + cos(pi t / T))."""
         return self.lr * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
 
-    def view(
+    def draw_view(
         self,
         images: Float[torch.Tensor, "b c h w"],
         info: DatasetInfo,
@@ -246,7 +246,7 @@ class Optimize:
         shift = torch.randint(low, high + 1, (2,), generator=rng).tolist()
         return images.roll(shift, dims=(2, 3)) if any(shift) else images
 
-    def _start(
+    def _start_images(
         self, problem: Problem, indices: Int[torch.Tensor, " b"], rng: torch.Generator
     ) -> Float[torch.Tensor, "b c h w"]:
         shape = (len(indices), *problem.info.shape)
@@ -275,7 +275,7 @@ class Optimize:
         return start.contiguous(memory_format=torch.channels_last)
 
 
-def _in_order(crop: tuple[float, float] | Curriculum) -> bool:
+def _is_ordered(crop: tuple[float, float] | Curriculum) -> bool:
     return isinstance(crop, Curriculum) or 0 < crop[0] <= crop[1] <= 1
 
 

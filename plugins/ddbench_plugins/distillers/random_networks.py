@@ -17,8 +17,14 @@ from ddbench.api.types import Activations, DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._gaps import Gap, MeanGap
 from ddbench_plugins.distillers._pools import FreshNetworks, Pool
-from ddbench_plugins.distillers._synthetic import DSA, Start, equal_counts, rows_by_class, started
-from ddbench_plugins.distillers._tiles import check_divisible, expanded, shrunk
+from ddbench_plugins.distillers._synthetic import (
+    DSA,
+    Start,
+    count_equally,
+    group_rows,
+    start_images,
+)
+from ddbench_plugins.distillers._tiles import check_divisible, expand_tiles, shrink_tiles
 
 Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " m"]]'
 
@@ -85,7 +91,7 @@ class RandomNetworks:
         return self.factor**2
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return tuple(self.shown * count for count in equal_counts(info, ipc))
+        return tuple(self.shown * count for count in count_equally(info, ipc))
 
     def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """One group: every iteration's network is built once, for all classes."""
@@ -101,14 +107,14 @@ class RandomNetworks:
         DDBenchError: images cannot be divided into tiles of equal size.
         """
         check_divisible(problem.info, self.factor)
-        shown = rows_by_class(problem, indices)
-        images, classes = self.start(problem, shown)
+        shown = group_rows(problem, indices)
+        images, classes = self.start_images(problem, shown)
         classes = {cls: rows.to(images.device) for cls, rows in classes.items()}
         sgd = torch.optim.SGD([images], lr=self.lr, momentum=self.momentum)
         low, high = problem.pixel_range()
         for iteration, one in zip(range(self.iterations), self.pool.learners(problem)):  # noqa: B905
             one.network.module.requires_grad_(False)
-            loss, images.grad = self.slope(
+            loss, images.grad = self.compute_slope(
                 problem, one.network, images, classes, iteration, accuracy=one.accuracy
             )
             sgd.step()
@@ -117,10 +123,10 @@ class RandomNetworks:
             problem.tick(loss)
         result = images.new_empty(len(indices), *images.shape[1:])
         for cls, rows in shown.items():
-            result[rows] = expanded(images[classes[cls]], self.factor)
+            result[rows] = expand_tiles(images[classes[cls]], self.factor)
         return result
 
-    def start(
+    def start_images(
         self, problem: Problem, shown: Classes
     ) -> tuple[Float[torch.Tensor, "n c h w"], dict[int, Int[torch.Tensor, " m"]]]:
         """Images to begin with, and which are of which class: each factor² real images in one.
@@ -130,15 +136,15 @@ class RandomNetworks:
             shown: Where the images of each class are among those that students are shown.
         """
         if self.factor == 1:
-            return started(problem, dict(shown), self.init), dict(shown)
+            return start_images(problem, dict(shown), self.init), dict(shown)
         counts = [len(rows) // self.shown for rows in shown.values()]
         own = dict(zip(shown, torch.arange(sum(counts)).split(counts), strict=True))
         if self.init == "noise":
-            return started(problem, own, "noise"), own
-        whole = started(problem, dict(shown), self.init)
-        return torch.cat([shrunk(whole[rows], self.factor) for rows in shown.values()]), own
+            return start_images(problem, own, "noise"), own
+        whole = start_images(problem, dict(shown), self.init)
+        return torch.cat([shrink_tiles(whole[rows], self.factor) for rows in shown.values()]), own
 
-    def slope(
+    def compute_slope(
         self,
         problem: Problem,
         network: Network,
@@ -160,24 +166,24 @@ class RandomNetworks:
         names = operations(self.augment, problem.info.mirror)
         total, slope = images.new_zeros(()), torch.zeros_like(images)
         with closing(problem.probe(network, self.gap.taps(network))) as probe:
-            for some in self._together(network, classes):
+            for some in self._group_classes(network, classes):
                 views = [draw(names, 1, problem.rng("view", iteration, cls)) for cls in some]
                 with torch.no_grad():
-                    real = _seen(probe, self._real(problem, some, views, iteration))
+                    real = _look(probe, self._draw_real(problem, some, views, iteration))
                 leaves = [images[classes[cls]].requires_grad_(True) for cls in some]
-                parts = [expanded(leaf, self.factor) for leaf in leaves]
-                made = _seen(probe, [v.apply(x) for v, x in zip(views, parts, strict=True)])
+                parts = [expand_tiles(leaf, self.factor) for leaf in leaves]
+                made = _look(probe, [v.apply(x) for v, x in zip(views, parts, strict=True)])
                 sides = zip(real, made, strict=True)
-                gaps = [self.gap.gap(network, r.taps, m.taps) for r, m in sides]
+                gaps = [self.gap.measure(network, r.taps, m.taps) for r, m in sides]
                 loss = torch.stack(gaps).sum()
                 if weight := self.cross_entropy * accuracy:
-                    loss = loss + weight * sum(map(_entropy, made, some))
+                    loss = loss + weight * sum(map(_measure_entropy, made, some))
                 for cls, part in zip(some, torch.autograd.grad(loss, leaves), strict=True):
                     slope[classes[cls]] = part
                 total += loss.detach()
         return total, slope
 
-    def _real(
+    def _draw_real(
         self, problem: Problem, classes: Sequence[int], views: Sequence[Drawn], iteration: int
     ) -> list[Float[torch.Tensor, "n c h w"]]:
         return [
@@ -187,7 +193,7 @@ class RandomNetworks:
             for cls, view in zip(classes, views, strict=True)
         ]
 
-    def _together(self, network: Network, classes: Classes) -> Iterator[list[int]]:
+    def _group_classes(self, network: Network, classes: Classes) -> Iterator[list[int]]:
         """Classes whose images pass through the network at once."""
         mixed = bool(network.norm_layers())
         count = len(classes) if mixed else max(1, self.chunk_size // self.batch_real)
@@ -196,7 +202,7 @@ class RandomNetworks:
             yield names[first : first + count]
 
 
-def _seen(probe: Forward, batches: Sequence[Float[torch.Tensor, "n c h w"]]) -> list[Activations]:
+def _look(probe: Forward, batches: Sequence[Float[torch.Tensor, "n c h w"]]) -> list[Activations]:
     """What the network gives for each batch; all pass through it at once."""
     sizes = [len(batch) for batch in batches]
     acts = probe(torch.cat(list(batches)))
@@ -209,7 +215,7 @@ def _seen(probe: Forward, batches: Sequence[Float[torch.Tensor, "n c h w"]]) -> 
     return [Activations(*each) for each in zip(logits, found, strict=True)]
 
 
-def _entropy(acts: Activations, cls: int) -> Float[torch.Tensor, ""]:
+def _measure_entropy(acts: Activations, cls: int) -> Float[torch.Tensor, ""]:
     """Cross-entropy of images that are all of one class."""
     return torch.nn.functional.cross_entropy(
         acts.logits, acts.logits.new_full((len(acts.logits),), cls).long()

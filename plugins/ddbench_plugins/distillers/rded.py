@@ -14,7 +14,7 @@ from ddbench.api.augment import draw_boxes
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Distiller, Problem
 from ddbench_plugins.distillers._per_class import ClassByClass
-from ddbench_plugins.distillers._tiles import check_divisible, tiled
+from ddbench_plugins.distillers._tiles import check_divisible, tile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +75,13 @@ class RDED(ClassByClass):
         real = problem.real(cls)
         drawn = torch.randperm(len(real), generator=rng)[: max(self.candidates, tiles)]
         kept = -(-tiles // len(drawn))
-        patches = self.patches(real[drawn.to(real.device)], max(self.crops, kept), rng)
-        scores = self.scores(problem, patches.flatten(0, 1), cls).view(patches.shape[:2])
-        chosen = ranked(scores, kept)[:tiles]
+        patches = self.cut_patches(real[drawn.to(real.device)], max(self.crops, kept), rng)
+        scores = self.score_patches(problem, patches.flatten(0, 1), cls).view(patches.shape[:2])
+        chosen = rank_patches(scores, kept)[:tiles]
         problem.tick()
-        return tiled(patches.flatten(0, 1)[chosen], self.factor)
+        return tile(patches.flatten(0, 1)[chosen], self.factor)
 
-    def patches(
+    def cut_patches(
         self, images: Float[torch.Tensor, "n c h w"], crops: int, rng: torch.Generator
     ) -> Float[torch.Tensor, "n r c s t"]:
         """r random resized crops of each image, each a tile in size."""
@@ -99,7 +99,7 @@ class RDED(ClassByClass):
         ]
         return torch.cat(found).unflatten(0, (len(images), crops))
 
-    def scores(
+    def score_patches(
         self, problem: Problem, patches: Float[torch.Tensor, "p c s t"], cls: int
     ) -> Float[torch.Tensor, " p"]:
         """Cross-entropy of the teacher on each patch: low where it looks like its class.
@@ -118,7 +118,7 @@ class RDED(ClassByClass):
         return torch.cat(found)
 
 
-def ranked(scores: Float[torch.Tensor, "n r"], kept: int) -> Int[torch.Tensor, " p"]:
+def rank_patches(scores: Float[torch.Tensor, "n r"], kept: int) -> Int[torch.Tensor, " p"]:
     """The `kept` lowest of each row, lowest first over all; positions in the flattened scores.
 
     All best of a row come before any second-best, so that images are as different as can be.

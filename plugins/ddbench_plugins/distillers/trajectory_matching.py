@@ -14,8 +14,14 @@ from ddbench.api.dsa import draw, operations
 from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.distillers._synthetic import DSA, Start, equal_counts, rows_by_class, started
-from ddbench_plugins.distillers._trajectories import ExpertTrails, Weights, walked, way_left
+from ddbench_plugins.distillers._synthetic import (
+    DSA,
+    Start,
+    count_equally,
+    group_rows,
+    start_images,
+)
+from ddbench_plugins.distillers._trajectories import ExpertTrails, Weights, measure_way_left, walk
 
 Trails: TypeAlias = 'Sequence[Float[torch.Tensor, "t p"]]'
 
@@ -85,7 +91,7 @@ class TrajectoryMatching:
         )
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return equal_counts(info, ipc)
+        return count_equally(info, ipc)
 
     def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         """One group: students learn from all classes."""
@@ -98,7 +104,7 @@ class TrajectoryMatching:
         self, problem: Problem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
         weights = Weights(problem.fresh_network("student"))
-        images = started(problem, rows_by_class(problem, indices), self.init).requires_grad_(True)
+        images = start_images(problem, group_rows(problem, indices), self.init).requires_grad_(True)
         labels = problem.labels[indices.to(problem.labels.device)].to(images.device)
         rate = torch.tensor(self.rate, device=images.device, requires_grad=True)
         sgd = torch.optim.SGD(
@@ -110,19 +116,19 @@ class TrajectoryMatching:
         for iteration in range(self.iterations):
             rng = problem.rng("iteration", iteration)
             start, target = (
-                point.to(images.device) for point in self._drawn(problem.prepared, rng)
+                point.to(images.device) for point in self._draw_span(problem.prepared, rng)
             )
             batches = [
                 (draw(names, len(rows), rng).apply(images[rows]), labels[rows])
-                for rows in self.rows(len(images), rng)
+                for rows in self.draw_rows(len(images), rng)
             ]
-            loss = way_left(walked(weights, start, rate, batches), start, target)
+            loss = measure_way_left(walk(weights, start, rate, batches), start, target)
             images.grad, rate.grad = torch.autograd.grad(loss, [images, rate])
             sgd.step()
             problem.tick(loss.detach())
         return images.detach()
 
-    def _drawn(
+    def _draw_span(
         self, trails: Trails, rng: torch.Generator
     ) -> tuple[Float[torch.Tensor, " p"], Float[torch.Tensor, " p"]]:
         """Where a student starts and where it is to go."""
@@ -130,7 +136,7 @@ class TrajectoryMatching:
         first = int(torch.randint(self.latest, (), generator=rng))
         return trail[first], trail[first + self.ahead]
 
-    def rows(self, count: int, rng: torch.Generator) -> Iterator[Int[torch.Tensor, " b"]]:
+    def draw_rows(self, count: int, rng: torch.Generator) -> Iterator[Int[torch.Tensor, " b"]]:
         """The images of every step of a student: shuffled epochs, a short batch first."""
         left: list[torch.Tensor] = []
         for _ in range(self.steps):

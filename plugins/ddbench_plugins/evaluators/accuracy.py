@@ -28,13 +28,15 @@ class Accuracy:
         """`top1` and, for more than five classes, `top5`, in percent of all test images."""
         guesses = {"top1": 1, "top5": 5}
         return {
-            name: 100 * hits(trial.logits, trial.labels, count) / len(trial.labels)
+            name: 100 * count_hits(trial.logits, trial.labels, count) / len(trial.labels)
             for name, count in guesses.items()
             if count == 1 or trial.info.num_classes > count
         }
 
 
-def hits(logits: Float[torch.Tensor, "t k"], labels: Int[torch.Tensor, " t"], guesses: int) -> int:
+def count_hits(
+    logits: Float[torch.Tensor, "t k"], labels: Int[torch.Tensor, " t"], guesses: int
+) -> int:
     """Rows whose label is among the so many highest logits."""
     from torchmetrics.functional.classification import multiclass_stat_scores
 

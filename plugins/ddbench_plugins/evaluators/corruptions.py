@@ -15,7 +15,7 @@ from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
-from ddbench_plugins.evaluators.accuracy import hits
+from ddbench_plugins.evaluators.accuracy import count_hits
 
 _CHUNK = 500
 """Images at a time. Part of what the noise is: it is drawn chunk by chunk."""
@@ -82,12 +82,12 @@ class Corruptions:
         right = dict.fromkeys(NAMES, 0)
         for some, labels in zip(images.split(_CHUNK), trial.labels.split(_CHUNK), strict=True):
             for name in NAMES:
-                answers = trial.student(self.spoilt(some.cpu(), name, rng))
-                right[name] += hits(answers, labels, 1)
+                answers = trial.student(self.corrupt(some.cpu(), name, rng))
+                right[name] += count_hits(answers, labels, 1)
         found = {f"corrupted_{name}": 100 * n / len(images) for name, n in right.items()}
         return {"corrupted": sum(found.values()) / len(found), **found}
 
-    def spoilt(
+    def corrupt(
         self, images: UInt8[torch.Tensor, "b c h w"], name: str, rng: torch.Generator
     ) -> UInt8[torch.Tensor, "b c h w"]:
         """Images under one of `NAMES`."""
@@ -105,7 +105,7 @@ class Corruptions:
             return functional.gaussian_blur(images, kernel, [sigma] * 2)
         if name == "contrast":
             return functional.adjust_contrast(images, self.contrast)
-        return torch.stack([_compressed(image, self.quality) for image in images])
+        return torch.stack([_compress(image, self.quality) for image in images])
 
     def _check(self, trial: Trial) -> None:
         if trial.student is None or trial.test_images is None:
@@ -119,7 +119,7 @@ class Corruptions:
             )
 
 
-def _compressed(image: UInt8[torch.Tensor, "c h w"], quality: int) -> UInt8[torch.Tensor, "c h w"]:
+def _compress(image: UInt8[torch.Tensor, "c h w"], quality: int) -> UInt8[torch.Tensor, "c h w"]:
     """An image through JPEG and back. By Pillow: torchvision's own codecs are about to go."""
     from PIL import Image
     from torchvision.transforms.v2 import functional

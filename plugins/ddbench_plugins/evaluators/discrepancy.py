@@ -60,13 +60,13 @@ class Discrepancy:
         sample, rng = sample_of(trial, "discrepancy"), torch.Generator().manual_seed(self.seed)
         directions = draw_directions(sample.real.shape[1], self.projections, rng)
         classes = [
-            self._of_class(sample, cls, name, directions, rng)
+            self._measure_class(sample, cls, name, directions, rng)
             for cls, name in enumerate(trial.info.classes)
         ]
         means = torch.tensor(classes, dtype=torch.float64).mean(0).tolist()
         return {metric.name: value for metric, value in zip(self.metrics, means, strict=True)}
 
-    def _of_class(
+    def _measure_class(
         self,
         sample: FeatureSample,
         cls: int,
@@ -86,10 +86,10 @@ class Discrepancy:
                 "discrepancy needs at least one of each",
                 hint=LEAVE_OUT,
             )
-        return discrepancies(made, weights, real, directions)
+        return measure_discrepancies(made, weights, real, directions)
 
 
-def discrepancies(
+def measure_discrepancies(
     made: Float[torch.Tensor, "m d"],
     weights: Float[torch.Tensor, " m"],
     real: Float[torch.Tensor, "n d"],

@@ -19,21 +19,21 @@ _NUMBER = re.compile(r"(?:new)?(\d+)")
 _IN_FILE = re.compile(r"class(\d+)_")
 
 
-def class_folders(path: Path) -> list[Path]:
+def list_class_folders(path: Path) -> list[Path]:
     """The folders that hold images, in the order of their names, as `ImageFolder` has them."""
     if not path.is_dir():
         return []
-    return [inner for inner in sorted(path.iterdir()) if inner.is_dir() and image_files(inner)]
+    return [inner for inner in sorted(path.iterdir()) if inner.is_dir() and list_images(inner)]
 
 
-def image_files(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The images of one folder, in the order of their names."""
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
 
 
 def has_class_folders(path: Path) -> bool:
     """Whether there are at least two of them."""
-    return len(class_folders(path)) > 1
+    return len(list_class_folders(path)) > 1
 
 
 def read_class_folders(path: Path) -> PortableSet:
@@ -46,18 +46,18 @@ def read_class_folders(path: Path) -> PortableSet:
         DDBenchError: class numbers that are missing or doubled; a file of another class than its
             folder; images that cannot be decoded or differ in shape.
     """
-    folders = class_folders(path)
+    folders = list_class_folders(path)
     if len(folders) < 2:
         raise DDBenchError(
             f"{path} holds {len(folders)} folders with images",
             "expected: one folder a class",
             hint="name the folder above the class folders",
         )
-    numbers = _numbers(path, folders)
+    numbers = _read_numbers(path, folders)
     images, labels = [], []
     for place, folder in enumerate(folders):
         cls = place if numbers is None else numbers[place]
-        for file in image_files(folder):
+        for file in list_images(folder):
             told = _IN_FILE.match(file.name)
             if told is not None and numbers is not None and int(told[1]) != cls:
                 raise DDBenchError(
@@ -65,7 +65,7 @@ def read_class_folders(path: Path) -> PortableSet:
                     "the folder is of another class order",
                     hint="move the folders to the order in which the images were named",
                 )
-            images.append(_decoded(file))
+            images.append(_decode(file))
             labels.append(cls)
     shapes = {image.shape for image in images}
     if len(shapes) != 1:
@@ -105,7 +105,7 @@ def write_class_folders(
         )
 
 
-def _numbers(path: Path, folders: Sequence[Path]) -> list[int] | None:
+def _read_numbers(path: Path, folders: Sequence[Path]) -> list[int] | None:
     """The class of each folder, None where they are named otherwise.
 
     Plain numbers that are not 0, 1, … are names: those of a data set may begin with 1.
@@ -134,7 +134,7 @@ def _numbers(path: Path, folders: Sequence[Path]) -> list[int] | None:
     return numbers
 
 
-def _decoded(file: Path) -> UInt8[np.ndarray, "c h w"]:
+def _decode(file: Path) -> UInt8[np.ndarray, "c h w"]:
     from PIL import Image
 
     try:

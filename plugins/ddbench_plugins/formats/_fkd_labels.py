@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
-from ddbench_plugins.formats._safe_load import load, tensor
+from ddbench_plugins.formats._safe_load import check_tensor, load
 
 _EPOCH, _BATCH = re.compile(r"epoch_(\d+)"), re.compile(r"batch_(\d+)\.tar")
 
@@ -39,7 +39,7 @@ def read_labels(
     Raises:
         DDBenchError: an epoch or batch is missing, damaged or unsafe, or of another count.
     """
-    epochs = [_batches(folder) for folder in _in_order(path, _EPOCH, "epoch")]
+    epochs = [_read_batches(folder) for folder in _sort_numbered(path, _EPOCH, "epoch")]
     sizes = [tuple(len(batch[0]) for batch in batches) for batches in epochs]
     for number, batches in enumerate(sizes):
         if sum(batches) != count or batches != sizes[0]:
@@ -58,9 +58,9 @@ def read_labels(
     try:
         crops, flips, partners, shares, boxes, logits, rows, weights = map(joined, range(8))
     except (TypeError, RuntimeError) as fault:  # some batches mixed and some not, other sizes
-        raise _misshapen(path, "batches differ in what they hold") from fault
+        raise _make_error(path, "batches differ in what they hold") from fault
     assert crops is not None and flips is not None and logits is not None  # noqa: PT018
-    rows = drawn_rows(len(epochs), count, seed) if rows is None else rows
+    rows = draw_rows(len(epochs), count, seed) if rows is None else rows
     views = StoredViews(
         crops=crops,
         flips=flips,
@@ -71,10 +71,10 @@ def read_labels(
         batches=sizes[0],
         boxes=None if boxes is None else boxes.unflatten(1, (-1, 4)),
     )
-    return views, None if weights is None else _by_image(weights, rows, path)
+    return views, None if weights is None else _sort_weights(weights, rows, path)
 
 
-def drawn_rows(epochs: int, count: int, seed: int) -> Int[torch.Tensor, "e n"]:
+def draw_rows(epochs: int, count: int, seed: int) -> Int[torch.Tensor, "e n"]:
     """The images that the batches of SRe2L's code show: one sampler, seeded once, goes on from
     epoch to epoch."""
     from torch.utils.data import RandomSampler
@@ -83,7 +83,7 @@ def drawn_rows(epochs: int, count: int, seed: int) -> Int[torch.Tensor, "e n"]:
     return torch.tensor([list(sampler) for _ in range(epochs)])
 
 
-def _by_image(
+def _sort_weights(
     weights: Float[torch.Tensor, "e n"], rows: Int[torch.Tensor, "e n"], path: Path
 ) -> Float[torch.Tensor, " n"]:
     """Weights in the order of the images.
@@ -111,7 +111,7 @@ def write_labels(path: Path, views: StoredViews, seed: int) -> None:
     files; SRe2L's code, which takes six, stops at such a file instead of mistaking the images.
     """
     epochs, count = views.rows.shape
-    drawn = torch.equal(views.rows, drawn_rows(epochs, count, seed))
+    drawn = torch.equal(views.rows, draw_rows(epochs, count, seed))
     ends = torch.tensor(views.batches).cumsum(0).tolist()
     for epoch in range(epochs):
         folder = path / f"epoch_{epoch}"
@@ -130,48 +130,48 @@ def write_labels(path: Path, views: StoredViews, seed: int) -> None:
             torch.save(batch, folder / f"batch_{number}.tar")
 
 
-def _batches(folder: Path) -> list[list[Any]]:
-    return [_batch(file) for file in _in_order(folder, _BATCH, "batch")]
+def _read_batches(folder: Path) -> list[list[Any]]:
+    return [_read_batch(file) for file in _sort_numbered(folder, _BATCH, "batch")]
 
 
-def _batch(file: Path) -> list[Any]:
+def _read_batch(file: Path) -> list[Any]:
     """Crops, flips, partners, share, box, logits, images and weights of a batch, as tensors; share
     and box too."""
     found = load(file)
     if not isinstance(found, (list, tuple)) or not 6 <= len(found) <= 8:
-        raise _misshapen(file, f"a {type(found).__name__}")
+        raise _make_error(file, f"a {type(found).__name__}")
     crops, flips, partners, share, box = found[:5]
     try:
         read = [
-            tensor(torch.as_tensor(crops), file, "crops").float(),
+            check_tensor(torch.as_tensor(crops), file, "crops").float(),
             torch.as_tensor(flips).bool(),
             None if partners is None else torch.as_tensor(partners).long(),
             None if share is None else torch.tensor([float(share)], dtype=torch.float64),
             None if box is None else torch.tensor([int(side) for side in box]),
-            tensor(found[5], file, "logits"),
+            check_tensor(found[5], file, "logits"),
         ]
-        more = [tensor(other, file, "images, weights or patches") for other in found[6:]]
+        more = [check_tensor(other, file, "images, weights or patches") for other in found[6:]]
     except (TypeError, ValueError, RuntimeError) as fault:
-        raise _misshapen(file, str(fault).splitlines()[0]) from fault
+        raise _make_error(file, str(fault).splitlines()[0]) from fault
     if read[5].dim() != 2 or len(read[5]) != len(read[0]) or (box is not None and len(box) != 4):
-        raise _misshapen(file, f"logits of shape {tuple(read[5].shape)}")
+        raise _make_error(file, f"logits of shape {tuple(read[5].shape)}")
     if len(more) == 2 and bool(more[1].any()):
-        raise _misshapen(file, "the patches of its images were shuffled")
-    return [*read, *_images_and_weights(more[0] if more else None, len(read[0]), file)]
+        raise _make_error(file, "the patches of its images were shuffled")
+    return [*read, *_read_seventh(more[0] if more else None, len(read[0]), file)]
 
 
-def _images_and_weights(
+def _read_seventh(
     seventh: torch.Tensor | None, count: int, file: Path
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Whole numbers are images, others their weights."""
     if seventh is None:
         return None, None
     if seventh.shape != (count,):
-        raise _misshapen(file, f"a seventh thing of shape {tuple(seventh.shape)}")
+        raise _make_error(file, f"a seventh thing of shape {tuple(seventh.shape)}")
     return (None, seventh.float()) if seventh.is_floating_point() else (seventh.long(), None)
 
 
-def _misshapen(file: Path, found: str) -> DDBenchError:
+def _make_error(file: Path, found: str) -> DDBenchError:
     return DDBenchError(
         f"{file} holds no batch of stored labels: {found}",
         "expected: [crops, flips, partners, share, box, logits], perhaps images or weights",
@@ -179,7 +179,7 @@ def _misshapen(file: Path, found: str) -> DDBenchError:
     )
 
 
-def _in_order(path: Path, pattern: re.Pattern[str], what: str) -> list[Path]:
+def _sort_numbered(path: Path, pattern: re.Pattern[str], what: str) -> list[Path]:
     """Files or folders by their numbers, which must be 0, 1, …"""
     found = {int(m[1]): p for p in path.iterdir() if (m := pattern.fullmatch(p.name))}
     if not found or sorted(found) != list(range(len(found))):

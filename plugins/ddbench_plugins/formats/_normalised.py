@@ -40,7 +40,7 @@ _LARGEST = 32
 _NAME = re.compile(r"res_(?P<method>[^_]+)_(?P<dataset>[^_]+)_(?P<model>[^_]+)_\d+ipc")
 
 
-def named(stem: str) -> tuple[dict[str, Any], Channels, Channels]:
+def read_name(stem: str) -> tuple[dict[str, Any], Channels, Channels]:
     """What a name such as `res_DM_CIFAR10_ConvNet_10ipc` says; its count of images is not believed.
 
     Returns:
@@ -59,7 +59,7 @@ def named(stem: str) -> tuple[dict[str, Any], Channels, Channels]:
     return {field: value for field, value in card.items() if value is not None}, mean, std
 
 
-def space_of(images: Shaped[torch.Tensor, "n c h w"], path: Path, otherwise: Pixels) -> Pixels:
+def guess_space(images: Shaped[torch.Tensor, "n c h w"], path: Path, otherwise: Pixels) -> Pixels:
     """Bytes, or floats that all lie between black and white, or else what the layout says.
 
     Black is below 0 where images are normalised or whitened.
@@ -81,7 +81,7 @@ def space_of(images: Shaped[torch.Tensor, "n c h w"], path: Path, otherwise: Pix
     return "unit" if largest <= 1 else otherwise
 
 
-def normalised(distilled: PortableSet, layout: str) -> Float[torch.Tensor, "n c h w"]:
+def normalise(distilled: PortableSet, layout: str) -> Float[torch.Tensor, "n c h w"]:
     """The images as networks take them; whitened ones, and those of an unknown space, as they are.
 
     Raises:

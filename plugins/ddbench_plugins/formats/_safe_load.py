@@ -38,18 +38,18 @@ def load(path: Path) -> Any:
             warnings.simplefilter("ignore")  # what it warns of, it refuses
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as fault:
-        raise _refused(path, str(fault)) from fault
+        raise _make_refusal(path, str(fault)) from fault
     except MemoryError:
         raise
     except Exception as fault:  # torch raises many kinds for damaged files
         first = (str(fault) or type(fault).__name__).splitlines()[0][:120]
-        raise _damaged(path, first) from fault
+        raise _make_error(path, first) from fault
 
 
-def _refused(path: Path, said: str) -> DDBenchError:
+def _make_refusal(path: Path, said: str) -> DDBenchError:
     named = _GLOBAL.search(said)
     if named is None:
-        return _damaged(path, "its pickle is not one that torch writes")
+        return _make_error(path, "its pickle is not one that torch writes")
     wanted = named[1] or named[2]
     return DDBenchError(
         f"{path} was refused: loading it would run {wanted}",
@@ -58,13 +58,13 @@ def _refused(path: Path, said: str) -> DDBenchError:
     )
 
 
-def _damaged(path: Path, why: str) -> DDBenchError:
+def _make_error(path: Path, why: str) -> DDBenchError:
     whole = path.stat().st_size and (zipfile.is_zipfile(path) or path.read_bytes()[:1] == b"\x80")
     facts = (why,) if whole else (why, "is it cut short, or not a file of torch.save?")
     return DDBenchError(f"{path} cannot be read", *facts, hint="fetch the file again")
 
 
-def tensor(found: Any, path: Path, name: str) -> torch.Tensor:
+def check_tensor(found: Any, path: Path, name: str) -> torch.Tensor:
     """A plain tensor of a loaded file.
 
     Raises:
@@ -86,6 +86,6 @@ def tensor(found: Any, path: Path, name: str) -> torch.Tensor:
     return found.detach().contiguous()
 
 
-def single(images: torch.Tensor) -> torch.Tensor:
+def to_single(images: torch.Tensor) -> torch.Tensor:
     """Images as bytes or float32; half and double precision become single."""
     return images.float() if images.dtype in (torch.float16, torch.float64) else images

@@ -13,8 +13,8 @@ from ddbench import hookimpl
 from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import SetFormat
-from ddbench_plugins.formats._normalised import named, normalised, space_of
-from ddbench_plugins.formats._safe_load import load, single, tensor
+from ddbench_plugins.formats._normalised import guess_space, normalise, read_name
+from ddbench_plugins.formats._safe_load import check_tensor, load, to_single
 
 SIDECAR = "ddbench"
 
@@ -38,13 +38,13 @@ class DCTensors:
 
     def read(self, path: Path) -> PortableSet:
         found = load(path)
-        pair = self._chosen(found, path)
-        card, mean, std = named(path.stem)
-        images = single(tensor(pair[0], path, "images"))
+        pair = self._select(found, path)
+        card, mean, std = read_name(path.stem)
+        images = to_single(check_tensor(pair[0], path, "images"))
         read = PortableSet(
             images=images,
-            labels=tensor(pair[1], path, "labels"),
-            pixels=space_of(images, path, "normalised"),
+            labels=check_tensor(pair[1], path, "labels"),
+            pixels=guess_space(images, path, "normalised"),
             mean=mean,
             std=std,
             card=card,
@@ -59,7 +59,7 @@ class DCTensors:
                 "files of DC's family hold hard labels only, and this set has others",
                 hint="--format mtt holds learned labels, sre2l stored views (--no-views: without)",
             )
-        images = normalised(distilled, "a file of DC's family")
+        images = normalise(distilled, "a file of DC's family")
         whole = {
             "data": [[images, distilled.labels]],
             "accs_all_exps": {},
@@ -67,7 +67,7 @@ class DCTensors:
         }
         torch.save(whole, path)
 
-    def _chosen(self, found: Any, path: Path) -> Any:
+    def _select(self, found: Any, path: Path) -> Any:
         data = found.get("data") if isinstance(found, dict) else None
         pairs = isinstance(data, (list, tuple)) and all(
             isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in data

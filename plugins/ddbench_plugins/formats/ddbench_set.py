@@ -56,14 +56,14 @@ class DDBenchSet:
         return path.is_dir() and ((path / CARD).is_file() or (path / TENSORS).is_file())
 
     def read(self, path: Path) -> PortableSet:
-        card, tensors = _opened(path)
+        card, tensors = _read_files(path)
         missing = _NEEDED - set(card)
         if missing:
             raise DDBenchError(
                 f"{path / CARD} lacks {', '.join(sorted(missing))}",
                 hint="is it a folder of the cache? export the run: `ddbench export RUN FOLDER`",
             )
-        if _digest(path / TENSORS) != card.get("sha256"):
+        if _hash_file(path / TENSORS) != card.get("sha256"):
             raise DDBenchError(
                 f"{path / TENSORS} is damaged",
                 "its checksum is not the card's",
@@ -84,7 +84,7 @@ class DDBenchSet:
             std=tuple(card.get("std", ())),
             soft_labels=tensors.get("soft_labels"),
             rate=card.get("rate"),
-            views=_views(tensors, card),
+            views=_read_views(tensors, card),
             card={name: value for name, value in card.items() if name not in _OWN},
         )
 
@@ -116,9 +116,9 @@ class DDBenchSet:
             "mean": list(distilled.mean),
             "std": list(distilled.std),
             "rate": distilled.rate,
-            "image_bytes": _bytes(distilled.images),
-            "label_bytes": 8 * len(distilled.labels) + sum(map(_bytes, labels.values())),
-            "sha256": _digest(path / TENSORS),
+            "image_bytes": _count_bytes(distilled.images),
+            "label_bytes": 8 * len(distilled.labels) + sum(map(_count_bytes, labels.values())),
+            "sha256": _hash_file(path / TENSORS),
             "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
         if views is not None:
@@ -126,7 +126,7 @@ class DDBenchSet:
         (path / CARD).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
 
 
-def _opened(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read_files(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -148,7 +148,7 @@ def _opened(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         ) from fault
 
 
-def _views(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> StoredViews | None:
+def _read_views(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> StoredViews | None:
     found: dict[str, Any] = {
         name.removeprefix(_VIEWS): value
         for name, value in tensors.items()
@@ -157,11 +157,11 @@ def _views(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> Stor
     return StoredViews(**found, batches=tuple(card["batches_of_views"])) if found else None
 
 
-def _bytes(tensor: torch.Tensor) -> int:
+def _count_bytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
-def _digest(path: Path) -> str:
+def _hash_file(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

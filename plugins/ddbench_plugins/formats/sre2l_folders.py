@@ -12,8 +12,8 @@ from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import SetFormat
 from ddbench_plugins.formats._class_images import (
-    class_folders,
     has_class_folders,
+    list_class_folders,
     read_class_folders,
     write_class_folders,
 )
@@ -94,7 +94,7 @@ def _check_order(path: Path) -> None:
     Raises:
         DDBenchError: `new1000` sorts before `new101`.
     """
-    folders = class_folders(path)
+    folders = list_class_folders(path)
     widths = {len(folder.name) for folder in folders if folder.name.startswith("new")}
     if len(widths) > 1:
         raise DDBenchError(

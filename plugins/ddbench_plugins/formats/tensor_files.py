@@ -15,8 +15,8 @@ from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import SetFormat
 from ddbench_plugins.formats._class_images import has_class_folders, read_class_folders
-from ddbench_plugins.formats._normalised import FAMILY, normalised, space_of
-from ddbench_plugins.formats._safe_load import load, single, tensor
+from ddbench_plugins.formats._normalised import FAMILY, guess_space, normalise
+from ddbench_plugins.formats._safe_load import check_tensor, load, to_single
 
 SIDECAR = "ddbench.json"
 
@@ -41,9 +41,9 @@ class MTTFiles:
     def read(self, path: Path) -> PortableSet:
         return read_files(
             path,
-            self._file(path, "images"),
-            self._file(path, "labels"),
-            self._file(path, "lr"),
+            self._locate(path, "images"),
+            self._locate(path, "labels"),
+            self._locate(path, "lr"),
             FAMILY,
         )
 
@@ -52,12 +52,12 @@ class MTTFiles:
         write_files(
             distilled,
             path,
-            self._file(path, "images"),
-            self._file(path, "labels"),
-            self._file(path, "lr"),
+            self._locate(path, "images"),
+            self._locate(path, "labels"),
+            self._locate(path, "lr"),
         )
 
-    def _file(self, path: Path, name: str) -> Path:
+    def _locate(self, path: Path, name: str) -> Path:
         which = self.which if name == "images" else self.which.removeprefix("zca_")
         return path / f"{name}_{which}.pt"
 
@@ -105,20 +105,20 @@ def read_files(
         found = read_class_folders(path / "images")
         pixels, own = found.images, found
     else:
-        pixels = single(tensor(load(images), images, "images"))
+        pixels = to_single(check_tensor(load(images), images, "images"))
         own = PortableSet(
             images=pixels,
             labels=torch.empty(0, dtype=torch.int64),
-            pixels=space_of(pixels, images, "unknown"),
+            pixels=guess_space(pixels, images, "unknown"),
         )
-    given = tensor(load(labels), labels, "labels") if labels.is_file() else None
-    hard, soft = _labels(given, own.labels, len(pixels), labels)
+    given = check_tensor(load(labels), labels, "labels") if labels.is_file() else None
+    hard, soft = _read_labels(given, own.labels, len(pixels), labels)
     read = PortableSet(
         images=pixels,
         labels=hard,
         soft_labels=soft,
         pixels=own.pixels,
-        rate=_number(load(rate), rate) if rate.is_file() else None,
+        rate=_read_number(load(rate), rate) if rate.is_file() else None,
         card={**own.card, **card, **({} if soft is None else {"labels": "stored"})},
     )
     beside = path / SIDECAR
@@ -132,7 +132,7 @@ def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, 
             "this layout has no place for the stored labels of a teacher's views",
             hint="--format sre2l holds them; --no-views leaves them out",
         )
-    written = normalised(distilled, "this layout")
+    written = normalise(distilled, "this layout")
     torch.save(written, images)
     soft = distilled.soft_labels
     torch.save(distilled.labels if soft is None else soft, labels)
@@ -147,7 +147,7 @@ def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, 
     (path / SIDECAR).write_text(sidecar(distilled, written))
 
 
-def _labels(
+def _read_labels(
     given: torch.Tensor | None, of_folders: torch.Tensor, count: int, path: Path
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Classes, and one row an image if labels are soft.
@@ -168,7 +168,7 @@ def _labels(
         return given.long(), None
     if len(of_folders):
         return of_folders, given
-    if given.dim() == 2 and len(given) == count and _names_classes(given):
+    if given.dim() == 2 and len(given) == count and _are_one_hot(given):
         return given.argmax(1), given
     classes = given.shape[-1] if given.dim() == 2 else 0
     if not classes or len(given) != count or count % classes:
@@ -180,12 +180,12 @@ def _labels(
     return torch.arange(classes).repeat_interleave(count // classes), given
 
 
-def _names_classes(rows: torch.Tensor) -> bool:
+def _are_one_hot(rows: torch.Tensor) -> bool:
     """Whether each row is one 1 among zeros."""
     return bool((((rows == 0) | (rows == 1)).all(1) & (rows.sum(1) == 1)).all())
 
 
-def _number(found: Any, path: Path) -> float:
+def _read_number(found: Any, path: Path) -> float:
     if isinstance(found, torch.Tensor) and found.numel() == 1:
         found = found.item()
     if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):

@@ -19,7 +19,7 @@ def check_temperature(temperature: float) -> None:
         raise DDBenchError(f"temperature is {temperature}", "expected: above 0")
 
 
-def softened(logits: Float[torch.Tensor, "b k"], temperature: float) -> Float[torch.Tensor, "b k"]:
+def soften(logits: Float[torch.Tensor, "b k"], temperature: float) -> Float[torch.Tensor, "b k"]:
     """softmax(z / T), in float32 at least."""
     return (widen(logits) / temperature).softmax(1)
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.roles import Labeller
 from ddbench.api.types import Batch
-from ddbench_plugins.labellers._divergence import check_temperature, softened, weighted_kl
+from ddbench_plugins.labellers._divergence import check_temperature, soften, weighted_kl
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class FKD:
             2022; Liu et al., Dataset Distillation via the Wasserstein Metric, ICCV 2025 (weights).
         """
         assert teacher is not None, "a labeller that asks about views is handed the answers"
-        target = softened(teacher, self.temperature)
+        target = soften(teacher, self.temperature)
         loss = weighted_kl(student, target, batch.weights, self.temperature)
         return self.temperature**2 * loss if self.square_temperature else loss
 

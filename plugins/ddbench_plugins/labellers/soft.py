@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.roles import Labeller
 from ddbench.api.types import Batch
-from ddbench_plugins.labellers._divergence import check_temperature, softened, weighted_kl
+from ddbench_plugins.labellers._divergence import check_temperature, soften, weighted_kl
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Soft:
             Hinton et al., Distilling the Knowledge in a Neural Network, 2015.
         """
         assert teacher is not None, "a labeller that asks once is handed the answers"
-        own = softened(teacher[batch.indices], self.temperature)
-        partner = softened(teacher[batch.partner_indices], self.temperature)
+        own = soften(teacher[batch.indices], self.temperature)
+        partner = soften(teacher[batch.partner_indices], self.temperature)
         target = batch.share * own + (1 - batch.share) * partner
         return weighted_kl(student, target, batch.weights, self.temperature)
 

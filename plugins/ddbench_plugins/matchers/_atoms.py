@@ -60,7 +60,7 @@ class TowardsAtoms:
             Liu et al., Dataset Distillation via the Wasserstein Metric, arXiv:2311.18531, Eq. 12.
         """
         assert step.atoms is not None, "the targets stage runs before"
-        return atom_loss(features_of(step, _layer(self.target)), step.atoms, self.norm)
+        return atom_loss(read_features(step, _layer(self.target)), step.atoms, self.norm)
 
 
 def atom_loss(
@@ -71,7 +71,7 @@ def atom_loss(
     return gap.square().sum() if norm == "squared" else torch.linalg.vector_norm(gap)
 
 
-def features_of(step: Step, layer: str) -> Float[torch.Tensor, "b d"]:
+def read_features(step: Step, layer: str) -> Float[torch.Tensor, "b d"]:
     """Features of the step's images at a layer; "" for the classifier's input."""
     return step.acts.taps[feature_tap(step.network, layer)]["features"]
 
@@ -94,7 +94,7 @@ def check_floor(floor: float) -> None:
         raise DDBenchError(f"weight_floor is {floor}", "expected: above 0, at most 1")
 
 
-def checked(features: Float[torch.Tensor, "n d"], count: int) -> Float[torch.Tensor, "n d"]:
+def check_features(features: Float[torch.Tensor, "n d"], count: int) -> Float[torch.Tensor, "n d"]:
     """The features of a class in float64 on the CPU.
 
     Raises:
@@ -116,18 +116,20 @@ def checked(features: Float[torch.Tensor, "n d"], count: int) -> Float[torch.Ten
     return wide
 
 
-def real_start(
+def draw_start(
     features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
 ) -> Float[torch.Tensor, "m d"]:
     """Features of `count` different images."""
     return features[torch.randperm(len(features), generator=rng)[:count]]
 
 
-def seed_from(rng: torch.Generator) -> int:
+def draw_seed(rng: torch.Generator) -> int:
     return int(torch.randint(2**31 - 1, (), generator=rng))
 
 
-def to_simplex(point: Float[np.ndarray, " m"], smallest: float = 0.0) -> Float[np.ndarray, " m"]:
+def project_to_simplex(
+    point: Float[np.ndarray, " m"], smallest: float = 0.0
+) -> Float[np.ndarray, " m"]:
     """The nearest weights that sum to 1, none below `smallest`.
 
     argmin_w ‖w − p‖² with Σ w_j = 1, w_j ≥ s: w = s + max(p − τ, 0), where τ makes the sum 1.
@@ -188,7 +190,7 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def as_atoms(
+def make_atoms(
     points: Float[torch.Tensor, "m d"],
     weights: Float[torch.Tensor, " m"],
     features: Cloud,

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ddbench.api.features import Features
 from ddbench.api.types import Step
-from ddbench_plugins.matchers._atoms import features_of
+from ddbench_plugins.matchers._atoms import read_features
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ClassFeatures:
     real: Float[torch.Tensor, "n d"]
 
 
-def by_class(step: Step, layer: str, weighted: bool) -> Iterator[ClassFeatures]:
+def split_by_class(step: Step, layer: str, weighted: bool) -> Iterator[ClassFeatures]:
     """The classes of a batch, in any order and number, with all real features of each.
 
     Args:
@@ -31,7 +31,7 @@ def by_class(step: Step, layer: str, weighted: bool) -> Iterator[ClassFeatures]:
         layer: A dotted module name; "" for the classifier's input.
         weighted: Whether images count by `step.weights`.
     """
-    features = features_of(step, layer)
+    features = read_features(step, layer)
     known = step.known[Features(layer=layer)]
     for cls in step.labels.unique().tolist():
         here = step.labels == cls

@@ -18,12 +18,12 @@ from ddbench_plugins.distances.transport import Cloud
 from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,
-    as_atoms,
+    check_features,
     check_floor,
-    checked,
     cluster,
-    seed_from,
-    to_simplex,
+    draw_seed,
+    make_atoms,
+    project_to_simplex,
 )
 
 
@@ -67,11 +67,11 @@ class KMeansTarget:
             Pollard, Quantization and the Method of k-Means, 1982. Canas and Rosasco, Learning
             Probability Measures with Respect to Optimal Transport Metrics, NeurIPS 2012.
         """
-        real = checked(features, count)
-        found = cluster(real, count, seed_from(rng), restarts=self.restarts)
-        weights = to_simplex(found.shares, self.weight_floor / count)
+        real = check_features(features, count)
+        found = cluster(real, count, draw_seed(rng), restarts=self.restarts)
+        weights = project_to_simplex(found.shares, self.weight_floor / count)
         centres = torch.from_numpy(found.centres)
-        return as_atoms(centres, torch.from_numpy(weights), Cloud.of(real), like=features)
+        return make_atoms(centres, torch.from_numpy(weights), Cloud.of(real), like=features)
 
 
 @dataclass(frozen=True, slots=True)

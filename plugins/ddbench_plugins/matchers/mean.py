@@ -14,7 +14,7 @@ from ddbench.api.features import Features, feature_tap
 from ddbench.api.roles import Matcher, Statistic
 from ddbench.api.types import Network, Step, Tap
 from ddbench_plugins.distances.mmd import linear_mmd_squared
-from ddbench_plugins.matchers._classwise import by_class
+from ddbench_plugins.matchers._classwise import split_by_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Mean:
         """
         gaps = [
             linear_mmd_squared(one.synthetic, one.real, one.weights)
-            for one in by_class(step, self.layer, self.weighted)
+            for one in split_by_class(step, self.layer, self.weighted)
         ]
         return torch.stack(gaps).sum()
 

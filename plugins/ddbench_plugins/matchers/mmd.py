@@ -18,7 +18,7 @@ from ddbench_plugins.distances.mmd import (
     polynomial_mmd_squared,
     rbf_mmd_squared,
 )
-from ddbench_plugins.matchers._classwise import by_class
+from ddbench_plugins.matchers._classwise import split_by_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class MaximumMeanDiscrepancy:
         distance = _DISTANCES[self.kernel]
         values = [
             distance(one.synthetic, one.real, one.weights, biased=self.biased)
-            for one in by_class(step, self.layer, self.weighted)
+            for one in split_by_class(step, self.layer, self.weighted)
         ]
         return torch.stack(values).sum()
 

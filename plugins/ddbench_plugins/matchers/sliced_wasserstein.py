@@ -20,9 +20,9 @@ from ddbench_plugins.distances.transport import Cloud
 from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,
-    as_atoms,
-    checked,
-    real_start,
+    check_features,
+    draw_start,
+    make_atoms,
 )
 
 _RIDGE = 1e-9
@@ -79,16 +79,16 @@ class SlicedBarycenterTarget:
         References:
             Bonneel et al., Sliced and Radon Wasserstein Barycenters of Measures, 2015.
         """
-        real = checked(features, count)
-        start = real_start(real, count, rng)
+        real = check_features(features, count)
+        start = draw_start(real, count, rng)
         directions = draw_directions(real.shape[1], self.projections or 2 * real.shape[1], rng)
-        points = sliced_barycenter(real, start, directions, self.iterations, self.step)
+        points = find_sliced_barycenter(real, start, directions, self.iterations, self.step)
         sliced = sliced_wasserstein_squared(points, real, directions).item()
         weights = torch.full((count,), 1 / count, dtype=torch.float64)
-        return as_atoms(points, weights, Cloud.of(real), features, sliced_objective=sliced)
+        return make_atoms(points, weights, Cloud.of(real), features, sliced_objective=sliced)
 
 
-def sliced_barycenter(
+def find_sliced_barycenter(
     real: Float[torch.Tensor, "n d"],
     start: Float[torch.Tensor, "m d"],
     directions: Float[torch.Tensor, "d l"],
@@ -109,7 +109,7 @@ def sliced_barycenter(
         iterations: Steps at most.
         step: γ, up to 1.
     """
-    wanted = quantile_means(directions.T @ real.T, len(start))  # l m
+    wanted = average_quantiles(directions.T @ real.T, len(start))  # l m
     gram = directions @ directions.T
     gram.diagonal().add_(_RIDGE * gram.diagonal().mean())  # fewer directions than features
     solve = torch.linalg.solve(gram, directions).T  # l d
@@ -124,7 +124,9 @@ def sliced_barycenter(
     return points
 
 
-def quantile_means(values: Float[torch.Tensor, "l n"], blocks: int) -> Float[torch.Tensor, "l m"]:
+def average_quantiles(
+    values: Float[torch.Tensor, "l n"], blocks: int
+) -> Float[torch.Tensor, "l m"]:
     """Means of `blocks` equal parts of the quantile function, of each row.
 
     m ∫_{r/m}^{(r+1)/m} F⁻¹(s) ds; where m does not divide n, a value counts in parts.

@@ -25,11 +25,11 @@ from ddbench_plugins.distances.transport import (
 from ddbench_plugins.matchers._atoms import (
     Norm,
     TowardsAtoms,
-    as_atoms,
+    check_features,
     check_floor,
-    checked,
-    real_start,
-    to_simplex,
+    draw_start,
+    make_atoms,
+    project_to_simplex,
 )
 
 _STILL = 1e-9
@@ -97,13 +97,13 @@ class BarycenterTarget:
             Liu et al., Dataset Distillation via the Wasserstein Metric, arXiv:2311.18531, Alg. 1.
             Cuturi and Doucet, Fast Computation of Wasserstein Barycenters, ICML 2014.
         """
-        real = checked(features, count)
+        real = check_features(features, count)
         if self.init == "real":
-            start = real_start(real, count, rng)
+            start = draw_start(real, count, rng)
         else:
             start = torch.randn(count, real.shape[1], generator=rng, dtype=torch.float64)
         cloud = Cloud.of(real)
-        found = barycenter(
+        found = find_barycenter(
             cloud,
             start,
             iterations=self.iterations,
@@ -111,7 +111,9 @@ class BarycenterTarget:
             theta=self.theta,
             smallest=self.weight_floor / count,
         )
-        return as_atoms(found.positions, found.weights, cloud, like=features, guess=found.potential)
+        return make_atoms(
+            found.positions, found.weights, cloud, like=features, guess=found.potential
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Barycenter:
     """Of the last transport, for the positions before the last step."""
 
 
-def barycenter(
+def find_barycenter(
     real: Cloud,
     start: Float[torch.Tensor, "m d"],
     *,
@@ -151,20 +153,20 @@ def barycenter(
     cost = real.squared_distances(start).numpy()
     even = np.full(cost.shape[1], 1 / cost.shape[1])
     plan = solve_transport(weights, even, cost).plan
-    positions = position_step(start, weights, plan, real.given, theta)
+    positions = step_positions(start, weights, plan, real.given, theta)
     potential = None
     for _ in range(iterations):
         cost = real.squared_distances(positions).numpy()
-        weights, found = weight_step(weights, cost, weight_steps, smallest, potential)
+        weights, found = step_weights(weights, cost, weight_steps, smallest, potential)
         potential = found.potential
-        positions = position_step(positions, weights, found.plan, real.given, theta)
+        positions = step_positions(positions, weights, found.plan, real.given, theta)
         values.append(found.value)
         if len(values) > 1 and values[-2] - values[-1] <= _STILL * values[-1]:
             break
     return Barycenter(positions, torch.from_numpy(weights), values, potential)
 
 
-def weight_step(
+def step_weights(
     weights: Float[np.ndarray, " m"],
     cost: Float[np.ndarray, "m n"],
     steps: int,
@@ -197,14 +199,14 @@ def weight_step(
         room, square = now.value - lowest, slope @ slope
         if room <= _STILL * now.value or square == 0:
             break
-        weights = to_simplex(weights - room / square * slope, smallest)
+        weights = project_to_simplex(weights - room / square * slope, smallest)
         now = solve_transport_from_guess(weights, cost, now.potential)
         if now.value < best.value:
             best, best_weights = now, weights
     return best_weights, best
 
 
-def position_step(
+def step_positions(
     positions: Float[torch.Tensor, "m d"],
     weights: Float[np.ndarray, " m"],
     plan: Float[np.ndarray, "m n"],

@@ -79,8 +79,8 @@ class MomentumContrast:
         """Trains the network's backbone; its classifier is left as it is."""
         network = problem.network
         keys = Network(copy.deepcopy(network.module).requires_grad_(False), network.classifier)
-        look, key_look = features_of(problem, network), features_of(problem, keys)
-        head = projection(features_wide(problem, look), self.width, problem)
+        look, key_look = watch_features(problem, network), watch_features(problem, keys)
+        head = make_projection(count_features(problem, look), self.width, problem)
         key_head = copy.deepcopy(head).requires_grad_(False)
         learnt = [*network.module.parameters(), *head.parameters()]
         followed = [*keys.module.parameters(), *key_head.parameters()]
@@ -94,7 +94,7 @@ class MomentumContrast:
             order = torch.randperm(problem.count, generator=problem.rng("order", epoch))
             for step, rows in enumerate(order.tensor_split(self._steps(problem.count))):
                 images, rng = problem.images(rows), problem.rng("views", epoch, step)
-                views = [self.view(images, problem, rng) for _ in range(2)]
+                views = [self.draw_view(images, problem, rng) for _ in range(2)]
                 with torch.no_grad():
                     follow(followed, learnt, self.key_momentum)
                     known = torch.nn.functional.normalize(key_head(key_look(views[1])))
@@ -106,7 +106,7 @@ class MomentumContrast:
                 queue = torch.cat([known, queue])[: self.queue]
                 problem.tick(loss.detach())
 
-    def view(
+    def draw_view(
         self,
         images: Float[torch.Tensor, "b c h w"],
         problem: PretrainingProblem,
@@ -119,14 +119,14 @@ class MomentumContrast:
         return draw(operations("color"), count, rng).apply(found) if self.colour else found
 
 
-def features_of(problem: PretrainingProblem, network: Network) -> Look:
+def watch_features(problem: PretrainingProblem, network: Network) -> Look:
     """Images to the input of the network's classifier."""
     tap = feature_tap(network)
     probe = problem.probe(network, [tap])
     return lambda images: probe(images).taps[tap]["features"]
 
 
-def features_wide(problem: PretrainingProblem, look: Look) -> int:
+def count_features(problem: PretrainingProblem, look: Look) -> int:
     """How many features there are; the look does not count in running statistics."""
     problem.network.module.eval()
     with torch.no_grad():
@@ -135,7 +135,7 @@ def features_wide(problem: PretrainingProblem, look: Look) -> int:
     return width
 
 
-def projection(features: int, width: int, problem: PretrainingProblem) -> torch.nn.Module:
+def make_projection(features: int, width: int, problem: PretrainingProblem) -> torch.nn.Module:
     """Two layers on top of the features, drawn from the problem's own numbers."""
     layers = [
         torch.nn.utils.skip_init(torch.nn.Linear, features, features),

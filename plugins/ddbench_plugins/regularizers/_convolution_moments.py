@@ -36,7 +36,7 @@ class PatchMoments:
         }
 
 
-def convolution_taps(network: Network, reduction: Reduction) -> tuple[Tap, ...]:
+def tap_convolutions(network: Network, reduction: Reduction) -> tuple[Tap, ...]:
     """Taps on the input of every Conv2d of a network.
 
     Raises:
@@ -82,7 +82,7 @@ class ConvolutionMoments:
         return PatchMoments(self.patch) if self.patch else ChannelMoments()
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
-        return convolution_taps(network, self.reduction)
+        return tap_convolutions(network, self.reduction)
 
     def start(self, network: Network, info: DatasetInfo) -> Tensors:
         rows = info.num_classes if self.by_category else 1
@@ -113,8 +113,8 @@ class ConvolutionMoments:
             for name in [name for name in found if name.endswith(".mean")]:
                 spread = f"{name.removesuffix('.mean')}.var"
                 found[spread] = found[spread] - found[name].square()
-        return {name: _rounded(name, value) for name, value in found.items()}
+        return {name: _round(name, value) for name, value in found.items()}
 
 
-def _rounded(name: str, value: torch.Tensor) -> torch.Tensor:
+def _round(name: str, value: torch.Tensor) -> torch.Tensor:
     return (value.clamp_min(0) if name.endswith(".var") else value).float()

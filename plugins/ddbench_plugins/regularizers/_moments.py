@@ -37,13 +37,13 @@ class ClassMoments:
         return moment_taps(network, "class_moments")
 
     def start(self, network: Network, info: DatasetInfo) -> Tensors:
-        return _empty(network, torch.arange(info.num_classes))
+        return _make_sums(network, torch.arange(info.num_classes))
 
     def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
-        return _added(state, acts, labels)
+        return _add_batch(state, acts, labels)
 
     def finish(self, state: Tensors) -> Tensors:
-        return _by_class(state)
+        return _pool_classes(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class ReleasedClassMoments:
         owner = torch.arange(info.num_classes).repeat_interleave(batches)
         ends = batches.cumsum(0)
         seen = torch.zeros(info.num_classes, dtype=torch.long)
-        return {**_empty(network, owner), "first": ends - batches, "end": ends, "seen": seen}
+        return {**_make_sums(network, owner), "first": ends - batches, "end": ends, "seen": seen}
 
     def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
         first, end, seen = (state[name].to(labels.device) for name in ("first", "end", "seen"))
@@ -87,13 +87,16 @@ class ReleasedClassMoments:
                 f"class {cls} has more images than the data set announced",
                 hint="`train_counts` of its DatasetInfo must be the images that `read` gives",
             )
-        return {**_added(state, acts, slots), "seen": seen + labels.bincount(minlength=len(seen))}
+        return {
+            **_add_batch(state, acts, slots),
+            "seen": seen + labels.bincount(minlength=len(seen)),
+        }
 
     def finish(self, state: Tensors) -> Tensors:
-        return _by_class(state)
+        return _pool_classes(state)
 
 
-def _empty(network: Network, owner: Int[torch.Tensor, " s"]) -> Tensors:
+def _make_sums(network: Network, owner: Int[torch.Tensor, " s"]) -> Tensors:
     """Sums of zero for s slots, all layers side by side; `owner` is the class of each slot."""
     modules = dict(network.module.named_modules())
     layers = network.norm_layers()
@@ -107,11 +110,11 @@ def _empty(network: Network, owner: Int[torch.Tensor, " s"]) -> Tensors:
     return {**sums, **columns, "count": count, "owner": owner}
 
 
-def _layers(state: Tensors) -> list[str]:
+def _list_layers(state: Tensors) -> list[str]:
     return [name.removesuffix(".end") for name in state if name.endswith(".end")]
 
 
-def _added(state: Tensors, acts: Activations, slots: Int[torch.Tensor, " b"]) -> Tensors:
+def _add_batch(state: Tensors, acts: Activations, slots: Int[torch.Tensor, " b"]) -> Tensors:
     """The sums after a batch whose images belong to `slots`; added in place.
 
     On a GPU by a product with a membership matrix, then one addition per slot: the same numbers
@@ -123,7 +126,7 @@ def _added(state: Tensors, acts: Activations, slots: Int[torch.Tensor, " b"]) ->
     if slots.device.type != "cpu":
         rows, inverse = slots.unique(return_inverse=True)
         member = torch.nn.functional.one_hot(inverse, len(rows)).T.double()  # r b
-    found = [acts.taps[Tap(layer, ChannelMoments())] for layer in _layers(state)]
+    found = [acts.taps[Tap(layer, ChannelMoments())] for layer in _list_layers(state)]
     for name in ("mean", "square"):
         batch = torch.cat([_float64_device(moments[name]) for moments in found], 1).double()
         state[name].index_add_(0, rows, batch if member is None else member @ batch)
@@ -135,7 +138,7 @@ def _float64_device(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
-def _by_class(state: Tensors) -> Tensors:
+def _pool_classes(state: Tensors) -> Tensors:
     """Moments of classes: the variance is that around the mean of each slot."""
     state = {name: tensor.cpu() for name, tensor in state.items()}
     size, owner = state["count"], state["owner"]
@@ -150,7 +153,7 @@ def _by_class(state: Tensors) -> Tensors:
     var = (summed(scatter) / count[:, None]).clamp_min(0).float()
     found: Tensors = {"count": count}
     start = 0
-    for layer in _layers(state):
+    for layer in _list_layers(state):
         end = int(state[f"{layer}.end"])
         found[f"{layer}.mean"] = mean[:, start:end].contiguous()
         found[f"{layer}.var"] = var[:, start:end].contiguous()
@@ -161,7 +164,7 @@ def _by_class(state: Tensors) -> Tensors:
 # -- of a batch of images, differentiable ----------------------------------------------------------
 
 
-def stacked_moments(
+def stack_moments(
     acts: Activations, taps: Sequence[Tap]
 ) -> tuple[Float[torch.Tensor, "b c"], Float[torch.Tensor, "b c"], list[int]]:
     """Mean and mean square of all tapped layers side by side, and the channels of each layer."""
@@ -171,7 +174,7 @@ def stacked_moments(
     return mean, square, [moments["mean"].shape[1] for moments in found]
 
 
-def known_moments(
+def select_moments(
     known: Tensors, taps: Sequence[Tap], name: str, classes: Int[torch.Tensor, " r"]
 ) -> Float[torch.Tensor, "r c"]:
     """What is known of some classes in all tapped layers, side by side.
@@ -189,7 +192,7 @@ def known_moments(
     return torch.cat(layers, 1).index_select(0, classes)
 
 
-def mixture_moments(
+def mix_moments(
     shares: Float[torch.Tensor, "r b"],
     mean: Float[torch.Tensor, "b c"],
     square: Float[torch.Tensor, "b c"],
@@ -210,7 +213,7 @@ def mixture_moments(
     return first, shares @ square - first.square()
 
 
-def class_shares(
+def share_by_class(
     labels: Int[torch.Tensor, " b"], weights: Float[torch.Tensor, " b"], classes: int
 ) -> tuple[Int[torch.Tensor, " r"], Float[torch.Tensor, "r b"], Float[torch.Tensor, " r"]]:
     """How the images of a batch make up their classes, in any order and number.
@@ -238,7 +241,7 @@ def class_shares(
     return rows, shares, (size[:, 0] > 0).to(weights.dtype) / copies
 
 
-def layer_gaps(
+def sum_layer_gaps(
     difference: Float[torch.Tensor, "r c"],
     channels: Sequence[int],
     norm: Literal["squared", "l2"],

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import Step, Tap, Tensors
-from ddbench_plugins.regularizers._moments import layer_gaps, mixture_moments, stacked_moments
+from ddbench_plugins.regularizers._moments import mix_moments, stack_moments, sum_layer_gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class MovingAverage:
         if not 0 <= self.decay < 1:
             raise DDBenchError(f"decay is {self.decay}", "expected: 0 to below 1")
 
-    def of(
+    def apply(
         self, current: Mapping[str, torch.Tensor], memory: Mapping[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
         """ŝ + s − sg(s): the value of the average ŝ, the gradient of the batch's statistic s."""
         if not self.decay:
             return dict(current)
-        held = self.after(current, memory)
+        held = self.advance(current, memory)
         return {name: held[name] + value - value.detach() for name, value in current.items()}
 
-    def after(
+    def advance(
         self, current: Mapping[str, torch.Tensor], memory: Mapping[str, torch.Tensor]
     ) -> Tensors:
         """ŝ ← α ŝ + (1 − α) s, for the next iteration; nothing without an average."""
@@ -58,23 +58,23 @@ class MovingAverage:
         return self.decay * before + (1 - self.decay) * value
 
 
-def batch_shares(step: Step, weighted: bool, like: torch.Tensor) -> Float[torch.Tensor, "1 b"]:
+def share_batch(step: Step, weighted: bool, like: torch.Tensor) -> Float[torch.Tensor, "1 b"]:
     """What each image counts in its batch; the shares sum to 1."""
     weights = step.weights.to(like) if weighted else like.new_ones(len(step.labels))
     return (weights / weights.sum())[None]
 
 
-def batch_moments(
+def pool_batch(
     step: Step, taps: Sequence[Tap], weighted: bool
 ) -> tuple[dict[str, Float[torch.Tensor, "1 c"]], list[int]]:
     """`mean` and biased `var` of a batch over its images and positions, the channels of all tapped
     layers side by side; and how many channels each layer has."""
-    mean, square, channels = stacked_moments(step.acts, taps)
-    found = mixture_moments(batch_shares(step, weighted, mean), mean, square)
+    mean, square, channels = stack_moments(step.acts, taps)
+    found = mix_moments(share_batch(step, weighted, mean), mean, square)
     return {"mean": found[0], "var": found[1]}, channels
 
 
-def total_gap(
+def measure_gap(
     found: Mapping[str, Float[torch.Tensor, "1 c"]],
     real: Mapping[str, Float[torch.Tensor, "1 c"]],
     channels: Sequence[int],
@@ -87,10 +87,10 @@ def total_gap(
     if kept is not None:
         each = kept.repeat_interleave(torch.tensor(channels, device=kept.device))
         gaps = (gap * each for gap in gaps)
-    return sum(layer_gaps(gap, channels, norm, first_layer)[0] for gap in gaps)
+    return sum(sum_layer_gaps(gap, channels, norm, first_layer)[0] for gap in gaps)
 
 
-def kept_layers(
+def draw_kept_layers(
     step: Step, count: int, drop: float, salt: int, like: torch.Tensor
 ) -> Float[torch.Tensor, " l"] | None:
     """1 for layers that count in this step, 0 for the others; None where all do.

@@ -16,10 +16,10 @@ from ddbench.api.roles import Regularizer, Statistic
 from ddbench.api.types import Network, Step, Tap, Tensors
 from ddbench_plugins.regularizers._moving_average import (
     MovingAverage,
-    batch_moments,
     check_share,
-    kept_layers,
-    total_gap,
+    draw_kept_layers,
+    measure_gap,
+    pool_batch,
 )
 
 SALT = 0xB4
@@ -81,22 +81,22 @@ class BatchNorm:
             al., Dreaming to Distill (DeepInversion), CVPR 2020.
         """
         taps = self.taps(step.network)
-        found, channels = batch_moments(step, taps, self.weighted)
+        found, channels = pool_batch(step, taps, self.weighted)
         layers = [step.network.module.get_submodule(tap.layer) for tap in taps]
         real = {
             "mean": torch.cat([layer.running_mean for layer in layers]),
             "var": torch.cat([layer.running_var for layer in layers]),
         }
-        kept = kept_layers(step, len(taps), self.drop, SALT, found["mean"])
-        found = self.average.of(found, step.memory)
-        return total_gap(found, real, channels, self.norm, self.first_layer, kept)
+        kept = draw_kept_layers(step, len(taps), self.drop, SALT, found["mean"])
+        found = self.average.apply(found, step.memory)
+        return measure_gap(found, real, channels, self.norm, self.first_layer, kept)
 
     def remember(self, step: Step) -> Tensors:
         """The moving average of the batch's statistics, if there is one."""
         if not self.average.decay:
             return {}
-        found, _ = batch_moments(step, self.taps(step.network), self.weighted)
-        return self.average.after(found, step.memory)
+        found, _ = pool_batch(step, self.taps(step.network), self.weighted)
+        return self.average.advance(found, step.memory)
 
 
 @hookimpl

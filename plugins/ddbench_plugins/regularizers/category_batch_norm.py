@@ -13,12 +13,12 @@ from ddbench import hookimpl
 from ddbench.api.moments import ChannelMoments, moment_taps
 from ddbench.api.roles import Regularizer, Statistic
 from ddbench.api.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
-from ddbench_plugins.regularizers._moments import known_moments
+from ddbench_plugins.regularizers._moments import select_moments
 from ddbench_plugins.regularizers._moving_average import (
     MovingAverage,
-    batch_moments,
-    batch_shares,
-    total_gap,
+    measure_gap,
+    pool_batch,
+    share_batch,
 )
 
 
@@ -117,21 +117,21 @@ class CategoryBatchNorm:
             arXiv:2404.13733, and its released code.
         """
         taps, known = self.taps(step.network), step.known[ImageMoments()]
-        found, channels = batch_moments(step, taps, self.weighted)
-        shares = batch_shares(step, self.weighted, found["mean"])
+        found, channels = pool_batch(step, taps, self.weighted)
+        shares = share_batch(step, self.weighted, found["mean"])
         real = {
-            name: shares @ known_moments(known, taps, name, step.labels).to(shares)
+            name: shares @ select_moments(known, taps, name, step.labels).to(shares)
             for name in found
         }
-        found = self.average.of(found, step.memory)
-        return total_gap(found, real, channels, self.norm, self.first_layer)
+        found = self.average.apply(found, step.memory)
+        return measure_gap(found, real, channels, self.norm, self.first_layer)
 
     def remember(self, step: Step) -> Tensors:
         """The moving average of the batch's statistics, if there is one."""
         if not self.average.decay:
             return {}
-        found, _ = batch_moments(step, self.taps(step.network), self.weighted)
-        return self.average.after(found, step.memory)
+        found, _ = pool_batch(step, self.taps(step.network), self.weighted)
+        return self.average.advance(found, step.memory)
 
 
 @hookimpl

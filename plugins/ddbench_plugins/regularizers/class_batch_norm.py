@@ -16,11 +16,11 @@ from ddbench.api.types import Network, Step, Tap
 from ddbench_plugins.regularizers._moments import (
     ClassMoments,
     ReleasedClassMoments,
-    class_shares,
-    known_moments,
-    layer_gaps,
-    mixture_moments,
-    stacked_moments,
+    mix_moments,
+    select_moments,
+    share_by_class,
+    stack_moments,
+    sum_layer_gaps,
 )
 
 
@@ -83,15 +83,15 @@ class ClassBatchNorm:
             arXiv:2311.18531, Eq. 13-14.
         """
         taps, known = self.taps(step.network), step.known[self.moments]
-        mean, square, channels = stacked_moments(step.acts, taps)
+        mean, square, channels = stack_moments(step.acts, taps)
         weights = step.weights.to(mean) if self.weighted else mean.new_ones(len(mean))
         classes = len(known[f"{taps[0].layer}.mean"])
-        rows, shares, counted = class_shares(step.labels, weights, classes)
-        found_mean, found_var = mixture_moments(shares, mean, square)  # r c
-        real_mean, real_var = (known_moments(known, taps, name, rows) for name in ("mean", "var"))
+        rows, shares, counted = share_by_class(step.labels, weights, classes)
+        found_mean, found_var = mix_moments(shares, mean, square)  # r c
+        real_mean, real_var = (select_moments(known, taps, name, rows) for name in ("mean", "var"))
         gap = torch.cat([found_mean - real_mean, found_var - real_var])  # 2r c
         gap = torch.where(counted.repeat(2)[:, None] > 0, gap, 0)
-        gaps = layer_gaps(gap, channels, self.norm, self.first_layer).view(2, -1).sum(0)  # r
+        gaps = sum_layer_gaps(gap, channels, self.norm, self.first_layer).view(2, -1).sum(0)  # r
         total = counted @ gaps
         return total / counted.sum() if self.class_reduction == "mean" else total
 

@@ -14,14 +14,14 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Regularizer, Statistic
 from ddbench.api.types import Network, Step, Tap, Tensors
 from ddbench_plugins.regularizers._convolution_moments import ConvolutionMoments
-from ddbench_plugins.regularizers._moments import known_moments
+from ddbench_plugins.regularizers._moments import select_moments
 from ddbench_plugins.regularizers._moving_average import (
     MovingAverage,
-    batch_moments,
-    batch_shares,
     check_share,
-    kept_layers,
-    total_gap,
+    draw_kept_layers,
+    measure_gap,
+    pool_batch,
+    share_batch,
 )
 
 SALT = 0xC04
@@ -54,7 +54,7 @@ class Convolution:
         if self.patch < 0:
             raise DDBenchError(f"patch is {self.patch}", "expected: 0 or more")
 
-    def _places(self) -> Iterator[tuple[ConvolutionMoments, float]]:
+    def _list_places(self) -> Iterator[tuple[ConvolutionMoments, float]]:
         """What is compared, and its share: channels and patches, whole and by category."""
         for patch in (0, self.patch) if self.patch else (0,):
             if self.category < 1:
@@ -64,10 +64,10 @@ class Convolution:
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        return tuple(statistic for statistic, _ in self._places())
+        return tuple(statistic for statistic, _ in self._list_places())
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
-        taps = (tap for statistic, _ in self._places() for tap in statistic.taps(network))
+        taps = (tap for statistic, _ in self._list_places() for tap in statistic.taps(network))
         return tuple(dict.fromkeys(taps))
 
     def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
@@ -95,15 +95,15 @@ class Convolution:
             Design Space of Dataset Condensation (EDC), NeurIPS 2024, arXiv:2404.13733.
         """
         total = step.images.new_zeros(())
-        for statistic, share in self._places():
+        for statistic, share in self._list_places():
             taps = statistic.taps(step.network)
-            found, channels = batch_moments(step, taps, self.weighted)
+            found, channels = pool_batch(step, taps, self.weighted)
             names = {name: f"{statistic.patch}.{name}" for name in found}
-            renamed = self.average.of({names[n]: v for n, v in found.items()}, step.memory)
-            kept = kept_layers(step, len(taps), self.drop, SALT, found["mean"])
-            gap = total_gap(
+            renamed = self.average.apply({names[n]: v for n, v in found.items()}, step.memory)
+            kept = draw_kept_layers(step, len(taps), self.drop, SALT, found["mean"])
+            gap = measure_gap(
                 {name: renamed[names[name]] for name in found},
-                self._real(step, statistic, taps),
+                self._average_real(step, statistic, taps),
                 channels,
                 self.norm,
                 self.first_layer,
@@ -115,22 +115,22 @@ class Convolution:
     def remember(self, step: Step) -> Tensors:
         """Moving averages of the batch's statistics, by patch (0 for channels)."""
         current: Tensors = {}
-        for statistic, _ in self._places():
-            found, _ = batch_moments(step, statistic.taps(step.network), self.weighted)
+        for statistic, _ in self._list_places():
+            found, _ = pool_batch(step, statistic.taps(step.network), self.weighted)
             current |= {f"{statistic.patch}.{name}": value for name, value in found.items()}
-        return self.average.after(current, step.memory)
+        return self.average.advance(current, step.memory)
 
-    def _real(
+    def _average_real(
         self, step: Step, statistic: ConvolutionMoments, taps: tuple[Tap, ...]
     ) -> dict[str, Float[torch.Tensor, "1 c"]]:
         rows = step.labels if statistic.by_category else step.labels.new_zeros(1)
         real = {
-            name: known_moments(step.known[statistic], taps, name, rows).to(step.images)
+            name: select_moments(step.known[statistic], taps, name, rows).to(step.images)
             for name in ("mean", "var")
         }  # r c
         if not statistic.by_category:
             return real
-        shares = batch_shares(step, self.weighted, real["mean"])
+        shares = share_batch(step, self.weighted, real["mean"])
         return {name: shares @ of_images for name, of_images in real.items()}
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ddbench.api.errors import DDBenchError
 from ddbench.runtime.seeds import generator
 from ddbench.testing import TinyProblem, tiny_images, tiny_info
-from ddbench_plugins.distillers._gradients import gradient_distance
-from ddbench_plugins.distillers._synthetic import DSA, rows_by_class
+from ddbench_plugins.distillers._gradients import compare_gradients
+from ddbench_plugins.distillers._synthetic import DSA, group_rows
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.recipes.condensation import LOOPS, dc, dsa
 from tests.doubles.random_network_doubles import Double, Watched
@@ -42,14 +42,14 @@ def gradients(*seed: object) -> list[Tensor]:
 @pytest.mark.parametrize("how", ["rows", "cosine", "squares"])
 def test_equal_gradients_have_no_distance(how):
     one = gradients("a")
-    assert gradient_distance(one, one, how) == pytest.approx(0, abs=1e-5)
-    assert gradient_distance(one, gradients("b"), how) > 0.1
+    assert compare_gradients(one, one, how) == pytest.approx(0, abs=1e-5)
+    assert compare_gradients(one, gradients("b"), how) > 0.1
 
 
 def test_rows_do_not_see_the_scale_of_a_row():
     one, other = gradients("a"), gradients("b")
     scaled = [g * torch.rand(len(g), *[1] * (g.dim() - 1)).double().add(0.5) for g in other]
-    before, after = (gradient_distance(one, made, "rows") for made in (other, scaled))
+    before, after = (compare_gradients(one, made, "rows") for made in (other, scaled))
     assert after == pytest.approx(float(before), rel=1e-5)
 
 
@@ -57,9 +57,9 @@ def test_no_scale_of_a_whole_gradient_makes_a_distance():
     one = gradients("a")
     for factor in (1e-3, 0.5, 40.0):
         scaled = [factor * gradient for gradient in one]
-        assert gradient_distance(one, scaled, "rows") == pytest.approx(0, abs=1e-3)
-        assert gradient_distance(one, scaled, "cosine") == pytest.approx(0, abs=1e-3)
-    assert gradient_distance(one, [2 * gradient for gradient in one], "squares") > 1
+        assert compare_gradients(one, scaled, "rows") == pytest.approx(0, abs=1e-3)
+        assert compare_gradients(one, scaled, "cosine") == pytest.approx(0, abs=1e-3)
+    assert compare_gradients(one, [2 * gradient for gradient in one], "squares") > 1
 
 
 def test_the_order_of_rows_is_none_and_each_counts_two_at_most():
@@ -67,17 +67,17 @@ def test_the_order_of_rows_is_none_and_each_counts_two_at_most():
     order = [torch.randperm(len(g), generator=generator(5)) for g in one]
     mixed = [[g[o] for g, o in zip(side, order, strict=True)] for side in (one, other)]
     torch.testing.assert_close(
-        gradient_distance(*mixed, "rows"), gradient_distance(one, other, "rows")
+        compare_gradients(*mixed, "rows"), compare_gradients(one, other, "rows")
     )
-    worst = gradient_distance(one, [-gradient for gradient in one], "rows")
+    worst = compare_gradients(one, [-gradient for gradient in one], "rows")
     assert worst == pytest.approx(2 * (4 + 2), abs=1e-4)
-    assert gradient_distance(one, other, "rows") < worst
+    assert compare_gradients(one, other, "rows") < worst
 
 
 def test_rows_are_counted_and_vectors_are_not():
     one = [torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.ones(3)]
     other = [torch.tensor([[1.0, 0.0], [0.0, -1.0]]), -torch.ones(3)]
-    assert gradient_distance(one, other, "rows") == pytest.approx(2, abs=1e-5)
+    assert compare_gradients(one, other, "rows") == pytest.approx(2, abs=1e-5)
 
 
 def test_rows_agree_with_a_loop():
@@ -86,12 +86,12 @@ def test_rows_agree_with_a_loop():
     for a, b in ((one[0], other[0]), (one[2], other[2])):
         for row, its in zip(a.flatten(1), b.flatten(1), strict=True):
             total += 1 - float(F.cosine_similarity(row, its, dim=0))
-    assert gradient_distance(one, other, "rows") == pytest.approx(total, rel=1e-5)
+    assert compare_gradients(one, other, "rows") == pytest.approx(total, rel=1e-5)
 
 
 def test_a_dead_row_gives_no_infinite_slope():
     dead = torch.zeros(2, 3, requires_grad=True)
-    gradient_distance([torch.ones(2, 3)], [dead], "rows").backward()
+    compare_gradients([torch.ones(2, 3)], [dead], "rows").backward()
     assert torch.isfinite(dead.grad).all()
 
 
@@ -103,12 +103,12 @@ def test_a_dead_row_gives_no_infinite_slope():
 def test_the_slope_is_that_of_finite_differences(how, augment):
     part, made = replace(FAST, distance=how, augment=augment), problem()
     images, network = images_of(made), made.fresh_network(0)
-    classes = rows_by_class(made, torch.arange(6))
+    classes = group_rows(made, torch.arange(6))
     towards = torch.randn(images.shape, generator=generator(3), dtype=torch.float64)
-    _, slope = part.slope(made, network, images, classes, 0, 0)
+    _, slope = part.compute_slope(made, network, images, classes, 0, 0)
 
     def loss(step: float) -> float:
-        return float(part.slope(made, network, images + step * towards, classes, 0, 0)[0])
+        return float(part.compute_slope(made, network, images + step * towards, classes, 0, 0)[0])
 
     found = (loss(1e-6) - loss(-1e-6)) / 2e-6
     assert float((slope * towards).sum()) == pytest.approx(found, rel=1e-4)
@@ -126,7 +126,7 @@ def test_a_linear_models_gradient_is_that_of_the_books():
     made = Linear(needs=NEEDS)
     x = made.real(0).double()[:2]
     network = made.fresh_network(0)
-    (found,) = GradientMatching()._gradients(made, network, x, 0)
+    (found,) = GradientMatching()._differentiate(made, network, x, 0)
     p = network.module(x).softmax(1) - F.one_hot(torch.zeros(2, dtype=torch.long), 3)
     torch.testing.assert_close(found, (p.T @ x.flatten(1) / 2).detach())
 
@@ -135,10 +135,10 @@ def test_images_equal_to_the_real_ones_are_left_alone():
     made = Double(needs=NEEDS, labels=torch.arange(3).repeat_interleave(6))
     images = torch.cat([made.real(cls) for cls in range(3)]).double()
     part = replace(FAST, batch_real=6, augment="color")
-    classes = rows_by_class(made, torch.arange(18))
-    loss, slope = part.slope(made, made.fresh_network(0), images, classes, 0, 0)
+    classes = group_rows(made, torch.arange(18))
+    loss, slope = part.compute_slope(made, made.fresh_network(0), images, classes, 0, 0)
     assert loss == pytest.approx(0, abs=1e-3)  # 1e-6 beside small norms
-    _, other = part.slope(made, made.fresh_network(0), images.flip(3), classes, 0, 0)
+    _, other = part.compute_slope(made, made.fresh_network(0), images.flip(3), classes, 0, 0)
     assert slope.norm() < 1e-2 * other.norm()
 
 

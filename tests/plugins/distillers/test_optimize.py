@@ -87,11 +87,11 @@ def classes(*counts: int) -> Tensor:
 
 def test_rate_begins_at_lr_halves_in_the_middle_and_would_end_at_zero() -> None:
     part = Optimize(lr=0.25, iterations=2000)
-    assert part.rate(0) == 0.25
-    assert part.rate(1000) == pytest.approx(0.125)
-    assert part.rate(2000) == pytest.approx(0, abs=1e-17)
-    assert part.rate(1999) == pytest.approx(0.25 * (math.pi / 4000) ** 2, rel=1e-5)
-    rates = [part.rate(t) for t in range(2000)]
+    assert part.compute_rate(0) == 0.25
+    assert part.compute_rate(1000) == pytest.approx(0.125)
+    assert part.compute_rate(2000) == pytest.approx(0, abs=1e-17)
+    assert part.compute_rate(1999) == pytest.approx(0.25 * (math.pi / 4000) ** 2, rel=1e-5)
+    rates = [part.compute_rate(t) for t in range(2000)]
     assert all(after < before for before, after in itertools.pairwise(rates))
 
 
@@ -147,14 +147,14 @@ def ramp(count: int = 4) -> Tensor:
 
 
 def test_a_view_without_crop_flip_and_roll_is_the_image() -> None:
-    assert torch.equal(Optimize(**STILL).view(ramp(), INFO, generator(0)), ramp())
+    assert torch.equal(Optimize(**STILL).draw_view(ramp(), INFO, generator(0)), ramp())
 
 
 def test_roll_is_circular_and_reaches_both_ends_of_its_range_on_both_axes() -> None:
     part, rng = replace(Optimize(**STILL), roll=(-1, 2)), generator(1)
     seen = set()
     for _ in range(200):
-        view = part.view(ramp(), INFO, rng)
+        view = part.draw_view(ramp(), INFO, rng)
         found = [
             (down, right)
             for down in range(-3, 4)
@@ -167,12 +167,12 @@ def test_roll_is_circular_and_reaches_both_ends_of_its_range_on_both_axes() -> N
 
 def test_flip_mirrors_about_half_of_the_views_and_none_where_the_data_set_forbids() -> None:
     part, rng = replace(Optimize(**STILL), flip=True), generator(2)
-    views = [part.view(ramp(), INFO, rng) for _ in range(200)]
+    views = [part.draw_view(ramp(), INFO, rng) for _ in range(200)]
     mirrored = sum(torch.equal(view, ramp().flip(3)) for view in views)
     assert 70 < mirrored < 130
     assert mirrored + sum(torch.equal(view, ramp()) for view in views) == 200
     upright = replace(INFO, mirror=False)
-    assert all(torch.equal(part.view(ramp(), upright, rng), ramp()) for _ in range(20))
+    assert all(torch.equal(part.draw_view(ramp(), upright, rng), ramp()) for _ in range(20))
 
 
 @pytest.mark.parametrize("area", [0.25, 1.0])
@@ -180,16 +180,16 @@ def test_crop_keeps_the_area_that_is_asked_for(area: float) -> None:
     """A quarter of the area at ratio 1: the slope of a ramp is halved."""
     part = replace(Optimize(**STILL), crop=(area, area), ratio=(1.0, 1.0))
     image = torch.arange(6.0).expand(1, 2, 6, 6)
-    view = part.view(image, INFO, generator(3))
+    view = part.draw_view(image, INFO, generator(3))
     middle = view[0, 0, 0, 3] - view[0, 0, 0, 2]
     assert float(middle) == pytest.approx(math.sqrt(area))
 
 
 def test_a_batch_shares_its_view_unless_every_image_has_its_own() -> None:
     same = ramp(1).expand(8, -1, -1, -1)
-    shared = Optimize(roll=(0, 0)).view(same, INFO, generator(4))
+    shared = Optimize(roll=(0, 0)).draw_view(same, INFO, generator(4))
     assert all(torch.equal(view, shared[0]) for view in shared)
-    own = Optimize(roll=(0, 0), per_image=True).view(same, INFO, generator(4))
+    own = Optimize(roll=(0, 0), per_image=True).draw_view(same, INFO, generator(4))
     assert len({tuple(view.flatten().tolist()) for view in own}) > 4
 
 
@@ -198,7 +198,7 @@ def test_the_gradient_goes_back_through_the_view() -> None:
     part = Optimize(iterations=1, crop=(0.25, 0.25), ratio=(1.0, 1.0), flip=False, roll=(0, 0),
                     clamp=False)  # fmt: skip
     problem = Toy(classes(1), total)
-    before = part._start(problem, torch.arange(1), problem.rng("group", 0))
+    before = part._start_images(problem, torch.arange(1), problem.rng("group", 0))
     moved = part.recover(problem, torch.arange(1)) != before
     assert moved.sum() == 2 * 9
 
@@ -232,7 +232,7 @@ def test_groups_that_share_a_class_start_from_different_real_images(same_views: 
 
 def test_noise_is_standard_normal_in_normalised_pixels() -> None:
     problem = Toy(classes(99, 99, 99), total)
-    start = Optimize()._start(problem, torch.arange(297), generator(0))
+    start = Optimize()._start_images(problem, torch.arange(297), generator(0))
     assert abs(float(start.mean())) < 0.03
     assert float(start.std()) == pytest.approx(1, abs=0.03)
 
@@ -290,7 +290,7 @@ def test_a_loss_of_single_images_gives_the_same_images_whatever_the_batch(
     def start(self: Optimize, problem: Any, indices: Tensor, rng: torch.Generator) -> Tensor:
         return torch.stack([torch.randn(INFO.shape, generator=generator(int(i))) for i in indices])
 
-    monkeypatch.setattr(Optimize, "_start", start)
+    monkeypatch.setattr(Optimize, "_start_images", start)
 
     def made(part: Optimize) -> Tensor:
         found = torch.empty(len(labels), *INFO.shape)

@@ -14,8 +14,8 @@ from ddbench.api.types import Network
 from ddbench.runtime.seeds import generator
 from ddbench.testing import TinyProblem, tiny_images, tiny_info
 from ddbench_plugins.distillers._gaps import Attention, AttentionGap, Gap, MeanGap
-from ddbench_plugins.distillers._synthetic import rows_by_class, started
-from ddbench_plugins.distillers.random_networks import RandomNetworks, _seen
+from ddbench_plugins.distillers._synthetic import group_rows, start_images
+from ddbench_plugins.distillers.random_networks import RandomNetworks, _look
 from ddbench_plugins.recipes.distribution import datadam, dm
 from tests.doubles.random_network_doubles import Double, Watched, check_slope
 
@@ -33,7 +33,7 @@ class Flat(Double):
 
 
 def seen(gap: Gap, made: Double, network: Network, *batches: Tensor):
-    return [acts.taps for acts in _seen(made.probe(network, gap.taps(network)), batches)]
+    return [acts.taps for acts in _look(made.probe(network, gap.taps(network)), batches)]
 
 
 class FlatSingle(TinyProblem):
@@ -53,7 +53,7 @@ def test_dm_is_the_mmd_of_a_linear_kernel():
     x, y = seen(MeanGap(), made, network, real, ours)
     a, b = (s[feature_tap(network)]["features"] for s in (x, y))
     wanted = (a @ a.T).mean() + (b @ b.T).mean() - 2 * (a @ b.T).mean()
-    torch.testing.assert_close(MeanGap().gap(network, x, y), wanted)
+    torch.testing.assert_close(MeanGap().measure(network, x, y), wanted)
 
 
 def test_a_shift_of_every_embedding_is_its_squared_length():
@@ -63,15 +63,15 @@ def test_a_shift_of_every_embedding_is_its_squared_length():
     tap = feature_tap(network)
     shift = torch.randn(x[tap]["features"].shape[1], generator=generator(6)).double()
     moved = {tap: {"features": x[tap]["features"] + shift}}
-    torch.testing.assert_close(MeanGap().gap(network, x, moved), shift.square().sum())
+    torch.testing.assert_close(MeanGap().measure(network, x, moved), shift.square().sum())
 
 
 def test_dm_of_the_images_themselves_is_a_mean_and_so_is_its_slope():
     made = Flat(needs=NEEDS, labels=torch.arange(3))
     images = tiny_images(tiny_info(), torch.arange(3)).double()
     part = replace(FAST, augment="", batch_real=6)
-    loss, slope = part.slope(
-        made, made.fresh_network(0), images, rows_by_class(made, torch.arange(3)), 0
+    loss, slope = part.compute_slope(
+        made, made.fresh_network(0), images, group_rows(made, torch.arange(3)), 0
     )
     means = torch.stack([made.real(cls).double().mean(0) for cls in range(3)])
     torch.testing.assert_close(loss, (means - images).square().sum())
@@ -83,8 +83,8 @@ def test_equal_batches_have_no_gap_whatever_their_order(gap):
     made = Double(needs=NEEDS)
     network, real = made.fresh_network(0), made.real(1).double()
     x, y, z = seen(gap, made, network, real, real.flip(0), made.real(2).double())
-    assert gap.gap(network, x, y).item() == pytest.approx(0, abs=1e-9)
-    assert gap.gap(network, x, z).item() > 1e-3
+    assert gap.measure(network, x, y).item() == pytest.approx(0, abs=1e-9)
+    assert gap.measure(network, x, z).item() > 1e-3
 
 
 def test_attention_is_of_norm_one_and_blind_to_scale_and_order_of_channels():
@@ -133,9 +133,9 @@ def test_the_weights_of_attention_and_embedding_are_those_of_the_formula():
     made = Double(needs=NEEDS)
     network = made.fresh_network(0)
     x, y = seen(AttentionGap(), made, network, made.real(0).double(), made.real(1).double())
-    mean = MeanGap().gap(network, x, y)
-    maps = AttentionGap(embedding=0, scale=1).gap(network, x, y)
-    torch.testing.assert_close(AttentionGap().gap(network, x, y), 100 * (maps + 0.01 * mean))
+    mean = MeanGap().measure(network, x, y)
+    maps = AttentionGap(embedding=0, scale=1).measure(network, x, y)
+    torch.testing.assert_close(AttentionGap().measure(network, x, y), 100 * (maps + 0.01 * mean))
 
 
 # -- the loop --------------------------------------------------------------------------------------
@@ -145,14 +145,14 @@ def test_the_weights_of_attention_and_embedding_are_those_of_the_formula():
 def test_the_slope_is_that_of_finite_differences(gap):
     made, part = Double(needs=NEEDS), replace(FAST, gap=gap, augment="color_rotate")
     images = tiny_images(tiny_info(), made.labels).double()
-    check_slope(part, made, images, rows_by_class(made, torch.arange(6)))
+    check_slope(part, made, images, group_rows(made, torch.arange(6)))
 
 
 def test_chunks_bear_on_memory_alone():
-    made, classes = Double(needs=NEEDS), rows_by_class(TinyProblem(), torch.arange(6))
+    made, classes = Double(needs=NEEDS), group_rows(TinyProblem(), torch.arange(6))
     images, network = tiny_images(tiny_info(), made.labels).double(), made.fresh_network(0)
     one, all_ = (
-        replace(FAST, chunk_size=size).slope(made, network, images, classes, 0)
+        replace(FAST, chunk_size=size).compute_slope(made, network, images, classes, 0)
         for size in (1, 1000)
     )
     torch.testing.assert_close(one, all_)
@@ -163,8 +163,8 @@ def test_batch_normalisation_sees_all_classes_at_once():
     plain = Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)), "1")
     mixed = Network(nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(192, 3)), "2")
     classes = dict.fromkeys(range(3), torch.arange(2))
-    assert list(part._together(plain, classes)) == [[0], [1], [2]]
-    assert list(part._together(mixed, classes)) == [[0, 1, 2]]
+    assert list(part._group_classes(plain, classes)) == [[0], [1], [2]]
+    assert list(part._group_classes(mixed, classes)) == [[0, 1, 2]]
 
 
 class Fixed(Watched):
@@ -196,7 +196,7 @@ def test_in_the_eyes_of_a_linear_embedding_the_class_means_become_equal():
 
 def test_a_start_from_real_images_takes_different_ones_of_the_class():
     made = TinyProblem(needs=NEEDS, labels=torch.arange(3).repeat_interleave(4))
-    start = started(made, rows_by_class(made, torch.arange(12)), "real")
+    start = start_images(made, group_rows(made, torch.arange(12)), "real")
     for cls in range(3):
         real = made.real(cls).flatten(1)
         found = torch.cdist(start[4 * cls : 4 * cls + 4].flatten(1), real).min(1)

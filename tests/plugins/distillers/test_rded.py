@@ -18,7 +18,7 @@ from ddbench.runtime.seeds import generator
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
 from ddbench.testing.fakes import TinyProblem, tiny_info
-from ddbench_plugins.distillers.rded import RDED, ranked, tiled
+from ddbench_plugins.distillers.rded import RDED, rank_patches, tile
 
 WHOLE = (1.0, 1.0)
 
@@ -60,7 +60,7 @@ def untiled(images: Tensor, factor: int) -> Tensor:
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_mosaic_comes_apart_into_its_patches(factor: int, count: int) -> None:
     patches = torch.randn(count * factor**2, 3, 4, 5, generator=generator(0))
-    images = tiled(patches, factor)
+    images = tile(patches, factor)
     assert images.shape == (count, 3, 4 * factor, 5 * factor)
     assert torch.equal(untiled(images, factor), patches)
 
@@ -88,10 +88,10 @@ def test_options_out_of_range_are_refused(option: str, value: Any) -> None:
 def test_no_patch_is_kept_before_a_better_one(seed: int, n: int, r: int) -> None:
     scores = torch.rand(n, r, generator=generator(seed))
     best = scores.min(1).values
-    order = ranked(scores, 1)
+    order = rank_patches(scores, 1)
     assert scores.flatten()[order].tolist() == best.sort().values.tolist()
     assert sorted((order // r).tolist()) == list(range(n))
-    everything = ranked(scores, r)
+    everything = rank_patches(scores, r)
     assert sorted(everything.tolist()) == list(range(n * r))
     second = scores.sort(1).values
     for round_, some in enumerate(everything.split(n)):
@@ -122,7 +122,7 @@ def test_with_a_crop_for_every_tile_the_teacher_has_no_say_in_what_is_kept() -> 
     here = problem(count=1)
     rng = here.rng("class", 0)
     drawn = here.real(0)[torch.randperm(6, generator=rng)[:4]]
-    crops = part.patches(drawn, 1, rng).flatten(0, 1)
+    crops = part.cut_patches(drawn, 1, rng).flatten(0, 1)
     assert kept(1.0) == kept(-1.0) == {tuple(crop.flatten().tolist()) for crop in crops}
 
 
@@ -147,7 +147,7 @@ def test_more_crops_find_lighter_patches() -> None:
 def test_patches_are_scored_in_the_middle_of_the_mean_colour() -> None:
     here = problem()
     patches = torch.ones(2, 3, 4, 4)
-    scores = RDED(factor=2).scores(here, patches, 0)
+    scores = RDED(factor=2).score_patches(here, patches, 0)
     (seen,) = here.teachers[0].seen
     assert seen.shape == (2, 3, 8, 8)
     assert torch.equal(seen[:, :, 2:6, 2:6], patches)

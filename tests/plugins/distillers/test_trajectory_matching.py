@@ -16,10 +16,10 @@ from ddbench.runtime.seeds import generator
 from ddbench.testing import TinyProblem, tiny_images, tiny_info
 from ddbench_plugins.distillers._trajectories import (
     Weights,
-    descended,
-    expert_trail,
-    walked,
-    way_left,
+    descend,
+    measure_way_left,
+    train_expert,
+    walk,
 )
 from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
 from ddbench_plugins.recipes.mtt import mtt
@@ -45,45 +45,47 @@ def images(*labels: int) -> tuple[Tensor, Tensor]:
 def test_a_flat_vector_is_the_network():
     one = network()
     x, _ = images(0, 1, 2)
-    torch.testing.assert_close(Weights(one).logits(Weights(one).flat(), x), one.module(x))
+    torch.testing.assert_close(
+        Weights(one).compute_logits(Weights(one).flatten(), x), one.module(x)
+    )
 
 
 def test_steps_are_those_of_plain_sgd():
     one, x, y = network(), *images(0, 1, 2, 0)
-    start = Weights(one).flat()
-    end = walked(Weights(one), start, torch.tensor(0.3).double(), [(x, y)] * 3)
+    start = Weights(one).flatten()
+    end = walk(Weights(one), start, torch.tensor(0.3).double(), [(x, y)] * 3)
     sgd = torch.optim.SGD(one.module.parameters(), lr=0.3)
     for _ in range(3):
         sgd.zero_grad()
         F.cross_entropy(one.module(x), y).backward()
         sgd.step()
-    torch.testing.assert_close(end, Weights(one).flat())
+    torch.testing.assert_close(end, Weights(one).flatten())
 
 
 def test_the_way_left_is_one_at_the_start_and_nothing_at_the_target():
     start, target = torch.randn(7), torch.randn(7)
-    assert way_left(start, start, target) == 1
-    assert way_left(target, start, target) == 0
+    assert measure_way_left(start, start, target) == 1
+    assert measure_way_left(target, start, target) == 0
     ours = torch.randn(7)
-    scaled = way_left(3 * ours, 3 * start, 3 * target)
-    torch.testing.assert_close(scaled, way_left(ours, start, target))
+    scaled = measure_way_left(3 * ours, 3 * start, 3 * target)
+    torch.testing.assert_close(scaled, measure_way_left(ours, start, target))
 
 
 def test_a_student_that_does_not_learn_has_the_whole_way_left():
     one, batch = network(), images(0, 1)
-    start = Weights(one).flat()
-    end = walked(Weights(one), start, torch.tensor(0.0).double(), [batch])
-    assert way_left(end, start, start + 1).item() == pytest.approx(1)
+    start = Weights(one).flatten()
+    end = walk(Weights(one), start, torch.tensor(0.0).double(), [batch])
+    assert measure_way_left(end, start, start + 1).item() == pytest.approx(1)
 
 
 def test_slopes_to_images_and_rate_are_those_of_finite_differences():
     one, (x, y) = network(), images(0, 1, 2)
-    start = Weights(one).flat()
+    start = Weights(one).flatten()
     target = start + 0.1 * torch.randn(len(start), generator=generator(1)).double()
     towards = torch.randn(x.shape, generator=generator(2)).double()
 
     def loss(pixels: Tensor, rate: Tensor) -> Tensor:
-        return way_left(walked(Weights(one), start, rate, [(pixels, y)] * 3), start, target)
+        return measure_way_left(walk(Weights(one), start, rate, [(pixels, y)] * 3), start, target)
 
     leaf, rate = x.clone().requires_grad_(True), torch.tensor(0.2).double().requires_grad_(True)
     to_images, to_rate = torch.autograd.grad(loss(leaf, rate), [leaf, rate])
@@ -99,10 +101,10 @@ def test_in_a_quadratic_the_end_and_its_slopes_are_those_of_the_books():
     draw = partial(torch.randn, 5, generator=generator(4), dtype=torch.float64)
     start, s, target = draw(), draw().requires_grad_(True), draw()
     rate, steps = torch.tensor(0.3, dtype=torch.float64, requires_grad=True), 7
-    end = descended(start, rate, [lambda theta: 0.5 * (theta - s).square().sum()] * steps)
+    end = descend(start, rate, [lambda theta: 0.5 * (theta - s).square().sum()] * steps)
     left, way = (1 - 0.3) ** steps, (start - target).square().sum()
     torch.testing.assert_close(end, s + left * (start - s))
-    to_s, to_rate = torch.autograd.grad(way_left(end, start, target), [s, rate])
+    to_s, to_rate = torch.autograd.grad(measure_way_left(end, start, target), [s, rate])
     gap = 2 * (end - target).detach() / way
     torch.testing.assert_close(to_s, gap * (1 - left))
     by_rate = -steps * (1 - 0.3) ** (steps - 1) * (start - s).detach()
@@ -111,20 +113,22 @@ def test_in_a_quadratic_the_end_and_its_slopes_are_those_of_the_books():
 
 def test_slopes_are_those_of_torchs_own_transforms():
     one, (x, y) = network(), images(0, 1, 2)
-    start = Weights(one).flat()
+    start = Weights(one).flatten()
     target = start + 0.1 * torch.randn(len(start), generator=generator(1)).double()
 
     def loss(pixels: Tensor, rate: Tensor) -> Tensor:
         vector = start
         for _ in range(2):
-            slope = torch.func.grad(lambda v: F.cross_entropy(Weights(one).logits(v, pixels), y))
+            slope = torch.func.grad(
+                lambda v: F.cross_entropy(Weights(one).compute_logits(v, pixels), y)
+            )
             vector = vector - rate * slope(vector)
-        return way_left(vector, start, target)
+        return measure_way_left(vector, start, target)
 
     rate = torch.tensor(0.2, dtype=torch.float64)
     wanted = torch.func.grad(loss, argnums=(0, 1))(x, rate)
     leaf, alpha = x.clone().requires_grad_(True), rate.clone().requires_grad_(True)
-    ours = way_left(walked(Weights(one), start, alpha, [(leaf, y)] * 2), start, target)
+    ours = measure_way_left(walk(Weights(one), start, alpha, [(leaf, y)] * 2), start, target)
     for mine, theirs in zip(torch.autograd.grad(ours, [leaf, alpha]), wanted, strict=True):
         torch.testing.assert_close(mine, theirs)
 
@@ -136,22 +140,22 @@ def test_an_expert_leaves_a_point_an_epoch_and_learns():
     one = made.fresh_network(0)
     before = F.cross_entropy(one.module(real), labels).item()
     told = {"lr": 0.2, "batch_size": 5, "names": ("color",)}
-    trail = expert_trail(one, one.module, real, labels, epochs=4, rng=generator(0), **told)
+    trail = train_expert(one, one.module, real, labels, epochs=4, rng=generator(0), **told)
     assert len(trail) == 5
-    assert torch.equal(trail[-1], Weights(one).flat())
+    assert torch.equal(trail[-1], Weights(one).flatten())
     assert F.cross_entropy(one.module(real), labels).item() < before
     two = made.fresh_network(0)
-    short = expert_trail(two, two.module, real, labels, epochs=2, rng=generator(0), **told)
+    short = train_expert(two, two.module, real, labels, epochs=2, rng=generator(0), **told)
     assert all(torch.equal(a, b) for a, b in zip(short, trail, strict=False))
 
 
 def test_batches_of_an_epoch_are_each_image_once_and_the_short_one_comes_first():
     part = replace(FAST, batch_synthetic=4, steps=6)
-    rows = list(part.rows(10, generator(0)))
+    rows = list(part.draw_rows(10, generator(0)))
     assert [len(some) for some in rows] == [2, 4, 4, 2, 4, 4]
     for epoch in (rows[:3], rows[3:]):
         assert sorted(torch.cat(epoch).tolist()) == list(range(10))
-    assert [len(some) for some in FAST.rows(10, generator(0))] == [10] * 4
+    assert [len(some) for some in FAST.draw_rows(10, generator(0))] == [10] * 4
 
 
 @dataclass(kw_only=True)
@@ -192,10 +196,10 @@ def test_experts_are_shared_by_settings_that_do_not_bear_on_them(change):
 def test_an_expert_is_trained_as_far_as_it_is_looked_at():
     """Starts 0 and 1, each an epoch from its end; every expert has a start of its own."""
     made = TinyProblem(needs=NEEDS, distiller=FAST)
-    size = len(Weights(made.fresh_network(0)).flat())
+    size = len(Weights(made.fresh_network(0)).flatten())
     assert [piece.shape for piece in made.prepared] == [(3, size)] * 2
     first, second = (piece[0] for piece in made.prepared)
-    assert torch.equal(first, Weights(made.fresh_network("expert", 0)).flat())
+    assert torch.equal(first, Weights(made.fresh_network("expert", 0)).flatten())
     assert not torch.equal(first, second)
 
 

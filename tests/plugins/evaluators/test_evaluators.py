@@ -10,7 +10,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import DatasetInfo, FeatureSample, Trial
 from ddbench_plugins.evaluators import accuracy, discrepancy
-from ddbench_plugins.evaluators.accuracy import Accuracy, hits
+from ddbench_plugins.evaluators.accuracy import Accuracy, count_hits
 from ddbench_plugins.evaluators.discrepancy import Discrepancy
 
 
@@ -55,7 +55,7 @@ def test_hits_count_rows_across_chunks():
     logits = torch.zeros(5000, 7)
     logits[:, 3] = 1
     labels = torch.arange(5000) % 7
-    assert hits(logits, labels, 1) == int((labels == 3).sum())
+    assert count_hits(logits, labels, 1) == int((labels == 3).sum())
 
 
 def test_the_accuracy_is_of_all_images_and_not_the_best_so_far():

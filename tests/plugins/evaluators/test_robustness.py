@@ -163,7 +163,7 @@ def test_logits_between_0_and_1_are_logits():
 
 
 def spoilt(images, name, **options):
-    return Corruptions(**options).spoilt(images, name, torch.Generator().manual_seed(0))
+    return Corruptions(**options).corrupt(images, name, torch.Generator().manual_seed(0))
 
 
 @pytest.fixture

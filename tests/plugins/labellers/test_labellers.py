@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ddbench.api.types import Batch
 from ddbench_plugins.labellers import fkd, hard, soft
-from ddbench_plugins.labellers._divergence import softened, weighted_kl
+from ddbench_plugins.labellers._divergence import soften, weighted_kl
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.labellers.hard import Hard
 from ddbench_plugins.labellers.soft import Soft
@@ -89,7 +89,7 @@ def test_limit_of_the_scale():
 @given(seed=st.integers(0, 999), temperature=st.floats(0.5, 50), shift=st.floats(-20, 20))
 def test_divergence_is_zero_for_equal_and_positive_for_other_labels(seed, temperature, shift):
     teacher, other = logits_of(3, seed=seed), logits_of(3, seed=seed + 1000)
-    target, weights = softened(teacher, temperature), torch.ones(3)
+    target, weights = soften(teacher, temperature), torch.ones(3)
     assert abs(weighted_kl(teacher + shift, target, weights, temperature)) < 1e-12
     assert weighted_kl(other, target, weights, temperature) > 0
 

@@ -27,18 +27,18 @@ from ddbench_plugins.distances.transport import (
     wasserstein_squared,
 )
 from ddbench_plugins.matchers import wasserstein
-from ddbench_plugins.matchers._atoms import to_simplex
+from ddbench_plugins.matchers._atoms import project_to_simplex
 from ddbench_plugins.matchers.kmeans import KMeansTarget
 from ddbench_plugins.matchers.sliced_wasserstein import (
     SlicedBarycenterTarget,
-    quantile_means,
-    sliced_barycenter,
+    average_quantiles,
+    find_sliced_barycenter,
 )
 from ddbench_plugins.matchers.wasserstein import (
     BarycenterTarget,
-    barycenter,
-    position_step,
-    weight_step,
+    find_barycenter,
+    step_positions,
+    step_weights,
 )
 
 BARYCENTERS = [
@@ -165,10 +165,10 @@ def test_no_step_makes_the_transport_dearer() -> None:
     seen = [by_pot(positions, torch.from_numpy(weights), features)]
     for theta in (1.0, 0.3, 1.0, 0.2, 1.0, 1.0):
         cost = squared_distances(positions, features).numpy()
-        weights, found = weight_step(weights, cost, 3, 0.01 / 8)
+        weights, found = step_weights(weights, cost, 3, 0.01 / 8)
         seen.append(by_pot(positions, torch.from_numpy(weights), features))
         assert found.value == pytest.approx(seen[-1], rel=1e-9)
-        positions = position_step(positions, weights, found.plan, features, theta)
+        positions = step_positions(positions, weights, found.plan, features, theta)
         seen.append(by_pot(positions, torch.from_numpy(weights), features))
     assert all(after <= before * (1 + 1e-12) for before, after in itertools.pairwise(seen))
     assert seen[-1] < 0.8 * seen[0]
@@ -187,7 +187,7 @@ def test_learned_weights_beat_equal_ones_and_approach_k_means() -> None:
 def test_uniform_weights_match_pots_free_support_barycenter(seed: int) -> None:
     features = cloud(90, 5, seed)
     start = torch.randn(10, 5, generator=rng(seed), dtype=torch.float64)
-    found = barycenter(
+    found = find_barycenter(
         Cloud.of(features), start, iterations=100, weight_steps=0, theta=1.0, smallest=0.001
     )
     pots = ot.lp.free_support_barycenter([features.numpy()], [ot.unif(90)], start.numpy())
@@ -212,9 +212,9 @@ def test_in_one_dimension_uniform_atoms_are_means_of_blocks_of_quantiles() -> No
 def test_order_of_the_features_does_not_matter() -> None:
     features, start = cloud(), cloud(5, seed=1)
     options: dict[str, Any] = {"iterations": 10, "weight_steps": 3, "theta": 1.0, "smallest": 1e-3}
-    found = barycenter(Cloud.of(features), start, **options)
+    found = find_barycenter(Cloud.of(features), start, **options)
     shuffled = Cloud.of(features[torch.randperm(60, generator=rng())])
-    other = barycenter(shuffled, start, **options)
+    other = find_barycenter(shuffled, start, **options)
     assert other.objectives[-1] == pytest.approx(found.objectives[-1], rel=1e-9)
     torch.testing.assert_close(other.weights, found.weights)
 
@@ -224,7 +224,7 @@ def test_weight_steps_approach_the_shares_of_the_nearest_features() -> None:
     cost = squared_distances(features[:5], features).numpy()
     lowest = cost.min(0).mean()
     start = np.full(5, 0.2)
-    weights, found = weight_step(start, cost, 300, 1e-4)
+    weights, found = step_weights(start, cost, 300, 1e-4)
     uniform = np.full(100, 0.01)
     assert lowest <= found.value <= lowest + 0.01 * (solve_transport(start, uniform, cost).value)
     shares = np.bincount(cost.argmin(0), minlength=5) / 100
@@ -255,7 +255,7 @@ def test_duality_and_the_sign_of_the_potential() -> None:
 )
 def test_projection_to_the_simplex(point: list[float], floor: float) -> None:
     p, smallest = np.array(point), floor / len(point)
-    w = to_simplex(p, smallest)
+    w = project_to_simplex(p, smallest)
     assert w.sum() == pytest.approx(1)
     assert w.min() >= smallest - 1e-12
     # Nearest: no corner of the feasible set lies beyond the hyperplane through w across p - w.
@@ -276,7 +276,7 @@ def test_options_out_of_range_are_refused(option: str, value: float) -> None:
 def test_a_constant_in_the_potential_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     features = cloud()
     cost = squared_distances(features[:5], features).numpy()
-    weights, _ = weight_step(np.full(5, 0.2), cost, 3, 1e-3)
+    weights, _ = step_weights(np.full(5, 0.2), cost, 3, 1e-3)
 
     shifts = iter([7.0, -3.0, 40.0, 0.5])
 
@@ -285,7 +285,7 @@ def test_a_constant_in_the_potential_changes_nothing(monkeypatch: pytest.MonkeyP
         return dataclasses.replace(found, potential=found.potential + next(shifts))
 
     monkeypatch.setattr(wasserstein, "solve_transport_from_guess", raised)
-    same, _ = weight_step(np.full(5, 0.2), cost, 3, 1e-3)
+    same, _ = step_weights(np.full(5, 0.2), cost, 3, 1e-3)
     assert next(shifts, None) is None  # each step asked for a transport
     np.testing.assert_allclose(same, weights, rtol=1e-6)
     assert np.abs(weights - 0.2).max() > 0.01
@@ -297,7 +297,7 @@ def test_position_step_is_a_damped_newton_step() -> None:
     cost = squared_distances(positions, features).numpy()
     plan = solve_transport(weights, np.full(20, 0.05), cost).plan
     for theta in (0.25, 1.0):
-        moved = position_step(positions, weights, plan, features, theta)
+        moved = step_positions(positions, weights, plan, features, theta)
         for j in range(3):
             pull = sum(plan[j, i] * (positions[j] - features[i]) for i in range(20))
             torch.testing.assert_close(moved[j], positions[j] - theta / weights[j] * pull)
@@ -306,7 +306,7 @@ def test_position_step_is_a_damped_newton_step() -> None:
 def test_normal_start_is_standard_normal() -> None:
     features = cloud()
     start = torch.randn(5, 4, generator=rng(2), dtype=torch.float64)
-    found = barycenter(
+    found = find_barycenter(
         Cloud.of(features), start, iterations=10, weight_steps=3, theta=1.0, smallest=0.01 / 5
     )
     atoms = BarycenterTarget(init="normal").atoms(features, 5, rng(2))
@@ -394,7 +394,7 @@ def test_sliced_distance_has_a_gradient() -> None:
 def test_quantile_means_by_repetition(n: int, m: int) -> None:
     values = torch.randn(3, n, generator=rng(), dtype=torch.float64)
     expected = values.sort(1).values.repeat_interleave(m, dim=1).reshape(3, m, n).mean(2)
-    torch.testing.assert_close(quantile_means(values, m), expected)
+    torch.testing.assert_close(average_quantiles(values, m), expected)
 
 
 @pytest.mark.parametrize(("step", "projections"), [(1.0, 40), (0.3, 40), (1.0, 3)])
@@ -406,19 +406,19 @@ def test_sliced_steps_descend_to_a_stationary_point(step: float, projections: in
         return sliced_wasserstein_squared(points, features, directions)
 
     values = [
-        distance(sliced_barycenter(features, start, directions, steps, step)).item()
+        distance(find_sliced_barycenter(features, start, directions, steps, step)).item()
         for steps in range(10)
     ]
     assert all(after <= before + 1e-9 for before, after in itertools.pairwise(values))
     assert values[-1] < 0.5 * values[0]
-    end = sliced_barycenter(features, start, directions, 300, step).requires_grad_()
+    end = find_sliced_barycenter(features, start, directions, 300, step).requires_grad_()
     (slope,) = torch.autograd.grad(distance(end), end)
     assert slope.norm() < 1e-6
 
 
 def test_too_few_directions_leave_the_other_dimensions_alone() -> None:
     features, directions = cloud(), draw_directions(4, 2, rng())
-    points = sliced_barycenter(features, features[:6], directions, 20, 1.0)
+    points = find_sliced_barycenter(features, features[:6], directions, 20, 1.0)
     unseen = torch.linalg.svd(directions).U[:, 2:]
     torch.testing.assert_close(points @ unseen, features[:6] @ unseen, rtol=1e-5, atol=1e-5)
     assert (points - features[:6]).abs().max() > 0.1

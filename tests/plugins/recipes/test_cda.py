@@ -77,10 +77,10 @@ def test_views_lose_more_and_more_of_the_image() -> None:
     image = torch.arange(16.0).expand(1, 3, 16, 16)
 
     def width(done: float) -> float:
-        views = [part.view(image, info, generator(seed), done)[0, 0, 0] for seed in range(40)]
+        views = [part.draw_view(image, info, generator(seed), done)[0, 0, 0] for seed in range(40)]
         return sum(float(view[8] - view[7]) for view in views) / len(views)
 
-    assert torch.equal(part.view(image, info, generator(0), 0.0), image)
+    assert torch.equal(part.draw_view(image, info, generator(0), 0.0), image)
     assert 1 > width(0.4) > width(0.7) > width(1.0) > 0.3
 
 

@@ -150,7 +150,7 @@ def test_the_cross_entropy_counts_by_the_networks_accuracy_in_percent():
     part = replace(DM, augment="", cross_entropy=0.5)
 
     def loss(accuracy: float) -> float:
-        return float(part.slope(made, network, images, classes, 0, accuracy=accuracy)[0])
+        return float(part.compute_slope(made, network, images, classes, 0, accuracy=accuracy)[0])
 
     logits = network.module(images)
     entropy = sum(F.cross_entropy(logits[r], made.labels[r]).item() for r in classes.values())

@@ -17,8 +17,8 @@ from ddbench.store.keys import canonical
 from ddbench.testing import TinyProblem, check_part, tiny_images, tiny_info
 from ddbench_plugins.distillers._gaps import KernelGap, MeanGap
 from ddbench_plugins.distillers._pools import FreshNetworks
-from ddbench_plugins.distillers._synthetic import rows_by_class
-from ddbench_plugins.distillers._tiles import expanded
+from ddbench_plugins.distillers._synthetic import group_rows
+from ddbench_plugins.distillers._tiles import expand_tiles
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.recipes.m3d import m3d
 from tests.doubles.random_network_doubles import Double, check_slope
@@ -36,7 +36,7 @@ def points(count: int, *seed: object) -> Tensor:
 
 def gap(real: Tensor, made: Tensor) -> Tensor:
     tap = feature_tap(NETWORK)
-    return KernelGap().gap(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
+    return KernelGap().measure(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
 
 
 # -- the kernels -----------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_the_polynomial_kernel_is_scikit_learns():
     real, made = points(6, "real"), points(3, "made") + 0.5
     tap = feature_tap(NETWORK)
     part = KernelGap(kernel="polynomial")
-    found = part.gap(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
+    found = part.measure(NETWORK, {tap: {"features": real}}, {tap: {"features": made}})
 
     def mean(u, v):
         return polynomial_kernel(u, v, degree=2, gamma=1, coef0=1).mean()
@@ -101,7 +101,7 @@ def test_what_the_mean_does_not_see_the_kernels_do():
     wide = real.mean(0) + 3 * (real - real.mean(0))
     tap = feature_tap(NETWORK)
     sides = ({tap: {"features": real}}, {tap: {"features": wide}})
-    assert MeanGap().gap(NETWORK, *sides).item() == pytest.approx(0, abs=1e-12)
+    assert MeanGap().measure(NETWORK, *sides).item() == pytest.approx(0, abs=1e-12)
     assert gap(real, wide).item() > 1e-2
 
 
@@ -137,11 +137,13 @@ def test_what_is_shown_are_the_tiles_of_one_image_a_class():
     labels = torch.arange(3).repeat_interleave(4)
     made = TinyProblem(needs=NEEDS, labels=labels)
     assert PART.counts(made.info, 1) == (4, 4, 4)
-    start, own = PART.start(made, rows_by_class(made, torch.arange(12)))
+    start, own = PART.start_images(made, group_rows(made, torch.arange(12)))
     assert start.shape == (3, 3, 8, 8)
     assert {cls: rows.tolist() for cls, rows in own.items()} == {0: [0], 1: [1], 2: [2]}
     still = replace(PART, lr=0.0).recover(made, torch.arange(12))
-    torch.testing.assert_close(still, torch.cat([expanded(start[c : c + 1], 2) for c in range(3)]))
+    torch.testing.assert_close(
+        still, torch.cat([expand_tiles(start[c : c + 1], 2) for c in range(3)])
+    )
     assert not torch.equal(PART.recover(made, torch.arange(12)), still)
 
 

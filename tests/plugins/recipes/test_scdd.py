@@ -25,7 +25,7 @@ from ddbench.store.records import Records
 from ddbench.testing import tiny_info
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.distillers.optimize import Optimize
-from ddbench_plugins.pretraining.moco import MomentumContrast, follow, info_nce, projection
+from ddbench_plugins.pretraining.moco import MomentumContrast, follow, info_nce, make_projection
 from ddbench_plugins.recipes.scdd import scdd
 from ddbench_plugins.recipes.sre2l import sre2l
 
@@ -149,7 +149,7 @@ def test_the_projection_is_drawn_from_the_problem(data: RealData) -> None:
         info=data.info, device="cpu", network=network(data.info), data=data, seed=0, ctx=CTX,
         on_tick=lambda loss: None,
     )  # fmt: skip
-    first, second = (projection(6, 4, told).state_dict() for _ in range(2))
+    first, second = (make_projection(6, 4, told).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert first["2.weight"].shape == (4, 6)
 

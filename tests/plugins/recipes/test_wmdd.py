@@ -15,7 +15,7 @@ from ddbench.runtime.seeds import generator
 from ddbench.testing import tiny_info
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.matchers._atoms import real_start
+from ddbench_plugins.matchers._atoms import draw_start
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
 from ddbench_plugins.recipes.wmdd import ce_bn, ce_pcbn, wasserstein_bn, wmdd, wmdd_code
@@ -96,7 +96,7 @@ def test_equal_weights_cost_no_more_than_any_balanced_assignment(seed: int) -> N
     dealt = [features[torch.randperm(60, generator=rng)].split(10) for _ in range(20)]
     assert atoms.report["objective"] < min(spread(list(groups)) for groups in dealt)
     # By turns the nearest feature that is left, around the very features that the target starts at.
-    cost = torch.cdist(real_start(features, 6, generator(seed)), features)
+    cost = torch.cdist(draw_start(features, 6, generator(seed)), features)
     groups: list[list[int]] = [[] for _ in range(6)]
     for turn in range(60):
         row = int(cost[turn % 6].argmin())

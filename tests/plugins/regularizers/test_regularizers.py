@@ -18,9 +18,9 @@ from ddbench_plugins.regularizers import batch_norm, class_batch_norm, l2, none,
 from ddbench_plugins.regularizers._moments import (
     ClassMoments,
     ReleasedClassMoments,
-    class_shares,
-    layer_gaps,
-    mixture_moments,
+    mix_moments,
+    share_by_class,
+    sum_layer_gaps,
 )
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
@@ -215,7 +215,7 @@ def test_pcbn_renormalises_weights_within_a_class():
 
 def test_class_whose_weights_are_all_zero_counts_its_images_equally():
     labels, weights = torch.tensor([0, 0, 1]), torch.tensor([0.0, 0.0, 1.0])
-    _, shares, counted = class_shares(labels, weights, 2)
+    _, shares, counted = share_by_class(labels, weights, 2)
     assert shares.tolist() == [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
     assert counted.tolist() == [1.0, 1.0]
 
@@ -240,8 +240,8 @@ def test_law_of_total_variance():
     parts = torch.stack([shares[:3].sum(), shares[3:].sum()])
     halves = torch.zeros(2, 6, dtype=torch.float64)
     halves[0, :3], halves[1, 3:] = shares[:3] / parts[0], shares[3:] / parts[1]
-    means, variances = mixture_moments(halves, **moments)
-    mean, variance = mixture_moments(shares[None], **moments)
+    means, variances = mix_moments(halves, **moments)
+    mean, variance = mix_moments(shares[None], **moments)
     between = parts @ (means - parts @ means).square()
     torch.testing.assert_close(variance[0], parts @ variances + between)
     expected = (shares.view(-1, 1, 1, 1) * (maps - mean.view(1, -1, 1, 1)).square()).mean((2, 3))
@@ -251,10 +251,10 @@ def test_law_of_total_variance():
 def test_squared_and_unsquared_norms():
     """methods.md 2.15.11: 5 and 25 for [[3, 4], [0, 0]]."""
     residual = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
-    assert layer_gaps(residual, [2], "l2", 1.0).tolist() == [5, 0]
-    assert layer_gaps(residual, [2], "squared", 1.0).tolist() == [25, 0]
-    assert layer_gaps(residual, [1, 1], "l2", 10.0).tolist() == [34, 0]
-    assert layer_gaps(residual, [1, 1], "squared", 10.0).tolist() == [106, 0]
+    assert sum_layer_gaps(residual, [2], "l2", 1.0).tolist() == [5, 0]
+    assert sum_layer_gaps(residual, [2], "squared", 1.0).tolist() == [25, 0]
+    assert sum_layer_gaps(residual, [1, 1], "l2", 10.0).tolist() == [34, 0]
+    assert sum_layer_gaps(residual, [1, 1], "squared", 10.0).tolist() == [106, 0]
 
 
 def test_pcbn_of_constant_shifts():
