@@ -1,4 +1,4 @@
-"""For plug-in authors: tiny stand-ins for what ddbench hands to a part, and the conformance suite.
+"""Tests of parts for plug-in authors: tiny stand-ins for what ddbench hands over, and conformance.
 
 A part's own test is two lines: `from ddbench.testing import check_part`, then
 `assert check_part("matcher", "energy", Energy()) == []`. `ddbench check PACKAGE` runs the same

@@ -39,11 +39,11 @@ from ddbench.runtime.seeds import generator, seed_of
 from ddbench.training.batches import pixels
 
 PER_CLASS = 6
-"""Real images of a class."""
+"""Number of real images of a class."""
 
 
 def tiny_info(classes: int = 3, pixels: int = 8, channels: int = 3) -> DatasetInfo:
-    """A data set of colour images that nobody has."""
+    """Describes a data set that does not exist: `classes` classes of square colour images."""
     return DatasetInfo(
         name=f"tiny@{pixels}",
         classes=tuple(f"class{index}" for index in range(classes)),
@@ -59,7 +59,7 @@ def tiny_info(classes: int = 3, pixels: int = 8, channels: int = 3) -> DatasetIn
 def tiny_images(
     info: DatasetInfo, labels: Int[Tensor, " b"], seed: int = 0
 ) -> Float[Tensor, "b c h w"]:
-    """Normalised noise around a pattern of each class."""
+    """Draws normalised images: noise around a pattern of each class, the same for equal seeds."""
     rng = generator(seed, "tiny images")
     noise = torch.randn(len(labels), *info.shape, generator=rng)
     patterns = torch.randn(info.num_classes, *info.shape, generator=generator(0, "tiny patterns"))
@@ -92,10 +92,16 @@ class TinyConvNet(nn.Module):
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
-            nn.Conv2d(channels, 6, 3, padding=1), nn.GroupNorm(6, 6), nn.ReLU(), nn.AvgPool2d(2),
-            nn.Conv2d(6, 5, 3, padding=1), nn.GroupNorm(5, 5), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(2), nn.Flatten(),
-        )  # fmt: skip
+            nn.Conv2d(channels, 6, 3, padding=1),
+            nn.GroupNorm(6, 6),
+            nn.ReLU(),
+            nn.AvgPool2d(2),
+            nn.Conv2d(6, 5, 3, padding=1),
+            nn.GroupNorm(5, 5),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+        )
         self.fc = nn.Linear(20, classes)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
@@ -103,7 +109,7 @@ class TinyConvNet(nn.Module):
 
 
 def tiny_network(info: DatasetInfo | None = None) -> Network:
-    """A frozen teacher for a tiny data set; its running statistics are those of `tiny_images`."""
+    """Makes a frozen teacher of a tiny data set, with running statistics of its real images."""
     info = info or tiny_info()
     with seeded(0):
         module = TinyNet(info.shape[0], info.num_classes)
@@ -115,20 +121,20 @@ def tiny_network(info: DatasetInfo | None = None) -> Network:
 
 
 def tiny_real(info: DatasetInfo) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]:
-    """The real images of a tiny data set, classes mixed."""
+    """Returns the normalised real images of a tiny data set and their labels, classes mixed."""
     labels = torch.arange(info.num_classes).repeat(PER_CLASS)
     return tiny_images(info, labels, seed=1), labels
 
 
 def probed(network: Network, taps: Sequence[Tap], images: Float[Tensor, "b c h w"]) -> Activations:
-    """What one forward pass gives."""
+    """Runs one forward pass and returns the logits and what the taps hold."""
     with Probe(network, taps, Context()) as probe:
         return probe(images)
 
 
 @torch.no_grad()
 def collected(statistic: Statistic, network: Network, info: DatasetInfo, batch: int = 7) -> Tensors:
-    """A statistic of a tiny data set's real images, by the pass that the statistics stage makes."""
+    """Collects a statistic of a tiny data set in one pass, as the statistics stage does."""
     images, labels = tiny_real(info)
     state = statistic.start(network, info)
     for some, theirs in zip(images.split(batch), labels.split(batch), strict=True):
@@ -148,17 +154,17 @@ def tiny_step(
     atoms: Float[Tensor, "b d"] | None = None,
     memory: Tensors | None = None,
 ) -> Step:
-    """A step as the recover stage makes it, with all that `part` asks for.
+    """Makes a step as the recover stage does, with all that `part` asks for.
 
     Args:
         part: A matcher or regularizer; its taps, statistics and target are served.
         labels: Class of each image, in any order; weights are unequal.
-        images: Normalised; noise if not given. A copy of them carries the gradient.
+        images: Normalised; random if not given. A copy of them carries the gradient.
         info: The data set; `tiny_info()` if not given.
         network: The teacher; `tiny_network(info)` if not given.
-        known: What the statistics stage found; collected from the tiny data set if not given.
-        atoms: One target an image; found by the part's target if not given.
-        memory: What the part remembers of the step before; nothing if not given.
+        known: Tensors of each statistic; collected from the tiny data set if not given.
+        atoms: One target an image; made by the part's target if not given.
+        memory: Tensors that the part remembered at the step before; none if not given.
     """
     info = info or tiny_info()
     network = network or tiny_network(info)
@@ -167,7 +173,7 @@ def tiny_step(
         known = {s: collected(s, network, info) for s in part.statistics}
     target = getattr(part, "target", None)
     if target is not None and atoms is None:
-        atoms = _atoms(target, rows, collected(target.statistic, network, info))
+        atoms = _tiny_atoms(target, rows, collected(target.statistic, network, info))
     leaf = (tiny_images(info, rows) if images is None else images).clone().requires_grad_(True)
     return Step(
         images=leaf,
@@ -183,25 +189,25 @@ def tiny_step(
 
 
 def tiny_weights(labels: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """Unequal weights; those of a class sum to 1."""
+    """Returns unequal weights of images; those of a class sum to 1."""
     raw = torch.linspace(1, 2, len(labels))
     sums = torch.zeros(int(labels.max()) + 1).index_add(0, labels, raw)
     return raw / sums[labels]
 
 
-def _atoms(target: Any, labels: Int[Tensor, " b"], real: Tensors) -> Float[Tensor, "b d"]:
-    """One atom an image, as the targets stage makes them."""
+def _tiny_atoms(target: Any, labels: Int[Tensor, " b"], real: Tensors) -> Float[Tensor, "b d"]:
+    """Makes one atom an image, as the targets stage does."""
     rows = torch.empty(len(labels), real["features"].shape[1])
     for cls in labels.unique().tolist():
         here = labels == cls
         own = real["features"][real["labels"] == cls].double()
-        found = target.atoms(own, int(here.sum()), generator(0, "targets", cls))
-        rows[here] = found.points.float()
+        atoms = target.atoms(own, int(here.sum()), generator(0, "targets", cls))
+        rows[here] = atoms.points.float()
     return rows
 
 
 def tiny_batch(info: DatasetInfo | None = None, share: float = 0.7) -> Batch:
-    """A training step's batch of distilled images, mixed with others of the batch."""
+    """Makes the batch of a training step, each image mixed with another by `share`."""
     info = info or tiny_info()
     labels = torch.arange(2 * info.num_classes) % info.num_classes
     images = tiny_images(info, labels)
@@ -225,7 +231,7 @@ def tiny_trial(
     logits: Float[Tensor, "t k"] | None = None,
     labels: Int[Tensor, " t"] | None = None,
 ) -> Trial:
-    """A finished student that is right about half of the time; or one of the given logits."""
+    """Makes the trial of a student with these logits, or of one that is right half of the time."""
     info = info or tiny_info()
     if labels is None:
         labels = torch.arange(info.num_classes).repeat_interleave(torch.tensor(info.test_counts))
@@ -238,25 +244,25 @@ def tiny_trial(
         labels=labels,
         info=info,
         seed=0,
-        distilled=lambda: _distilled(info),
-        features=lambda: _features(info),
-        test_images=lambda: _test_images(info, labels),
-        student=lambda images: _answers(info, images),
+        distilled=lambda: _tiny_set(info),
+        features=lambda: _tiny_features(info),
+        test_images=lambda: _tiny_test_images(info, labels),
+        student=lambda images: _ask_student(info, images),
     )
 
 
-def _test_images(info: DatasetInfo, labels: Int[Tensor, " t"]) -> UInt8[Tensor, "t c h w"]:
+def _tiny_test_images(info: DatasetInfo, labels: Int[Tensor, " t"]) -> UInt8[Tensor, "t c h w"]:
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (info.mean, info.std))
-    made = tiny_images(info, labels, seed=1) * std + mean
-    return (255 * made.clamp(0, 1)).to(torch.uint8)
+    images = tiny_images(info, labels, seed=1) * std + mean
+    return (255 * images.clamp(0, 1)).to(torch.uint8)
 
 
 @torch.no_grad()
-def _answers(info: DatasetInfo, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+def _ask_student(info: DatasetInfo, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
     return tiny_network(info).module(pixels(images, info))
 
 
-def _distilled(info: DatasetInfo) -> DistilledSet:
+def _tiny_set(info: DatasetInfo) -> DistilledSet:
     labels = torch.arange(info.num_classes).repeat_interleave(2)
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (info.mean, info.std))
     pixels = (tiny_images(info, labels) * std + mean).clamp(0, 1)
@@ -264,7 +270,7 @@ def _distilled(info: DatasetInfo) -> DistilledSet:
 
 
 @torch.no_grad()
-def _features(info: DatasetInfo) -> FeatureSample:
+def _tiny_features(info: DatasetInfo) -> FeatureSample:
     network = tiny_network(info)
     tap = feature_tap(network)
     images, labels = tiny_real(info)
@@ -276,17 +282,17 @@ def _features(info: DatasetInfo) -> FeatureSample:
 
 @dataclass(slots=True, kw_only=True)
 class TinyProblem:
-    """What a distiller is given: `ddbench.api.roles.Problem` over a tiny data set."""
+    """A problem for distillers, `ddbench.api.roles.Problem`, over a tiny data set."""
 
     info: DatasetInfo = field(default_factory=tiny_info)
     labels: Int[Tensor, " n"] = field(default_factory=lambda: torch.tensor([0, 0, 1, 1, 2, 2]))
     device: str = "cpu"
     needs: frozenset[str] = frozenset({"teacher", "objective"})
-    """What is offered: teachers, the objective, fresh networks."""
+    """Services that are offered, out of "teacher", "objective" and "networks"."""
     distiller: Distiller | None = None
-    """Whose statistics and taps are served, if it declares any."""
+    """The distiller whose statistics and taps are served, if it declares any."""
     ticks: int = 0
-    """How often `tick` was called."""
+    """Number of calls of `tick`."""
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]] = field(init=False)
     known: Mapping[Any, Tensors] = field(init=False)
     _prepared: list[Tensor] = field(default_factory=list)
@@ -301,7 +307,7 @@ class TinyProblem:
 
     @property
     def prepared(self) -> Sequence[Tensor]:
-        """The pieces of the distiller's preparation, made when they are first asked for."""
+        """Pieces of the distiller's preparation, made when they are first asked for."""
         part = None if self.distiller is None else preparation_of(self.distiller)
         if part is not None and not self._prepared:
             ahead = TinyProblem(info=self.info, needs=self.needs)
@@ -323,7 +329,7 @@ class TinyProblem:
         return images[torch.randperm(len(images), generator=rng)[:count]]
 
     def fresh_network(self, *names: object) -> Network:
-        """A small network, in train mode.
+        """Makes a small untrained network, in train mode.
 
         Raises:
             DDBenchError: the distiller does not say that it needs networks.
@@ -346,7 +352,7 @@ class TinyProblem:
         progress: float,
         teacher: int | None = None,
     ) -> Float[Tensor, ""]:
-        """Cross-entropy and the size of the images, through the only teacher.
+        """Returns the cross-entropy through the only teacher plus the square of the images.
 
         Raises:
             DDBenchError: the distiller does not say that it needs the objective.

@@ -1,4 +1,4 @@
-"""Conformance of formats: what is written is recognised and read again, exactly."""
+"""Conformance of formats: a set that is written is recognised and read again bit for bit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ddbench.testing.structure import same
 
 
 def tiny_sets() -> Mapping[str, PortableSet]:
-    """Small distilled sets of every kind: bytes, floats, learned labels, stored views."""
+    """Makes small distilled sets of every kind: bytes, floats, learned labels, stored views."""
     info = tiny_info()
     rng = torch.Generator().manual_seed(0)
     labels = torch.arange(info.num_classes).repeat_interleave(2)
@@ -50,15 +50,18 @@ def tiny_sets() -> Mapping[str, PortableSet]:
         "bytes": plain,
         "normalised floats": replace(plain, images=floating, pixels="normalised"),
         "learned labels and step size": replace(
-            plain, images=floating, pixels="normalised", rate=0.1,
+            plain,
+            images=floating,
+            pixels="normalised",
+            rate=0.1,
             soft_labels=torch.randn(count, info.num_classes, generator=rng),
         ),
         "stored views": replace(plain, views=views),
-    }  # fmt: skip
+    }
 
 
 def check_format(part: Any) -> Iterator[str]:
-    """Sets that the format does not refuse come back as they were, and are recognised."""
+    """Checks that sets which the format does not refuse come back as they were."""
     held = 0
     for name, whole in tiny_sets().items():
         with tempfile.TemporaryDirectory() as folder:
@@ -80,7 +83,7 @@ def _read(part: Any, path: Path) -> PortableSet:
 
 
 def differences(first: PortableSet, second: PortableSet) -> Iterator[str]:
-    """The fields in which two sets differ, bit for bit; of the card what the first one says."""
+    """Compares two sets bit for bit, and of their cards the entries that the first one has."""
     for field in fields(PortableSet):
         one, other = getattr(first, field.name), getattr(second, field.name)
         if field.name == "card":

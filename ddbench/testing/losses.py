@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,15 +24,15 @@ from ddbench.testing.structure import check_loss, check_structure, finite, guard
 
 
 def check_matcher(part: Any) -> Iterator[str]:
-    """Its statistics, its target, then its loss."""
+    """Checks the statistics, the target and the loss of a matcher."""
     yield from check_statistics(part)
     if part.target is not None:
-        yield from _named("target", check_target(part.target))
+        yield from _prefix("target", check_target(part.target))
     yield from _check_term(part, part.loss, "loss")
 
 
 def check_regularizer(part: Any) -> Iterator[str]:
-    """Its statistics, then its penalty."""
+    """Checks the statistics, the penalty and the memory of a regularizer."""
     yield from check_statistics(part)
     yield from _check_term(part, part.penalty, "penalty")
     if hasattr(part, "remember"):
@@ -39,23 +40,23 @@ def check_regularizer(part: Any) -> Iterator[str]:
 
 
 def _check_memory(part: Any) -> Iterator[str]:
-    """What it remembers is tensors without a gradient, and the next penalty can use it."""
+    """Checks that a memory is tensors without a gradient and that the next penalty takes it."""
     try:
         step = tiny_step(part)
     except IncompatibleError:  # an answer: it needs what the tiny network lacks
         return
-    found = part.remember(step)
-    tensors = isinstance(found, Mapping) and all(isinstance(v, Tensor) for v in found.values())
+    memory = part.remember(step)
+    tensors = isinstance(memory, Mapping) and all(isinstance(v, Tensor) for v in memory.values())
     if not tensors:
-        yield f"remember gave {type(found).__name__}, expected a mapping from name to tensor"
-    elif any(value.requires_grad for value in found.values()):
+        yield f"remember gave {type(memory).__name__}, expected a mapping from name to tensor"
+    elif any(value.requires_grad for value in memory.values()):
         yield "remember keeps the gradient of the step before: detach what it gives"
     else:
-        later = tiny_step(part, known=step.known, memory=dict(found))
+        later = tiny_step(part, known=step.known, memory=dict(memory))
         yield from check_loss("penalty at the second step", part.penalty(later))
 
 
-def _named(what: str, problems: Iterator[str]) -> Iterator[str]:
+def _prefix(what: str, problems: Iterator[str]) -> Iterator[str]:
     for problem in problems:
         yield f"{what}: {problem}"
 
@@ -64,16 +65,16 @@ def _named(what: str, problems: Iterator[str]) -> Iterator[str]:
 
 
 def check_statistics(part: Any) -> Iterator[str]:
-    found = part.statistics
-    if not isinstance(found, tuple):
-        yield f"statistics is a {type(found).__name__}, expected a tuple"
+    """Checks every statistic that a part reads."""
+    if not isinstance(part.statistics, tuple):
+        yield f"statistics is a {type(part.statistics).__name__}, expected a tuple"
         return
-    for statistic in found:
-        yield from _named(type(statistic).__name__, check_statistic(statistic))
+    for statistic in part.statistics:
+        yield from _prefix(type(statistic).__name__, check_statistic(statistic))
 
 
 def check_statistic(part: Any) -> Iterator[str]:
-    """One pass over tiny data; the size of batches must not show."""
+    """Checks one pass over tiny data: the size of its batches must not show in the result."""
     structural = list(check_structure("statistic", part))
     yield from structural
     if not structural:
@@ -122,20 +123,20 @@ def _check_taps(taps: Any) -> Iterator[str]:
 
 
 def check_target(part: Any) -> Iterator[str]:
-    """Atoms for the features of one class: as many as asked for, the same for the same draws."""
+    """Checks the atoms of one class: as many as asked for, the same for the same draws."""
     structural = list(check_structure("target", part))
     yield from structural
     if structural:
         return
-    yield from _named("statistic", check_statistic(part.statistic))
+    yield from _prefix("statistic", check_statistic(part.statistic))
     info = tiny_info()
-    found = collected(part.statistic, tiny_network(info), info)
-    if not {"features", "labels"} <= set(found):
-        yield f"statistic gives {', '.join(found)}, expected `features` and `labels`"
+    real = collected(part.statistic, tiny_network(info), info)
+    if not {"features", "labels"} <= set(real):
+        yield f"statistic gives {', '.join(real)}, expected `features` and `labels`"
         return
-    features = found["features"][found["labels"] == 0].double()
+    features = real["features"][real["labels"] == 0].double()
     for count in (1, 3):
-        yield from guarded(f"atoms for {count}", lambda m=count: _check_atoms(part, features, m))
+        yield from guarded(f"atoms for {count}", partial(_check_atoms, part, features, count))
 
 
 def _check_atoms(part: Any, features: Tensor, count: int) -> Iterator[str]:
@@ -174,8 +175,8 @@ def _check_term(part: Any, loss: Callable[[Step], Tensor], what: str) -> Iterato
     yield from guarded(what, lambda: _check_gradient(part, loss, what))
     yield from guarded(what, lambda: _check_purity(part, loss, what))
     for name, changes in _cases().items():
-        check = _check_case(part, loss, f"{what} for {name}", changes)
-        yield from guarded(f"{what} for {name}", lambda c=check: c)
+        title = f"{what} for {name}"
+        yield from guarded(title, partial(_check_case, part, loss, title, changes))
 
 
 def _check_gradient(part: Any, loss: Callable[[Step], Tensor], what: str) -> Iterator[str]:
@@ -212,24 +213,24 @@ def _check_purity(part: Any, loss: Callable[[Step], Tensor], what: str) -> Itera
 
 
 def _contents(step: Step) -> dict[str, Any]:
-    """Copies of all tensors that a step holds."""
-    found = {
+    """Copies all tensors that a step holds."""
+    tensors = {
         f"step.{f.name}": getattr(step, f.name).detach().clone()
         for f in fields(step)
         if isinstance(getattr(step, f.name), Tensor)
     }
-    for statistic, tensors in step.known.items():
-        for name, value in tensors.items():
-            found[f"step.known[{type(statistic).__name__}][{name!r}]"] = value.clone()
-    for tap, tensors in step.acts.taps.items():
-        for name, value in tensors.items():
-            found[f"step.acts.taps[{tap.layer}][{name!r}]"] = value.detach().clone()
-    found["step.acts.logits"] = step.acts.logits.detach().clone()
-    return found
+    for statistic, kept in step.known.items():
+        for name, value in kept.items():
+            tensors[f"step.known[{type(statistic).__name__}][{name!r}]"] = value.clone()
+    for tap, kept in step.acts.taps.items():
+        for name, value in kept.items():
+            tensors[f"step.acts.taps[{tap.layer}][{name!r}]"] = value.detach().clone()
+    tensors["step.acts.logits"] = step.acts.logits.detach().clone()
+    return tensors
 
 
 def _cases() -> dict[str, dict[str, Any]]:
-    """Steps that loops meet sooner or later: few images, equal images, images that are real."""
+    """Lists steps that loops meet sooner or later: one image, one class, equal or black images."""
     info = tiny_info()
     images, labels = tiny_real(info)
     twins = images[labels == 1][:1].expand(2, -1, -1, -1)

@@ -1,10 +1,11 @@
-"""Conformance of distillers, labellers and evaluators: they run on tiny stand-ins."""
+"""Conformance of distillers, labellers and evaluators, which run on tiny stand-ins."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,11 +23,11 @@ NEEDS = {
     "evaluator": {"features", "images", "student"},
 }
 LENGTH = "iterations"
-"""The option that a check shortens, so that a distiller's loop takes moments."""
+"""Name of the option that is lowered for a check, so that a distiller's loop takes moments."""
 
 
 def _check_needs(kind: str, part: Any) -> Iterator[str]:
-    needs = getattr(part, "needs", frozenset())
+    needs: frozenset[str] = getattr(part, "needs", frozenset())
     known = NEEDS[kind]
     if not isinstance(needs, frozenset) or not needs <= known:
         yield f"needs is {needs!r}, expected a frozenset out of {sorted(known)}"
@@ -36,7 +37,7 @@ def _check_needs(kind: str, part: Any) -> Iterator[str]:
 
 
 def check_distiller(part: Any) -> Iterator[str]:
-    """Counts, groups, then every group of a tiny problem, in both orders."""
+    """Checks counts and groups, then recovers every group of a tiny problem in both orders."""
     if isinstance(getattr(part, LENGTH, None), int):
         part = dataclasses.replace(part, **{LENGTH: min(getattr(part, LENGTH), 3)})
     yield from _check_needs("distiller", part)
@@ -56,7 +57,7 @@ def check_distiller(part: Any) -> Iterator[str]:
 
 
 def _check_preparation(part: Any) -> Iterator[str]:
-    """Pieces that depend on their numbers alone."""
+    """Checks that the pieces of a preparation depend on their numbers alone."""
     if "networks" not in part.needs:
         yield 'has a preparation without "networks" in `needs`'
         return
@@ -71,13 +72,13 @@ def _check_preparation(part: Any) -> Iterator[str]:
 def _check_pieces(preparation: Any, needs: frozenset[str]) -> Iterator[str]:
     numbers = range(min(2, preparation.pieces))
     problem = TinyProblem(needs=needs)
-    made = [preparation.piece(problem, number) for number in numbers]
-    expected = preparation.updates(problem.info) * len(made)
+    pieces = [preparation.piece(problem, number) for number in numbers]
+    expected = preparation.updates(problem.info) * len(pieces)
     if problem.ticks != expected:
         yield f"a piece calls tick {problem.ticks} times, updates says {expected}"
-    if not all(isinstance(piece, Tensor) and finite(piece) for piece in made):
+    if not all(isinstance(piece, Tensor) and finite(piece) for piece in pieces):
         yield "a piece of the preparation is not a finite tensor"
-    elif not same(preparation.piece(TinyProblem(needs=needs), numbers[-1]), made[-1]):
+    elif not same(preparation.piece(TinyProblem(needs=needs), numbers[-1]), pieces[-1]):
         yield "a piece has other numbers without those before it: draw from problem.rng"
 
 
@@ -105,37 +106,40 @@ def _check_recover(part: Any) -> Iterator[str]:
     labels = classes.repeat_interleave(torch.tensor(part.counts(info, 2)))
     problem = TinyProblem(needs=part.needs, labels=labels, distiller=part)
     groups = part.batches(labels)
-    made = []
+    recovered = []
     for group in groups:
         expected = part.iterations_of(problem, group)
         before = problem.ticks
-        made.append(part.recover(problem, group))
+        recovered.append(part.recover(problem, group))
         if problem.ticks - before != expected:
             ticks = problem.ticks - before
             yield f"recover calls tick {ticks} times, iterations_of says {expected}"
-        wrong = list(_check_made(part, problem, group, made[-1]))
+        wrong = list(_check_recovered(part, problem, group, recovered[-1]))
         yield from wrong
         if wrong:
             return
     fresh = TinyProblem(needs=part.needs, labels=labels, distiller=part)
-    for group, found in reversed(list(zip(groups, made, strict=True))):
-        if not same(part.recover(fresh, group), found):
+    for group, first in reversed(list(zip(groups, recovered, strict=True))):
+        if not same(part.recover(fresh, group), first):
             yield "recover gives a group other numbers in another order: draw from problem.rng"
             return
 
 
-def _check_made(part: Any, problem: TinyProblem, group: Tensor, made: Tensor) -> Iterator[str]:
+def _check_recovered(
+    part: Any, problem: TinyProblem, group: Tensor, recovered: Tensor
+) -> Iterator[str]:
     if part.makes == "pixels":
         wanted = [len(group), *problem.info.shape]
-        if list(made.shape) != wanted or not made.dtype.is_floating_point:
-            yield f"recover gave {made.dtype} {list(made.shape)}, expected float {wanted}"
-        elif not finite(made):
+        if list(recovered.shape) != wanted or not recovered.dtype.is_floating_point:
+            yield f"recover gave {recovered.dtype} {list(recovered.shape)}, expected float {wanted}"
+        elif not finite(recovered):
             yield "recover gave images that are not finite"
         return
-    if list(made.shape) != [len(group)] or made.dtype != torch.long:
-        yield f"recover gave {made.dtype} {list(made.shape)}, expected int64 [{len(group)}]"
+    if list(recovered.shape) != [len(group)] or recovered.dtype != torch.long:
+        shape = f"{recovered.dtype} {list(recovered.shape)}"
+        yield f"recover gave {shape}, expected int64 [{len(group)}]"
         return
-    for row, index in zip(group.tolist(), made.tolist(), strict=True):
+    for row, index in zip(group.tolist(), recovered.tolist(), strict=True):
         cls = int(problem.labels[row])
         if index not in problem.real_indices(cls).tolist():
             yield f"recover chose row {index} for class {cls}, to which it does not belong"
@@ -146,7 +150,7 @@ def _check_made(part: Any, problem: TinyProblem, group: Tensor, made: Tensor) ->
 
 
 def check_labeller(part: Any) -> Iterator[str]:
-    """Its loss on mixed and on plain batches, handed what it asks for."""
+    """Checks a labeller's loss on mixed and on plain batches, with the answers that it asks for."""
     if part.asks not in ("nobody", "once", "views"):
         yield f"asks is {part.asks!r}, expected nobody, once or views"
         return
@@ -155,7 +159,7 @@ def check_labeller(part: Any) -> Iterator[str]:
     elif part.stored and part.asks != "views":
         yield 'stored is true, but only answers about "views" can be stored'
     for share in (0.7, 1.0):
-        yield from guarded("loss", lambda s=share: _check_labels(part, s))
+        yield from guarded("loss", partial(_check_labels, part, share))
 
 
 def _check_labels(part: Any, share: float) -> Iterator[str]:
@@ -189,7 +193,7 @@ def _check_labels(part: Any, share: float) -> Iterator[str]:
 
 
 def check_evaluator(part: Any) -> Iterator[str]:
-    """Its declared metrics, and numbers for them on a tiny trial."""
+    """Checks the metrics that an evaluator declares, and its numbers for them on a tiny trial."""
     names = [metric.name for metric in part.metrics if isinstance(metric, Metric)]
     if not isinstance(part.metrics, tuple) or len(names) != len(part.metrics) or not names:
         yield "metrics is not a tuple of one or more Metric"
@@ -203,30 +207,30 @@ def check_evaluator(part: Any) -> Iterator[str]:
 
 
 def _check_numbers(part: Any, names: list[str]) -> Iterator[str]:
-    trial = _limited(part, tiny_trial())
+    trial = _limit(part, tiny_trial())
     kept = trial.logits.clone(), trial.labels.clone()
     try:
-        found = part.evaluate(trial)
+        numbers = part.evaluate(trial)
     except IncompatibleError:  # an answer
         return
-    if not isinstance(found, Mapping) or not found:
-        yield f"evaluate gave {found!r}, expected a mapping from metric to number"
+    if not isinstance(numbers, Mapping) or not numbers:
+        yield f"evaluate gave {numbers!r}, expected a mapping from metric to number"
         return
-    extra = sorted(set(found) - set(names))
+    extra = sorted(set(numbers) - set(names))
     if extra:
         yield f"evaluate reports {', '.join(extra)}, declared: {', '.join(names)}"
-    for name, value in found.items():
+    for name, value in numbers.items():
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             yield f"evaluate gave {name} = {value!r}, expected a finite float"
     if not same(trial.logits, kept[0]) or not same(trial.labels, kept[1]):
         yield "evaluate changes the trial"
-    if not same(dict(part.evaluate(_limited(part, tiny_trial()))), dict(found)):
+    if not same(dict(part.evaluate(_limit(part, tiny_trial()))), dict(numbers)):
         yield "evaluate differs from call to call"
 
 
-def _limited(part: Any, trial: Trial) -> Trial:
-    """The trial with only those extras that the evaluator says it needs."""
-    needs = getattr(part, "needs", frozenset())
+def _limit(part: Any, trial: Trial) -> Trial:
+    """Drops the extras of a trial that the evaluator does not say it needs."""
+    needs: frozenset[str] = getattr(part, "needs", frozenset())
     return dataclasses.replace(
         trial,
         features=trial.features if "features" in needs else None,

@@ -46,7 +46,7 @@ NO_PARTS = (*OBSERVERS, "ddbench_aliases")
 
 @dataclass(frozen=True, slots=True)
 class PartReport:
-    """What is wrong with one part."""
+    """Problems of one part, one line each."""
 
     kind: str
     name: str
@@ -55,7 +55,7 @@ class PartReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is wrong with the parts of a package."""
+    """Problems of the parts of a package."""
 
     package: str
     parts: tuple[PartReport, ...]
@@ -79,7 +79,7 @@ class Report:
 
 
 def check_part(kind: str, name: str, part: Any) -> list[str]:
-    """What is wrong with a part, one line each; nothing if it keeps its contract.
+    """Returns what is wrong with a part, one line each; nothing if it keeps its contract.
 
     A part must be a frozen dataclass with a stable cache key and the members of its role, and it
     is run on tiny stand-ins, on the CPU, in seconds: finite numbers, gradients, equal results for
@@ -98,11 +98,11 @@ def check_part(kind: str, name: str, part: Any) -> list[str]:
     if kind not in KINDS and kind not in RUNS:
         raise unknown("kind of part", kind, {*KINDS, *RUNS})
     with seeded(0):
-        problems = [*check_name(kind, name), *_checked(kind, name, part)]
+        problems = [*check_name(kind, name), *_run_checks(kind, name, part)]
     return list(dict.fromkeys(problems))
 
 
-def _checked(kind: str, name: str, part: Any) -> Iterator[str]:
+def _run_checks(kind: str, name: str, part: Any) -> Iterator[str]:
     if kind == "protocol" and isinstance(part, Path):
         part = partial(read_protocol, part)
     if kind not in ROLES:
@@ -120,7 +120,7 @@ def _checked(kind: str, name: str, part: Any) -> Iterator[str]:
 
 
 def check_plugin(distribution_or_module: str, registry: Registry) -> Report:
-    """The conformance suite over every part that a package provides.
+    """Runs the conformance suite over every part that a package provides.
 
     Args:
         distribution_or_module: `ddbench-energy`, or a module such as `ddbench_energy.matcher`.
@@ -148,7 +148,7 @@ def check_plugin(distribution_or_module: str, registry: Registry) -> Report:
 
 
 def _no_plugin(wanted: str, registry: Registry) -> DDBenchError:
-    """Why there is nothing to check: not installed, left out, or no plug-in at all."""
+    """Says why there is nothing to check: not installed, left out, or no plug-in at all."""
     known = {plugin.distribution for plugin in registry.plugins}
     try:
         name = distribution(wanted).name
@@ -175,20 +175,30 @@ def _observes(plugin: Plugin, registry: Registry) -> bool:
 
 
 def _hooks_of(module: Any, registry: Registry) -> set[str]:
-    """Those that a plug-in has, under whatever names its functions go."""
+    """Names the hooks that a plug-in implements, whatever its functions are called."""
     return {caller.name for caller in registry.manager.get_hookcallers(module) or ()}
 
 
 def _faults_of_observers(plugin: Plugin, registry: Registry) -> Iterator[str]:
-    """Each observer is told once of a stage and of a cell that there never were."""
+    """Tells each observer once of a stage and of a cell that never were, and catches its faults."""
     module = registry.manager.get_plugin(f"{plugin.distribution}:{plugin.name}")
     cell = Record(
-        key="0" * 20, status="ok", method="tiny", dataset="tiny@8", ipc=1, teacher="tiny",
-        student="tiny", labels="hard", protocol="tiny", seed=0, metrics=[{"top1": 50.0}],
-    )  # fmt: skip
+        key="0" * 20,
+        status="ok",
+        method="tiny",
+        dataset="tiny@8",
+        ipc=1,
+        teacher="tiny",
+        student="tiny",
+        labels="hard",
+        protocol="tiny",
+        seed=0,
+        metrics=[{"top1": 50.0}],
+    )
     stage = {"stage": "recover", "key": "0" * 20, "seconds": 1.0, "peak_bytes": 1, "cached": False}
-    for hook, told in zip(OBSERVERS, (stage, {"record": cell}), strict=True):
+    examples: tuple[Mapping[str, Any], ...] = (stage, {"record": cell})
+    for hook, arguments in zip(OBSERVERS, examples, strict=True):
         if hook in _hooks_of(module, registry):
-            fault = fault_of(registry.manager, module, hook, **told)
+            fault = fault_of(registry.manager, module, hook, **arguments)
             if fault:
                 yield f"{plugin.name} ({plugin.module}): {fault}"

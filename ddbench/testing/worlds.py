@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,11 +21,11 @@ from ddbench.testing.fakes import tiny_images, tiny_info
 from ddbench.testing.structure import finite, guarded, same
 
 SIZES = (32, 64, 224)
-"""Pixels at which an architecture is tried, until one suits it."""
+"""Image sizes, in pixels, at which an architecture is tried until one suits it."""
 SCALED = 32
-"""Pixels at which a data set is read: quick, and its `resolution` is tried on the way."""
+"""Image size, in pixels, at which a data set is read: quick, and `resolution` is tried too."""
 MOST_READ = 5000
-"""Images of a data set that are read at most, and rounded up to a chunk."""
+"""Number of images of a data set that are read at most, rounded up to a chunk."""
 
 CheckPart = Callable[[str, str, Any], list[str]]
 
@@ -32,7 +33,7 @@ CheckPart = Callable[[str, str, Any], list[str]]
 
 
 def check_architecture(part: Any) -> Iterator[str]:
-    """A network at 32 pixels, or at the first larger size that it takes."""
+    """Checks an architecture's network at 32 pixels, or at the first larger size that it takes."""
     argument = getattr(part, "argument", None)
     if argument and not getattr(part, argument):
         return  # nothing to build without a name
@@ -92,10 +93,7 @@ def _check_classifier(place: str, seen: dict[str, Any], logits: Tensor) -> Itera
 
 
 def check_dataset(part: Any) -> Iterator[str]:
-    """What it says of itself and what it reads, where its images are at hand.
-
-    The data root is that of the environment, `DDBENCH_DATA`.
-    """
+    """Checks a data set's description and images, if they lie under `DDBENCH_DATA`."""
     argument = getattr(part, "argument", None)
     if argument and not getattr(part, argument):
         return
@@ -117,7 +115,7 @@ def check_dataset(part: Any) -> Iterator[str]:
         return
     splits: tuple[Literal["train", "test"], ...] = ("train", "test")
     for split in splits:
-        yield from guarded(f"read {split}", lambda s=split: _check_split(part, root, info, s))
+        yield from guarded(f"read {split}", partial(_check_split, part, root, info, split))
 
 
 def _check_info(info: Any) -> Iterator[str]:
@@ -164,17 +162,17 @@ def _check_split(
 
 
 def check_protocol(name: str, part: Any) -> Iterator[str]:
-    """A protocol for a small and for a large data set."""
+    """Checks a protocol for a small and for a large data set."""
     for pixels in (8, 224):
-        found = part(tiny_info(pixels=pixels))
-        if not isinstance(found, Protocol):
-            yield f"gave {type(found).__name__} at {pixels} pixels, expected Protocol"
+        protocol = part(tiny_info(pixels=pixels))
+        if not isinstance(protocol, Protocol):
+            yield f"gave {type(protocol).__name__} at {pixels} pixels, expected Protocol"
             return
-        if found.name != name:
-            yield f"calls itself '{found.name}', registered as '{name}'"
-        if not 0 <= found.holdout < 1:
-            yield f"holdout is {found.holdout:g}, expected 0 to below 1"
-        yield from _check_training("training", found.training)
+        if protocol.name != name:
+            yield f"calls itself '{protocol.name}', registered as '{name}'"
+        if not 0 <= protocol.holdout < 1:
+            yield f"holdout is {protocol.holdout:g}, expected 0 to below 1"
+        yield from _check_training("training", protocol.training)
 
 
 def _check_training(what: str, training: Any) -> Iterator[str]:
@@ -185,7 +183,7 @@ def _check_training(what: str, training: Any) -> Iterator[str]:
 
 
 def check_recipe(name: str, part: Any, check_part: CheckPart) -> Iterator[str]:
-    """Recipes at several resolutions and counts, and every part of the first."""
+    """Checks recipes at several resolutions and counts, and every part of the first."""
     for pixels in (8, 32, 64, 224):
         for ipc in (1, 50, None):
             info = tiny_info(pixels=pixels)
