@@ -9,7 +9,7 @@ Imports `training` and what lies below it; nothing of ddbench but the command li
 
 from ddbench.testing.fakes import (
     TinyProblem,
-    collected,
+    collect,
     tiny_batch,
     tiny_images,
     tiny_info,
@@ -33,5 +33,5 @@ __all__ = [
     "tiny_batch",
     "tiny_trial",
     "TinyProblem",
-    "collected",
+    "collect",
 ]

@@ -126,19 +126,21 @@ def tiny_real(info: DatasetInfo) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, 
     return tiny_images(info, labels, seed=1), labels
 
 
-def probed(network: Network, taps: Sequence[Tap], images: Float[Tensor, "b c h w"]) -> Activations:
+def probe_images(
+    network: Network, taps: Sequence[Tap], images: Float[Tensor, "b c h w"]
+) -> Activations:
     """Runs one forward pass and returns the logits and what the taps hold."""
     with Probe(network, taps, Context()) as probe:
         return probe(images)
 
 
 @torch.no_grad()
-def collected(statistic: Statistic, network: Network, info: DatasetInfo, batch: int = 7) -> Tensors:
+def collect(statistic: Statistic, network: Network, info: DatasetInfo, batch: int = 7) -> Tensors:
     """Collects a statistic of a tiny data set in one pass, as the statistics stage does."""
     images, labels = tiny_real(info)
     state = statistic.start(network, info)
     for some, theirs in zip(images.split(batch), labels.split(batch), strict=True):
-        acts = probed(network, statistic.taps(network), some)
+        acts = probe_images(network, statistic.taps(network), some)
         state = statistic.update(state, acts, theirs)
     return statistic.finish(state)
 
@@ -170,17 +172,17 @@ def tiny_step(
     network = network or tiny_network(info)
     rows = torch.tensor(labels)
     if known is None:
-        known = {s: collected(s, network, info) for s in part.statistics}
+        known = {s: collect(s, network, info) for s in part.statistics}
     target = getattr(part, "target", None)
     if target is not None and atoms is None:
-        atoms = _tiny_atoms(target, rows, collected(target.statistic, network, info))
+        atoms = _tiny_atoms(target, rows, collect(target.statistic, network, info))
     leaf = (tiny_images(info, rows) if images is None else images).clone().requires_grad_(True)
     return Step(
         images=leaf,
         labels=rows,
         weights=tiny_weights(rows),
         atoms=atoms,
-        acts=probed(network, part.taps(network), leaf),
+        acts=probe_images(network, part.taps(network), leaf),
         network=network,
         known=known,
         progress=0.5,
@@ -275,8 +277,8 @@ def _tiny_features(info: DatasetInfo) -> FeatureSample:
     tap = feature_tap(network)
     images, labels = tiny_real(info)
     made = torch.arange(info.num_classes).repeat_interleave(2)
-    real = probed(network, [tap], images).taps[tap]["features"]
-    distilled = probed(network, [tap], tiny_images(info, made)).taps[tap]["features"]
+    real = probe_images(network, [tap], images).taps[tap]["features"]
+    distilled = probe_images(network, [tap], tiny_images(info, made)).taps[tap]["features"]
     return FeatureSample(real, labels, distilled, made, tiny_weights(made))
 
 
@@ -300,7 +302,7 @@ class TinyProblem:
     def __post_init__(self) -> None:
         network = tiny_network(self.info)
         read = () if self.distiller is None else statistics_of(self.distiller)
-        self.known = {s: collected(s, network, self.info) for s in read}
+        self.known = {s: collect(s, network, self.info) for s in read}
         taps = () if self.distiller is None else taps_of(self.distiller, network)
         probe = Probe(network, [feature_tap(network), *taps], Context())
         self.teachers = [probe] if self.needs - {"networks"} else []

@@ -14,7 +14,7 @@ from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.types import Atoms, Step, Tap
 from ddbench.runtime.seeds import generator
 from ddbench.testing.fakes import (
-    collected,
+    collect,
     tiny_info,
     tiny_network,
     tiny_real,
@@ -89,7 +89,7 @@ def _check_pass(part: Any) -> Iterator[str]:
     except IncompatibleError:  # an answer: it needs what the tiny network lacks
         return
     yield from _check_taps(taps)
-    whole = collected(part, network, info, batch=1000)
+    whole = collect(part, network, info, batch=1000)
     if not isinstance(whole, Mapping) or not whole:
         yield "finish gave nothing"
         return
@@ -97,7 +97,7 @@ def _check_pass(part: Any) -> Iterator[str]:
     if strange:
         yield f"finish gave values that are no tensors: {', '.join(strange)}"
         return
-    parted = collected(part, network, info, batch=4)
+    parted = collect(part, network, info, batch=4)
     for name, value in whole.items():
         if value.dtype.is_floating_point and not finite(value):
             yield f"finish gave '{name}' that is not finite"
@@ -130,7 +130,7 @@ def check_target(part: Any) -> Iterator[str]:
         return
     yield from _prefix("statistic", check_statistic(part.statistic))
     info = tiny_info()
-    real = collected(part.statistic, tiny_network(info), info)
+    real = collect(part.statistic, tiny_network(info), info)
     if not {"features", "labels"} <= set(real):
         yield f"statistic gives {', '.join(real)}, expected `features` and `labels`"
         return

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import energy_distance as scipy_energy_distance
 
 from ddbench.api.features import Features, feature_tap
-from ddbench.testing import check_part, collected, tiny_info, tiny_network, tiny_step
+from ddbench.testing import check_part, collect, tiny_info, tiny_network, tiny_step
 from ddbench_energy.matcher import Energy, Spread, energy_distance
 
 
@@ -76,7 +76,7 @@ def test_classes_are_compared_with_their_own_real_images_and_summed():
 
 def test_spread_is_the_mean_distance_of_two_real_features():
     info, network = tiny_info(), tiny_network()
-    real = collected(Features(), network, info)
+    real = collect(Features(), network, info)
     wanted = [spread_of(real["features"][real["labels"] == cls]).item() for cls in (0, 1, 2)]
-    found = collected(Spread(), network, info)["spread"]
+    found = collect(Spread(), network, info)["spread"]
     assert found.tolist() == pytest.approx(wanted, rel=1e-5)

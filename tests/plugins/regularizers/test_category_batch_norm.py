@@ -14,8 +14,8 @@ from ddbench.api.features import PooledFeatures
 from ddbench.api.types import Reduction, Step, Tap, Tensors
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
-from ddbench.testing import collected, tiny_info, tiny_network, tiny_real, tiny_step
-from ddbench.testing.fakes import probed
+from ddbench.testing import collect, tiny_info, tiny_network, tiny_real, tiny_step
+from ddbench.testing.fakes import probe_images
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.recipes.edc import edc_one_teacher
 from ddbench_plugins.regularizers._moments import ClassMoments
@@ -35,7 +35,7 @@ def inputs(images: Tensor) -> dict[str, Tensor]:
     """The whole inputs of both BatchNorms."""
     keep: Reduction = Whole()
     taps = [Tap(layer, keep) for layer in LAYERS]
-    acts = probed(tiny_network(INFO), taps, images)
+    acts = probe_images(tiny_network(INFO), taps, images)
     return {tap.layer: acts.taps[tap]["all"].double() for tap in taps}
 
 
@@ -44,7 +44,7 @@ def inputs(images: Tensor) -> dict[str, Tensor]:
 
 def test_moments_are_those_of_single_images_averaged() -> None:
     images, labels = tiny_real(INFO)
-    known = collected(ImageMoments(), tiny_network(INFO), INFO)
+    known = collect(ImageMoments(), tiny_network(INFO), INFO)
     for layer, maps in inputs(images).items():
         for cls in range(3):
             own = [maps[i] for i in range(len(labels)) if labels[i] == cls]
@@ -62,8 +62,8 @@ def test_moments_are_those_of_single_images_averaged() -> None:
 def test_what_is_missing_from_the_variance_is_that_between_images() -> None:
     images, labels = tiny_real(INFO)
     network = tiny_network(INFO)
-    within = collected(ImageMoments(), network, INFO)
-    whole = collected(ClassMoments(), network, INFO)
+    within = collect(ImageMoments(), network, INFO)
+    whole = collect(ClassMoments(), network, INFO)
     for layer, maps in inputs(images).items():
         assert torch.allclose(within[f"{layer}.mean"], whole[f"{layer}.mean"], atol=1e-6)
         for cls in range(3):

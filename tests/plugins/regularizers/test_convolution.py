@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import Network, Tap, Tensors
-from ddbench.testing import collected, tiny_info, tiny_network, tiny_real, tiny_step
-from ddbench.testing.fakes import probed
+from ddbench.testing import collect, tiny_info, tiny_network, tiny_real, tiny_step
+from ddbench.testing.fakes import probe_images
 from ddbench_plugins.regularizers._convolution_moments import ConvolutionMoments, PatchMoments
 from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.convolution import Convolution
@@ -32,7 +32,7 @@ class Whole(PatchMoments):
 def inputs(images: Tensor) -> dict[str, Tensor]:
     """The whole inputs of both convolutions."""
     taps = [Tap(layer, Whole(1)) for layer in LAYERS]
-    acts = probed(tiny_network(INFO), taps, images)
+    acts = probe_images(tiny_network(INFO), taps, images)
     return {tap.layer: acts.taps[tap]["all"] for tap in taps}
 
 
@@ -83,7 +83,7 @@ def test_maps_that_patches_do_not_divide_are_resized_up(shape: Any, size: Any) -
 def test_moments_of_all_images_are_exact(patch: int) -> None:
     """Not an average of the variances of batches, which would lack those between them."""
     images, _ = tiny_real(INFO)
-    known = collected(ConvolutionMoments(patch), tiny_network(INFO), INFO, batch=5)
+    known = collect(ConvolutionMoments(patch), tiny_network(INFO), INFO, batch=5)
     for layer, maps in inputs(images).items():
         whole = patches(maps, patch) if patch else maps.transpose(0, 1).flatten(1)
         torch.testing.assert_close(
@@ -97,7 +97,7 @@ def test_moments_of_all_images_are_exact(patch: int) -> None:
 @pytest.mark.parametrize("patch", [0, 4])
 def test_moments_by_category_are_those_of_single_images_averaged(patch: int) -> None:
     images, labels = tiny_real(INFO)
-    known = collected(ConvolutionMoments(patch, by_category=True), tiny_network(INFO), INFO)
+    known = collect(ConvolutionMoments(patch, by_category=True), tiny_network(INFO), INFO)
     for layer, maps in inputs(images).items():
         for cls in range(3):
             own = [maps[i : i + 1] for i in range(len(labels)) if labels[i] == cls]
@@ -169,7 +169,7 @@ def test_the_gradient_agrees_with_finite_differences(part: Convolution) -> None:
     known = {s: {n: v.double() for n, v in found.items()} for s, found in step.known.items()}
 
     def penalty(images: Tensor) -> Tensor:
-        acts = probed(network, taps, images)
+        acts = probe_images(network, taps, images)
         return part.penalty(replace(step, images=images, acts=acts, network=network, known=known))
 
     x = start.clone().requires_grad_(True)

@@ -51,7 +51,7 @@ def raw_maps(images):
     return {"1": first, "4": NETWORK.module[2:4](NETWORK.module[1](first))}
 
 
-def collected(statistic, images, labels, batch, counts=None):
+def collect(statistic, images, labels, batch, counts=None):
     counts = labels.bincount().tolist() if counts is None else counts
     state = statistic.start(NETWORK, info(counts))
     with Probe(NETWORK, statistic.taps(NETWORK), Context()) as probe:
@@ -87,7 +87,7 @@ def test_equals_brute_force_for_any_batch_and_order(counts, batch, offset, seed)
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     labels = labels[torch.randperm(len(labels), generator=rng)]
     images = torch.randn(len(labels), 1, 6, 6, generator=rng) + offset + labels.view(-1, 1, 1, 1)
-    found = collected(ClassMoments(), images, labels, batch)
+    found = collect(ClassMoments(), images, labels, batch)
     assert found["count"].tolist() == counts
     for name, expected in brute_force(images, labels, len(counts)).items():
         assert found[name].dtype == torch.float32
@@ -127,7 +127,7 @@ def test_update_counts_and_starts_from_nothing():
 
 def test_class_without_images_has_no_moments():
     images, labels = torch.randn(3, 1, 6, 6), torch.tensor([0, 2, 2])
-    found = collected(ClassMoments(), images, labels, 3, counts=[1, 0, 2])
+    found = collect(ClassMoments(), images, labels, 3, counts=[1, 0, 2])
     assert found["count"].tolist() == [1, 0, 2]
     assert found["1.mean"][1].isnan().all()
     assert found["4.var"][1].isnan().all()
@@ -164,8 +164,8 @@ def test_released_variance_is_the_mean_within_batches(batch, arriving):
     rng = torch.Generator().manual_seed(7)
     labels = torch.randint(0, 3, (23,), generator=rng)
     images = torch.randn(23, 1, 6, 6, generator=rng) + torch.linspace(-2, 2, 23).view(-1, 1, 1, 1)
-    found = collected(ReleasedClassMoments(batch), images, labels, arriving)
-    exact = collected(ClassMoments(), images, labels, arriving)
+    found = collect(ReleasedClassMoments(batch), images, labels, arriving)
+    exact = collect(ClassMoments(), images, labels, arriving)
     by_hand = by_hand_released(images, labels, 3, batch)
     for layer in LAYERS:
         torch.testing.assert_close(found[f"{layer}.mean"], exact[f"{layer}.mean"])
@@ -183,8 +183,8 @@ def test_released_variance_lacks_that_of_the_batch_means():
     """True variance = within + between (methods.md 2.15.11), for batches of 4 and 2 images."""
     images, labels = torch.randn(6, 1, 6, 6), torch.zeros(6, dtype=torch.long)
     images[4:] += 1.5
-    found = collected(ReleasedClassMoments(4), images, labels, 5)["1.var"][0]
-    exact = collected(ClassMoments(), images, labels, 5)
+    found = collect(ReleasedClassMoments(4), images, labels, 5)["1.var"][0]
+    exact = collect(ClassMoments(), images, labels, 5)
     maps = raw_maps(images)["1"].double()
     means = torch.stack([maps[:4].mean((0, 2, 3)), maps[4:].mean((0, 2, 3))])
     sizes = torch.tensor([4 / 6, 2 / 6], dtype=torch.float64)
@@ -196,7 +196,7 @@ def test_released_variance_lacks_that_of_the_batch_means():
 def test_released_moments_refuse_more_images_than_announced():
     images, labels = torch.randn(4, 1, 6, 6), torch.tensor([0, 0, 0, 1])
     with pytest.raises(DDBenchError, match="class 0 has more images"):
-        collected(ReleasedClassMoments(1), images, labels, 2, counts=[2, 2])
+        collect(ReleasedClassMoments(1), images, labels, 2, counts=[2, 2])
 
 
 @pytest.mark.parametrize("statistic", [ClassMoments(), ReleasedClassMoments()])
