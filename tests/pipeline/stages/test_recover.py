@@ -122,7 +122,7 @@ def test_the_same_spec_gives_the_same_bytes_whatever_was_drawn_before(
 class SameStart(Optimize):
     """Starts each image from noise of its own, whatever the group."""
 
-    def _start(self, problem: Any, indices: Tensor, rng: Any) -> Tensor:
+    def _start_images(self, problem: Any, indices: Tensor, rng: Any) -> Tensor:
         return torch.stack([torch.randn(INFO.shape, generator=generator(int(i))) for i in indices])
 
 
