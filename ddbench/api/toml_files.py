@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import tomllib
 import typing
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ddbench.api.card import MethodCard
 from ddbench.api.errors import DDBenchError, nearest
 from ddbench.api.recipe import Protocol
 from ddbench.api.types import DatasetInfo
@@ -83,6 +86,38 @@ def _read_rows(raw: Any, path: Path) -> list[tuple[int, dict[str, Any]]]:
     return sorted(((row.pop("max_resolution"), row) for row in rows), key=lambda row: row[0])
 
 
+@cache
+def read_card(path: Path) -> MethodCard:
+    """Reads the card of a method from a file, whose keys are the fields of `MethodCard`.
+
+    A table of `claims` may hold `rows`: each is a claim, with what the table says of all of them.
+    A file with `like = "wmdd"` takes what it leaves out from `wmdd.toml` beside it, which has no
+    `like` itself. Every file is read once in a process.
+
+    Raises:
+        DDBenchError: the file is missing, malformed, or has a field that is unknown or wrong.
+    """
+    raw = read_toml(path)
+    if "like" in raw:
+        raw = {**read_toml(path.with_name(f"{raw.pop('like')}.toml")), **raw}
+    if isinstance(raw.get("claims"), list):
+        raw["claims"] = list(_list_claims(raw["claims"]))
+    return validate(MethodCard, raw, str(path))
+
+
+def _list_claims(tables: list[Any]) -> Iterator[Any]:
+    """Yields one table a claim; what is no table is left for the validation to refuse."""
+    for table in tables:
+        rows = table.pop("rows", [{}]) if isinstance(table, dict) else [table]
+        for row in rows if isinstance(rows, list) else [rows]:
+            yield {**table, **row} if isinstance(row, dict) else row
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
 def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     """Returns a table as a frozen dataclass.
 
@@ -94,7 +129,8 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     Raises:
         DDBenchError: all that is wrong with it, one fact a field.
     """
-    problem = f"{where} is not a valid {kind.__name__.lower()}"
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+    problem = f"{where} is not a valid {name}"
     strangers = list(_find_strangers(kind, raw))
     if strangers:
         paths = [path for path, _ in strangers]
@@ -109,7 +145,7 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
         facts = [f"{path}: expected a finite number" for path in infinite]
         raise DDBenchError(problem, *facts, hint="mend these fields")
     try:  # by way of JSON, where an array may be a tuple but text is no number
-        return TypeAdapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
+        return _adapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as fault:
         facts = [f"{'.'.join(map(str, e['loc']))}: {explain_error(e)}" for e in fault.errors()]
         raise DDBenchError(problem, *facts, hint="mend these fields") from fault
@@ -156,6 +192,8 @@ def is_finite(value: Any) -> bool:
 
 def _walk_leaves(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in raw.items():
+        if isinstance(value, list) and any(isinstance(row, Mapping) for row in value):
+            value = dict(enumerate(value))  # an array of tables
         if isinstance(value, Mapping):
             yield from _walk_leaves(value, f"{prefix}{name}.")
         else:

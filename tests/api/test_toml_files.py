@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ddbench.api.card import Claim, MethodCard, Provenance
 from ddbench.api.errors import DDBenchError
-from ddbench.api.toml_files import merge_tables, read_protocol, read_toml, validate
+from ddbench.api.toml_files import merge_tables, read_card, read_protocol, read_toml, validate
 from ddbench.testing import tiny_info
 
 
@@ -74,3 +75,81 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path):
     for name, problem in (("odd.toml", "not valid TOML"), ("none.toml", "no file"), ("", "folder")):
         with pytest.raises(DDBenchError, match=problem):
             read_toml(tmp_path / name)
+
+
+# -- cards -----------------------------------------------------------------------------------------
+
+CARD = """
+title = "mine"
+year = 2024
+notes = ["one", "two"]
+
+[[claims]]
+source = "Table 1"
+student = "resnet18"
+rows = [
+  { dataset = "cifar10", ipc = 1, value = 20.5, sd = 0.5 },
+  { dataset = "cifar10", ipc = 10, value = 50, metric = "total_seconds" },
+]
+
+[[claims]]
+dataset = "digits"
+ipc = 1
+student = ""
+value = 3.5
+
+[[provenance]]
+settings = "all"
+source = "here"
+"""
+
+
+def test_a_card_is_what_its_file_says(tmp_path):
+    (tmp_path / "mine.toml").write_text(CARD)
+    table = {"dataset": "cifar10", "student": "resnet18", "source": "Table 1"}
+    assert read_card(tmp_path / "mine.toml") == MethodCard(
+        title="mine",
+        year=2024,
+        notes=("one", "two"),
+        claims=(
+            Claim(ipc=1, value=20.5, sd=0.5, **table),
+            Claim(ipc=10, value=50.0, metric="total_seconds", **table),
+            Claim(dataset="digits", ipc=1, student="", value=3.5),
+        ),
+        provenance=(Provenance(settings="all", source="here"),),
+    )
+
+
+def test_a_card_like_another_takes_what_it_leaves_out(tmp_path):
+    (tmp_path / "mine.toml").write_text(CARD)
+    (tmp_path / "other.toml").write_text('like = "mine"\ntitle = "other"\nclaims = []\n')
+    mine, other = (read_card(tmp_path / f"{name}.toml") for name in ("mine", "other"))
+    assert (other.title, other.claims) == ("other", ())
+    assert (other.notes, other.provenance, other.year) == (mine.notes, mine.provenance, 2024)
+
+
+def test_a_card_is_read_once(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(CARD)
+    first = read_card(path)
+    path.unlink()
+    assert read_card(path) is first
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[claims]]\nrows = 3", "claims.0: expected a table, found 3"),
+        ("[[claims]]\nrows = [3]", "claims.0: expected a table, found 3"),
+        ("[[claims]]\ndataset = 'a'\nipc = 1\nrows = [{value = 1}]", "claims.0.student: is miss"),
+        ("title = ", "is not valid TOML"),
+        ("like = 'nobody'", "no file"),
+        ("like = 'mine'", "unknown fields: like"),
+    ],
+)
+def test_a_card_that_cannot_be_read_is_refused(text, says, tmp_path):
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(DDBenchError) as caught:
+        read_card(tmp_path / "mine.toml")
+    assert says in str(caught.value)
+    assert str(tmp_path) in caught.value.problem

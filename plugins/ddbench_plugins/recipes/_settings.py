@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ddbench.api.card import MethodCard, read_card
+from ddbench.api.card import MethodCard
 from ddbench.api.recipe import Augmentation, Training
+from ddbench.api.toml_files import read_card
 from ddbench.api.types import DatasetInfo
 
 
