@@ -1,4 +1,4 @@
-"""One schema-versioned JSON record a cell: what was asked, what came out, what it cost."""
+"""A record: what was asked of a cell, what came out and what it cost. Stored as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Status = Literal["ok", "incompatible", "diverged", "oom", "error"]
 
 
 class StageCost(BaseModel):
-    """What one stage cost when it was made."""
+    """The cost of making one artifact of a stage."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,22 +33,22 @@ class StageCost(BaseModel):
 
 
 MOST_STRETCHES = 100
-"""Numbers of a learning curve in a record at most."""
+"""Most numbers that a record keeps of a learning curve."""
 
 
 class LearningCurve(BaseModel):
-    """Training loss of a student by epoch. Test data is looked at once, when training is over."""
+    """A student's training loss by epoch. Test data is looked at once, when training is over."""
 
     model_config = ConfigDict(extra="forbid")
 
     epochs: int
     every: int
-    """Epochs that one number is the mean of; the last may be of fewer."""
+    """Number of epochs that one number is the mean of; the last may be of fewer."""
     loss: list[float]
 
     @classmethod
-    def of(cls, losses: Sequence[float]) -> LearningCurve:
-        """The curve of the mean losses of all epochs, to five digits."""
+    def from_losses(cls, losses: Sequence[float]) -> LearningCurve:
+        """Makes the curve of the mean losses of all epochs, to five digits."""
         every = max(math.ceil(len(losses) / MOST_STRETCHES), 1)
         starts = range(0, len(losses), every)
         means = (fmean(losses[start : start + every]) for start in starts)
@@ -56,7 +56,7 @@ class LearningCurve(BaseModel):
 
     @property
     def ends(self) -> list[int]:
-        """How many epochs are done at the end of each stretch."""
+        """Number of epochs that are done at the end of each stretch."""
         return [min((i + 1) * self.every, self.epochs) for i in range(len(self.loss))]
 
 
@@ -80,20 +80,20 @@ class Record(BaseModel):
 
     schema_version: int = RECORD_SCHEMA
     key: str
-    """Of the cell: hash of everything that decides its numbers."""
+    """Hash of everything that decides the numbers of the cell."""
     status: Status
     reason: str = ""
-    """Why it failed: problem, facts and hint."""
+    """Problem, facts and hint of a cell that failed."""
     method: str
     title: str = ""
     dataset: str
     holdout: float = 0.0
-    """Above 0: judged on held-out training images, not on test data."""
+    """Share of the training images that was held out to judge students on; 0 for test data."""
     ipc: int | None
     teacher: str
-    """Whom students learn from; the names of an ensemble are joined by `+`."""
+    """Name of the teacher that students learn from; names of an ensemble are joined by `+`."""
     teachers: list[str] = Field(default_factory=list)
-    """All that were trained for the cell, for images and labels."""
+    """Names of all teachers that were trained for the cell, for images and labels."""
     student: str
     labels: str
     """Name of the labeller."""
@@ -101,18 +101,18 @@ class Record(BaseModel):
     seed: int
     baseline: bool = False
     variant: str = ""
-    """Of an ablation: the matcher and regularizer, or the suite's name for it."""
+    """Name of a row of an ablation: its matcher and regularizer, or the suite's name for it."""
     profile: str = ""
-    """Under whose name options were changed: `smoke` is no result."""
+    """Name of the profile that changed options: a row of `smoke` is no result."""
     precision: str = "fp32"
     configuration: dict[str, Any] = Field(default_factory=dict)
     """Every option, given or defaulted."""
     given: dict[str, str] = Field(default_factory=dict)
-    """What was changed against the recipe, as the user wrote it."""
+    """Options changed against the recipe, as the user wrote them."""
     metrics: list[dict[str, float]] = Field(default_factory=list)
-    """One mapping a student."""
+    """Metric -> value, one mapping a student."""
     learning_curves: list[LearningCurve] = Field(default_factory=list)
-    """Of the students, as far as their trials hold one: trials of before there were any do not."""
+    """Curves of the students whose trials hold one: trials of before there were any do not."""
     evaluators: dict[str, Any] = Field(default_factory=dict)
     """Spelling of every evaluator that has been run."""
     directions: dict[str, bool] = Field(default_factory=dict)
@@ -124,38 +124,53 @@ class Record(BaseModel):
     image_bytes: int | None = None
     label_bytes: int | None = None
     teacher_bytes: int | None = None
-    """Of the teacher's weights, where it is asked while students train; else 0."""
+    """Size of the teacher's weights where it is asked while students train, else 0."""
     keys: dict[str, list[str]] = Field(default_factory=dict)
     """Artifact keys by stage."""
     claim: PublishedFigure | None = None
-    """Of the accuracy."""
+    """Published accuracy."""
     cost_claims: list[PublishedFigure] = Field(default_factory=list)
-    """Of seconds and bytes."""
+    """Published seconds and bytes."""
     environment: dict[str, Any] = Field(default_factory=dict)
     command: str = ""
     created: str = ""
     checksum: str = ""
-    """Of all the rest, as it was written; "" in records of before there was one."""
+    """SHA-256 of all the rest as it was written; "" in records of before there was one."""
 
     def metric(self, name: str) -> float | None:
-        """Mean over the students."""
+        """Returns the mean of a metric over the students that have it, or None."""
         values = [m[name] for m in self.metrics if name in m]
         return fmean(values) if values else None
 
     @property
     def seconds(self) -> float:
-        """All stages, each once, cached or not."""
+        """Seconds of all stages, each once, cached or not."""
         return sum(cost.seconds for cost in self.costs)
 
     @property
     def peak_bytes(self) -> int | None:
+        """Highest peak memory of all stages; None where none was measured."""
         return max((c.peak_bytes for c in self.costs if c.peak_bytes is not None), default=None)
 
+    @property
+    def devices(self) -> list[str]:
+        """Names of the devices that stages ran on, sorted."""
+        # Older records have "1 threads".
+        names = {c.device.replace(" 1 threads", " 1 thread") for c in self.costs if c.device}
+        return sorted(names)
+
+    @property
+    def student_count(self) -> int:
+        """Number of students trained on the distilled set; of a failed record, those planned."""
+        return len(self.keys.get("evaluate", ())) or len(self.metrics) or 1
+
     def cost_of(self, stage: str) -> StageCost | None:
+        """Returns the cost of a stage, or None where the cell had none of it."""
         return next((cost for cost in self.costs if cost.stage == stage), None)
 
     @property
     def file_name(self) -> str:
+        """Name of its file in a folder of records."""
         ipc = "all" if self.ipc is None else f"ipc{self.ipc}"
         words = [self.variant or self.method, *([self.profile] if self.profile else [])]
         words += [self.dataset, ipc, self.student, f"seed{self.seed}"]

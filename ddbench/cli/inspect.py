@@ -202,16 +202,6 @@ def _nearest_records(name: str, stems: list[str], most: int = 3) -> list[str]:
     return [stem for score, stem in ranked[:most] if -score > 0.7]
 
 
-def unaltered(record: Record) -> bool:
-    """Whether a record may stand in a table; says on standard error if not."""
-    from ddbench.store.records import is_altered
-
-    if not is_altered(record):
-        return True
-    typer.echo(f"left out: {record.file_name} was altered after it was written", err=True)
-    return False
-
-
 def doctor(data_root: DataRootOption = None, cache: CacheOption = None) -> None:
     """Check the installation: versions, devices, cache, data sets, plug-ins."""
     from rich.console import Console

@@ -95,13 +95,12 @@ def _finished(
     suite: Path, profile: str, data_root: Path | None, cache: Path | None
 ) -> list[Record]:
     """Of a suite's cells those with a number, under the suite's names."""
-    from ddbench.cli.inspect import unaltered
     from ddbench.cli.suite_records import of_suite
     from ddbench.store.cache import default_cache
-    from ddbench.store.records import Records
+    from ddbench.store.records import read_folder
 
     folder = default_cache(cache) / "records"
-    found = [r for _, r in Records(folder).readable() if r.status == "ok" and unaltered(r)]
+    found = [record for _, record in read_folder(folder) if record.status == "ok"]
     chosen, *_ = of_suite(found, suite, profile, [], data_root, cache)
     if not chosen:
         raise DDBenchError(

@@ -74,18 +74,15 @@ def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | 
     Raises:
         DDBenchError: no such folder, or nothing in it.
     """
-    from ddbench.cli.inspect import unaltered
     from ddbench.store.cache import default_cache
-    from ddbench.store.records import Records, record_folders
+    from ddbench.store.records import read_folder
 
     looked: list[Path] = folders or [default_cache(cache) / "records"]
     found: list[tuple[Path | None, Record]] = []
     for folder in looked:
         if folders and not folder.is_dir():
             raise DDBenchError(f"no folder {folder}", hint="name a folder of record files")
-        for place in record_folders(folder):
-            files = Records(place).readable()
-            found += [(path if folders else None, r) for path, r in files if unaltered(r)]
+        found += [(path if folders else None, record) for path, record in read_folder(folder)]
     if not found:
         raise DDBenchError(
             "no records to report", f"looked in {', '.join(map(str, looked))}",

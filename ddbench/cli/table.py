@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ddbench.api.errors import DDBenchError, nearest
-from ddbench.cli.inspect import unaltered
 from ddbench.cli.options import (
     CacheOption,
     DataRootOption,
@@ -72,7 +71,7 @@ def table(
 ) -> None:
     """Print leaderboards from finished records. Nothing is computed."""
     from ddbench.store.cache import default_cache
-    from ddbench.store.records import Records, record_folders
+    from ddbench.store.records import read_folder
 
     checked_format(format_)
     _check_of_suite(suite, profile, set_)
@@ -88,8 +87,7 @@ def table(
     folder = records or default_cache(cache) / "records"
     if records is not None and not records.is_dir():
         raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
-    places = record_folders(folder)
-    found = [r for place in places for _, r in Records(place).readable() if unaltered(r)]
+    found = [record for _, record in read_folder(folder)]
     title = ""
     if suite is not None:
         from ddbench.cli.suite_records import of_suite

@@ -28,7 +28,7 @@ from ddbench.runtime.memory import is_out_of_memory, let_go
 from ddbench.store.cache import Cache
 from ddbench.store.files import explained
 from ddbench.store.keys import spell
-from ddbench.store.records import Records, joined
+from ddbench.store.records import Records, merge_earlier
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
     from ddbench.pipeline.runner import Workshop
@@ -78,7 +78,7 @@ def execute(
             # The same trials may have been judged before without looking through a teacher.
             earlier = found or records.get(cell_key([stage.key for stage in plan.evaluate]))
             if earlier is not None:
-                record = joined(record, earlier)
+                record = merge_earlier(record, earlier)
             # A finished result outlives an evaluator that fails on its stored trial.
             if found is None or found.status != "ok" or record.status == "ok":
                 with explained(cache.root):
@@ -128,7 +128,7 @@ def _measured(
             found.update(judged(name, evaluator, trial))
         metrics.append(found)
         if "training_loss" in tensors:
-            curves.append(LearningCurve.of(tensors["training_loss"].tolist()))
+            curves.append(LearningCurve.from_losses(tensors["training_loss"].tolist()))
     reports: dict[str, float] = {}
     for artifact in trials[:1]:
         for key, above in artifact.card["lineage"].items():

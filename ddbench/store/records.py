@@ -27,7 +27,7 @@ class Records:
         self.folder = folder
 
     def get(self, key: str) -> Record | None:
-        """The record of a cell, or None; one that cannot be read is set aside, with a warning.
+        """Returns the record of a cell, or None. Sets one aside that cannot be read, and warns.
 
         Raises:
             DDBenchError: it is of a newer schema.
@@ -38,8 +38,7 @@ class Records:
             except UnreadableError as fault:
                 aside = path.with_suffix(".unreadable")
                 path.replace(aside)
-                said = f"{fault.problem}: {'; '.join(fault.facts)}; set aside as {aside.name}"
-                warnings.warn(said, DDBenchWarning, stacklevel=2)
+                _warn(f"{fault.problem}: {'; '.join(fault.facts)}; set aside as {aside.name}")
         return None
 
     def put(self, record: Record) -> Path:
@@ -49,40 +48,100 @@ class Records:
             OSError: it cannot be written.
         """
         path = self.folder / record.file_name
-        stamped = record.model_copy(update={"created": record.created or now()})
-        write_whole(path, sealed(stamped).model_dump_json(indent=1) + "\n")
+        dated = record.model_copy(update={"created": record.created or format_now()})
+        write_whole(path, seal(dated).model_dump_json(indent=1) + "\n")
         for old in self.folder.glob(f"*-{record.key}.json"):
             if old != path:
                 old.unlink()
         return path
 
     def all(self) -> Iterator[Record]:
-        """Every record, oldest name first."""
+        """Reads every record, by name of its file; raises what `read_record` raises."""
         for _, record in self.files():
             yield record
 
     def files(self) -> Iterator[tuple[Path, Record]]:
-        """Every record with its file."""
+        """Reads every record, with its file; raises what `read_record` raises."""
         for path in sorted(self.folder.glob("*.json")):
             yield path, read_record(path)
 
     def readable(self) -> Iterator[tuple[Path, Record]]:
-        """Those that can be read, with their files; a warning for each of the others."""
+        """Reads the records that can be read, with their files; warns of each of the others."""
         for path in sorted(self.folder.glob("*.json")):
             try:
                 record = read_record(path)
             except DDBenchError as fault:
-                said = f"left out: {'; '.join((fault.problem, *fault.facts))}"
-                warnings.warn(said, DDBenchWarning, stacklevel=2)
+                _warn(f"left out: {'; '.join((fault.problem, *fault.facts))}")
                 continue
             yield path, record
 
 
-def joined(record: Record, earlier: Record) -> Record:
-    """The record with what evaluators that were not asked this time had found in the same trials.
+def find_record_folders(folder: Path) -> list[Path]:
+    """Returns the folder itself, or the folders of records below it, as in `leaderboards/`."""
+    if any(folder.glob("*.json")):
+        return [folder]
+    return sorted({path.parent for path in folder.rglob("records/*.json")})
 
-    Not where a student was trained anew, nor where an evaluator has changed: which of the earlier
-    numbers are still true is not known then.
+
+def read_folder(folder: Path) -> Iterator[tuple[Path, Record]]:
+    """Reads the records of a folder, or of all folders of records below it, with their files.
+
+    Warns of each record that is left out: it cannot be read, or was altered after it was written.
+
+    Args:
+        folder: A folder of records, a cache, or a folder of leaderboards.
+    """
+    for place in find_record_folders(folder):
+        for path, record in Records(place).readable():
+            if is_altered(record):
+                _warn(f"left out: {record.file_name} was altered after it was written")
+            else:
+                yield path, record
+
+
+def read_record(path: Path) -> Record:
+    """Reads a record from its file.
+
+    Raises:
+        UnreadableError: not a record.
+        DDBenchError: of a newer schema.
+    """
+    try:
+        raw = json.loads(path.read_text())
+        version = raw.get("schema_version") if isinstance(raw, Mapping) else None
+        if isinstance(version, int) and version > RECORD_SCHEMA:
+            raise DDBenchError(
+                f"{path.name} has record schema {version}; this ddbench reads {RECORD_SCHEMA}",
+                hint="update ddbench",
+            )
+        return Record.model_validate(raw)
+    except (ValueError, ValidationError, OSError) as fault:
+        raise UnreadableError(
+            f"cannot read the record {path}",
+            _describe(fault),
+            hint="move it away: the next run of its cell writes it again from the cache",
+        ) from fault
+
+
+def _describe(fault: Exception) -> str:
+    """Returns one line about a fault; for a value that does not fit, with its place."""
+    if not isinstance(fault, ValidationError):
+        return str(fault).splitlines()[0]
+    first, *others = fault.errors()
+    place = ".".join(str(part) for part in first["loc"]) or "the whole"
+    more = f", and {len(others)} more" if others else ""
+    return f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, DDBenchWarning, stacklevel=3)
+
+
+def merge_earlier(record: Record, earlier: Record) -> Record:
+    """Adds to a record what an earlier one of its cell has of evaluators that did not run again.
+
+    Returns the record as it is where a student was trained anew or an evaluator has changed: which
+    of the earlier numbers are still true is not known then.
     """
     if record.status != "ok" or earlier.status != "ok":
         return record
@@ -106,8 +165,8 @@ def joined(record: Record, earlier: Record) -> Record:
     )
 
 
-def checksum_of(record: Record) -> str:
-    """SHA-256 of everything that the record says besides its checksum.
+def compute_checksum(record: Record) -> str:
+    """Computes the SHA-256 of everything that a record says besides its checksum.
 
     Fields with their default are left out, so that a field which comes later changes nothing.
     """
@@ -116,54 +175,15 @@ def checksum_of(record: Record) -> str:
 
 
 def is_altered(record: Record) -> bool:
-    """Whether it was changed after it was written; one without a checksum cannot tell."""
-    return bool(record.checksum) and record.checksum != checksum_of(record)
+    """Tells whether a record was changed after it was written; False for one without a checksum."""
+    return bool(record.checksum) and record.checksum != compute_checksum(record)
 
 
-def sealed(record: Record) -> Record:
-    """With its checksum: what is changed in the file by hand shows."""
-    return record.model_copy(update={"checksum": checksum_of(record)})
+def seal(record: Record) -> Record:
+    """Returns the record with its checksum, by which later changes by hand are noticed."""
+    return record.model_copy(update={"checksum": compute_checksum(record)})
 
 
-def record_folders(folder: Path) -> list[Path]:
-    """The folder itself, or the folders of records below it, as in `leaderboards/`."""
-    if any(folder.glob("*.json")):
-        return [folder]
-    return sorted({path.parent for path in folder.rglob("records/*.json")})
-
-
-def read_record(path: Path) -> Record:
-    """A record from a file.
-
-    Raises:
-        UnreadableError: not a record.
-        DDBenchError: of a newer schema.
-    """
-    try:
-        raw = json.loads(path.read_text())
-        version = raw.get("schema_version") if isinstance(raw, Mapping) else None
-        if isinstance(version, int) and version > RECORD_SCHEMA:
-            raise DDBenchError(
-                f"{path.name} has record schema {version}; this ddbench reads {RECORD_SCHEMA}",
-                hint="update ddbench",
-            )
-        return Record.model_validate(raw)
-    except (ValueError, ValidationError, OSError) as fault:
-        raise UnreadableError(
-            f"cannot read the record {path}", _said(fault),
-            hint="move it away: the next run of its cell writes it again from the cache",
-        ) from fault  # fmt: skip
-
-
-def _said(fault: Exception) -> str:
-    """One line; of a value that does not fit, where it stands."""
-    if not isinstance(fault, ValidationError):
-        return str(fault).splitlines()[0]
-    first, *others = fault.errors()
-    place = ".".join(str(part) for part in first["loc"]) or "the whole"
-    more = f", and {len(others)} more" if others else ""
-    return f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}{more}"
-
-
-def now() -> str:
+def format_now() -> str:
+    """Returns the time in UTC to the second: `2025-12-31T23:59:59Z`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

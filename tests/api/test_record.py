@@ -36,6 +36,18 @@ def test_costs_are_those_of_all_stages():
     assert Record(**FIELDS).peak_bytes is None
 
 
+def test_a_device_has_one_name_whatever_older_records_call_it():
+    names = ("CPU, 1 threads", "CPU, 1 thread", "", "A100")
+    costs = [StageCost(stage="s", key=name, seconds=1, device=name) for name in names]
+    assert Record(**FIELDS, costs=costs).devices == ["A100", "CPU, 1 thread"]
+
+
+def test_a_failed_record_knows_how_many_students_were_planned():
+    assert Record(**FIELDS).student_count == 1
+    assert Record(**FIELDS, metrics=[{}, {}]).student_count == 2
+    assert Record(**FIELDS, keys={"evaluate": ["a", "b", "c"]}).student_count == 3
+
+
 def test_a_file_name_tells_what_the_cell_is_of():
     assert Record(**FIELDS).file_name == "wmdd-digits-all-s_2-seed3-k1.json"
     smoke = Record(**{**FIELDS, "ipc": 1}, variant="a + b", profile="smoke")
@@ -48,13 +60,13 @@ def test_a_field_that_no_record_has_is_refused():
 
 
 def test_a_short_curve_is_kept_whole():
-    curve = LearningCurve.of([3.0, 1.23456789, 1e-7 / 3])
+    curve = LearningCurve.from_losses([3.0, 1.23456789, 1e-7 / 3])
     assert (curve.epochs, curve.every, curve.ends) == (3, 1, [1, 2, 3])
     assert curve.loss == [3.0, 1.2346, 3.3333e-8]
 
 
 def test_a_long_one_as_means_of_stretches():
-    curve = LearningCurve.of([float(i) for i in range(250)])
+    curve = LearningCurve.from_losses([float(i) for i in range(250)])
     assert (curve.epochs, curve.every, len(curve.loss)) == (250, 3, 84)
     assert curve.loss[:2] == [1, 4]
     assert (curve.loss[-1], curve.ends[-2:]) == (249, [249, 250])
@@ -63,7 +75,7 @@ def test_a_long_one_as_means_of_stretches():
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(0, 1e3), min_size=1, max_size=700))
 def test_no_epoch_is_lost(losses):
-    curve = LearningCurve.of(losses)
+    curve = LearningCurve.from_losses(losses)
     assert len(curve.loss) <= MOST_STRETCHES
     lengths = np.diff([0, *curve.ends])
     assert lengths.sum() == len(losses)

@@ -11,7 +11,7 @@ import pytest
 
 from ddbench.api.errors import DDBenchError
 from ddbench.reporting import leaderboards as boards
-from ddbench.store.records import Records, read_record, sealed
+from ddbench.store.records import Records, read_record, seal
 
 ROOT = Path(__file__).parents[2] / "leaderboards"
 BOARDS = boards.boards_of(ROOT)
@@ -41,9 +41,9 @@ def one(board: Path) -> Path:
     return sorted((board / "records").glob("wmdd-*.json"))[0]
 
 
-def change(path: Path, seal: bool = True, **fields: object) -> None:
+def change(path: Path, sealed: bool = True, **fields: object) -> None:
     record = read_record(path).model_copy(update=fields)
-    path.write_text((sealed(record) if seal else record).model_dump_json())
+    path.write_text((seal(record) if sealed else record).model_dump_json())
 
 
 def test_render_fills_the_page_and_a_changed_record_makes_it_stale(ddbench, board):
@@ -101,9 +101,9 @@ def test_the_check_says_what_is_wrong(board, registry, fields, told):
 
 def test_the_check_wants_checksums_that_fit(board, registry):
     path = one(board)
-    change(path, seal=False, checksum="")
+    change(path, sealed=False, checksum="")
     assert any("has no checksum" in fault for fault in boards.check(board, registry, None))
-    change(path, seal=False, checksum="0" * 64)
+    change(path, sealed=False, checksum="0" * 64)
     assert any("was altered after" in fault for fault in boards.check(board, registry, None))
 
 
@@ -129,11 +129,11 @@ def test_the_command_counts_or_complains(ddbench, board):
 
 def test_a_record_is_added_with_its_checksum_and_its_table(ddbench, board, tmp_path):
     path = one(board)
-    change(path, seal=False, checksum="")
+    change(path, sealed=False, checksum="")
     done = ddbench("leaderboard", "add", tmp_path / "new", path)
     assert done.code == 0, done.err
     (added,) = Records(tmp_path / "new" / "records").all()
-    assert added == sealed(read_record(path))
+    assert added == seal(read_record(path))
     assert "WMDD" in (tmp_path / "new" / "table.md").read_text()
     raw = json.loads(path.read_text())
     raw["key"] = "0" * 20
@@ -169,7 +169,7 @@ def test_a_suites_finished_cells_are_added_under_its_names(ddbench, tmp_path):
     assert all(record.checksum for record in added)
     shutil.rmtree(tmp_path / "board")
     (altered,) = (tmp_path / "cache" / "records").glob("drawn-*.json")
-    change(altered, seal=False, metrics=[{"top1": 99.0}])
+    change(altered, sealed=False, metrics=[{"top1": 99.0}])
     done = ddbench(*words)
     assert (done.code, f"left out: {altered.name}" in done.err) == (0, True)
     assert [r.variant for r in Records(tmp_path / "board" / "records").all()] == ["far apart"]

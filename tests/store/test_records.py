@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from ddbench.api.errors import DDBenchError
+from ddbench.api.errors import DDBenchError, DDBenchWarning
 from ddbench.api.record import Record, StageCost
 from ddbench.api.types import Metric
 from ddbench.pipeline import execute as execution
 from ddbench.pipeline import runner as workshop
 from ddbench.pipeline.scoring import judged
 from ddbench.runtime.context import Context
-from ddbench.store.records import Records, joined, read_record
+from ddbench.store.records import Records, merge_earlier, read_folder, read_record
 
 
 def record(evaluators: dict[str, object], metrics: list[dict[str, float]], **changes) -> Record:
@@ -35,7 +35,7 @@ EARLIER = record({"accuracy": 1, "coverage": 1}, [{"top1": 50.0, "coverage": 0.5
 
 
 def test_what_other_evaluators_found_stays():
-    found = joined(record({"accuracy": 1, "ece": 1}, [{"top1": 50.0, "ece": 3.0}]), EARLIER)
+    found = merge_earlier(record({"accuracy": 1, "ece": 1}, [{"top1": 50.0, "ece": 3.0}]), EARLIER)
     assert found.metrics == [{"top1": 50.0, "coverage": 0.5, "ece": 3.0}]
     assert found.evaluators == {"accuracy": 1, "coverage": 1, "ece": 1}
     assert set(found.units) == {"top1", "coverage", "ece"}
@@ -53,7 +53,7 @@ def test_what_other_evaluators_found_stays():
 )
 def test_nothing_stays_that_may_no_longer_be_true(changes, earlier):
     new = record({"accuracy": 1}, [{"top1": 50.0}]).model_copy(update=changes)
-    assert joined(new, earlier) == new
+    assert merge_earlier(new, earlier) == new
 
 
 def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, monkeypatch):
@@ -109,3 +109,27 @@ def test_a_record_with_an_infinite_report_can_be_read(tmp_path):
     found = read_record(Records(tmp_path).put(told))
     assert found.reports["objective"] == math.inf
     assert math.isnan(found.reports["other"])
+
+
+def test_records_are_read_from_a_folder_or_from_those_below_it(tmp_path):
+    for number, name in enumerate(("b", "a")):
+        folder = tmp_path / name / "records"
+        folder.mkdir(parents=True)
+        Records(folder).put(EARLIER.model_copy(update={"key": f"k{number}"}))
+    (tmp_path / "a" / "card.json").write_text("{}")  # lies in no folder of records
+    assert [record.key for _, record in read_folder(tmp_path)] == ["k1", "k0"]
+    ((path, record),) = read_folder(tmp_path / "b" / "records")
+    assert (path.name, record.key) == (record.file_name, "k0")
+    assert list(read_folder(tmp_path / "nowhere")) == []
+
+
+def test_what_cannot_be_read_or_was_altered_is_left_out_with_a_warning(tmp_path):
+    records = Records(tmp_path)
+    records.put(EARLIER.model_copy(update={"key": "k1"}))
+    path = records.put(EARLIER)
+    path.write_text(path.read_text().replace("50.0", "90.0"))
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.warns(DDBenchWarning) as told:
+        assert [record.key for _, record in read_folder(tmp_path)] == ["k1"]
+    said = sorted(str(warning.message) for warning in told)
+    assert ["left out: cannot read the record" in said[0], "was altered" in said[1]] == [True] * 2

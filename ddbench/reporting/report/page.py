@@ -21,7 +21,7 @@ from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.formatting import mark, marks
 from ddbench.reporting.tables.row_names import labelled
 from ddbench.reporting.tables.views import View
-from ddbench.store.records import now
+from ddbench.store.records import format_now
 
 if TYPE_CHECKING:
     from ddbench.reporting.report.images import Picture
@@ -97,7 +97,7 @@ def make_page(
     names = ", ".join(values["data set"])
     return Page(
         title=title or f"Dataset distillation on {names}",
-        made=now(),
+        made=format_now(),
         records=len(found),
         rows=tuple(rows),
         choices=values,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ddbench.api.record import PublishedFigure, Record
-from ddbench.reporting.tables.aggregate import Entry, students_of
+from ddbench.reporting.tables.aggregate import Entry
 from ddbench.reporting.tables.cells import (
     Surroundings,
     difference,
@@ -123,7 +123,7 @@ def row_id(entry: Entry) -> str:
     """Of the setting and configuration, so that a link holds when seeds are added."""
     record = entry.first
     parts = (*entry.setting, record.configuration, record.method, record.variant)
-    return f"row-{key_of('row', list(parts), students_of(record))[:10]}"
+    return f"row-{key_of('row', list(parts), record.student_count)[:10]}"
 
 
 def claim_of(entry: Entry) -> PublishedFigure | None:

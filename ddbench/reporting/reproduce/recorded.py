@@ -15,7 +15,6 @@ from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.plan import Plan, plan
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.parts import UnknownPartError, part_of
-from ddbench.reporting.tables.aggregate import students_of
 
 
 def cell_of(record: Record, registry: Registry) -> Cell:
@@ -46,7 +45,7 @@ def cell_of(record: Record, registry: Registry) -> Cell:
         student=NamedArchitecture(name=record.student, part=part_of(told["student"], registry)),
         protocol=part_of(told["protocol"], registry),
         seed=record.seed,
-        students=students_of(record),
+        students=record.student_count,
         precision=record.precision,  # type: ignore[arg-type]
         teacher_seed=told.get("teacher_seed", 0),
         overrides=dict(record.given),

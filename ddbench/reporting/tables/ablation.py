@@ -9,7 +9,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any, Literal
 
-from ddbench.reporting.tables.aggregate import Entry, Setting, students_of
+from ddbench.reporting.tables.aggregate import Entry, Setting
 from ddbench.reporting.tables.cells import NOTHING
 from ddbench.reporting.tables.formatting import interval, p_value, percent, signed
 from ddbench.reporting.tables.leaderboard import best_of
@@ -68,7 +68,7 @@ def _rest(entry: Entry) -> str:
     """Everything but the two factors."""
     recipe = {k: v for k, v in _recipe(entry).items() if k not in ("matchers", "regularizers")}
     configuration = {**entry.first.configuration, "recipe": recipe}
-    return json.dumps([students_of(entry.first), configuration], sort_keys=True)
+    return json.dumps([entry.first.student_count, configuration], sort_keys=True)
 
 
 def _level_names(entries: Sequence[Entry], factor: Factor) -> list[str]:

@@ -105,11 +105,6 @@ def setting_of(record: Record) -> Setting:
     return Setting(*(getattr(record, name) for name in Setting._fields))
 
 
-def students_of(record: Record) -> int:
-    """Students trained on its distilled set; a failed record knows how many were planned."""
-    return len(record.keys.get("evaluate", ())) or len(record.metrics) or 1
-
-
 def gather(records: Iterable[Record]) -> list[Entry]:
     """One entry per setting and configuration, whatever the order of the records.
 
@@ -144,7 +139,7 @@ def _references_without_teacher(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _identity(record: Record) -> tuple[object, ...]:
-    students = students_of(record)
+    students = record.student_count
     if "recipe" in record.configuration:
         recipe = dict(record.configuration["recipe"])
         if record.keys and ("squeeze" not in record.keys or "looked" in record.keys):

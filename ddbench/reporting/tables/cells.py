@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from ddbench.api.record import Record
-from ddbench.reporting.tables.aggregate import Entry, same_terms, students_of
+from ddbench.reporting.tables.aggregate import Entry, same_terms
 from ddbench.reporting.tables.formatting import (
     MISSING,
     p_value,
@@ -43,7 +42,7 @@ class Surroundings:
         return max(
             found,
             key=lambda e: (
-                students_of(e.first) == students_of(entry.first),
+                e.first.student_count == entry.first.student_count,
                 len(mine & {r.seed for r in e.records}),
                 e.label,
             ),
@@ -188,12 +187,7 @@ def device(entry: Entry, here: object = None) -> Cell | None:
 
 def devices(entries: Iterable[Entry]) -> list[str]:
     """Where the stages ran, by name."""
-    return sorted({name for e in entries for r in e.finished for name in _devices(r)})
-
-
-def _devices(record: Record) -> set[str]:
-    # Older records have "1 threads".
-    return {cost.device.replace(" 1 threads", " 1 thread") for cost in record.costs if cost.device}
+    return sorted({name for e in entries for r in e.finished for name in r.devices})
 
 
 def is_resident(device_name: str) -> bool:

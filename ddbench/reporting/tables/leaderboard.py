@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from ddbench.reporting.tables import leaderboard_remarks as remarks
-from ddbench.reporting.tables.aggregate import Entry, Setting, students_of
+from ddbench.reporting.tables.aggregate import Entry, Setting
 from ddbench.reporting.tables.cells import (
     NOTHING,
     Surroundings,
@@ -255,6 +255,6 @@ def _facts(entry: Entry, section: str) -> dict[str, Raw]:
         "status": status_of(entry),
         "n": len(entry.finished),
         "seeds": len(entry.records),
-        "students": students_of(record),
+        "students": record.student_count,
         "reason": "; ".join(failures(entry)),
     }

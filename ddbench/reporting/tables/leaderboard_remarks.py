@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence, Set
 
-from ddbench.reporting.tables.aggregate import Entry, students_of
+from ddbench.reporting.tables.aggregate import Entry
 from ddbench.reporting.tables.cells import devices, is_resident
 from ddbench.reporting.tables.claims import verdicts
 from ddbench.reporting.tables.formatting import listed
@@ -58,7 +58,7 @@ def _evaluators_of(metric: str, entries: Sequence[Entry]) -> set[str]:
 
 def _spread(entries: Sequence[Entry]) -> str:
     text = "top-1: mean ± sample standard deviation over seeds (how many)"
-    counts = {students_of(r) for e in entries for r in e.finished}
+    counts = {r.student_count for e in entries for r in e.finished}
     if counts == {1} or not counts:
         return f"{text}."
     many = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else str(max(counts))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ddbench.reporting.tables.aggregate import Entry, Setting, students_of
+from ddbench.reporting.tables.aggregate import Entry, Setting
 
 MOST_DIFFERENCES = 3
 """Options that a label names before it falls back on the key."""
@@ -71,7 +71,7 @@ def _all_options(entry: Entry) -> dict[str, str]:
     record = entry.first
     flat = flattened(record.configuration.get("recipe", {}))
     rest = {k: v for k, v in record.configuration.items() if k != "recipe"}
-    return {**flat, **flattened(rest), "students": str(students_of(record))}
+    return {**flat, **flattened(rest), "students": str(record.student_count)}
 
 
 def flattened(value: Any, path: str = "") -> dict[str, str]:

@@ -14,9 +14,9 @@ import pytest
 from ddbench.reporting.render import to_csv, to_latex
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.views import View
-from ddbench.store.records import Records, record_folders
+from ddbench.store.records import Records, find_record_folders
 
-FOLDERS = record_folders(Path(__file__).parents[3] / "leaderboards")
+FOLDERS = find_record_folders(Path(__file__).parents[3] / "leaderboards")
 PREAMBLE = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage{booktabs}

@@ -32,7 +32,7 @@ def browser() -> Iterator[Any]:
 def page(browser, tmp_path, request) -> Iterator[Any]:
     """The page of a few records; what the console says and what is asked of a network fail."""
     path = tmp_path / "report.html"
-    learnt = {"learning_curves": [LearningCurve.of([3.0, 2.0, 1.0])]}
+    learnt = {"learning_curves": [LearningCurve.from_losses([3.0, 2.0, 1.0])]}
     records = [record.model_copy(update=learnt) for record in few()]
     path.write_text(to_html(make_page([(None, record) for record in records])))
     context = browser.new_context(

@@ -19,7 +19,7 @@ from tests.reporting.report.test_page import Reader, few, html_of, record
 
 
 def curve(*losses: float) -> LearningCurve:
-    return LearningCurve.of(losses)
+    return LearningCurve.from_losses(losses)
 
 
 def taught() -> list:

@@ -15,10 +15,10 @@ from ddbench.pipeline.recording import _base
 from ddbench.reporting.reproduce import cell_of, faults_of, plan_of, verdict
 from ddbench.reporting.reproduce.parts import UnknownPartError, part_of
 from ddbench.store.keys import spell
-from ddbench.store.records import Records, checksum_of, read_record, record_folders, sealed
+from ddbench.store.records import Records, compute_checksum, find_record_folders, read_record, seal
 
 ROOT = Path(__file__).parents[3] / "leaderboards"
-COMMITTED = [path for folder in record_folders(ROOT) for path, _ in Records(folder).files()]
+COMMITTED = [path for folder in find_record_folders(ROOT) for path, _ in Records(folder).files()]
 DIGITS = sorted((ROOT / "digits" / "records").glob("wmdd-*.json"))
 
 
@@ -104,8 +104,8 @@ def test_any_change_by_hand_breaks_the_checksum(change):
     ],
 )
 def test_a_change_that_is_sealed_anew_is_found_by_keys_and_counts(change, told, registry):
-    record = sealed(altered(change))
-    assert record.checksum == checksum_of(record)
+    record = seal(altered(change))
+    assert record.checksum == compute_checksum(record)
     faults = list(faults_of(record, plan_of(cell_of(record, registry), None)))
     assert any(told in fault for fault in faults), faults
 
@@ -113,10 +113,10 @@ def test_a_change_that_is_sealed_anew_is_found_by_keys_and_counts(change, told, 
 def test_a_checksum_outlives_new_fields_and_the_way_to_disk(tmp_path):
     record = altered(lambda raw: None)
     path = Records(tmp_path).put(record)
-    assert read_record(path).checksum == checksum_of(record)
+    assert read_record(path).checksum == compute_checksum(record)
     raw = json.loads(path.read_text())
     del raw["holdout"]  # a field with its default: as if it had come later
-    assert checksum_of(Record.model_validate(raw)) == raw["checksum"]
+    assert compute_checksum(Record.model_validate(raw)) == raw["checksum"]
 
 
 @pytest.mark.parametrize(
