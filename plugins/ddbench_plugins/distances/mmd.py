@@ -22,7 +22,7 @@ def linear_mmd_squared(
     *,
     biased: bool = True,
 ) -> Float[torch.Tensor, ""]:
-    """MMD² with the kernel ⟨x, y⟩: the squared gap between the means.
+    """Returns MMD² with the kernel ⟨x, y⟩: the squared gap between the means.
 
     biased: ‖Σ a_i x_i − Σ b_j y_j‖². Otherwise less the variances that the two means have
     themselves; with equal weights, that leaves out the pairs of a point with itself.
@@ -46,7 +46,7 @@ def linear_mmd_squared(
 def adaptive_bandwidth(
     x: Float[torch.Tensor, "m d"], y: Float[torch.Tensor, "n d"]
 ) -> Float[torch.Tensor, ""]:
-    """Mean squared distance between different points of both clouds together; no gradient.
+    """Returns the mean squared distance between different points of both clouds; no gradient.
 
     h = 1/(N² − N) Σ_{i≠j} ‖u_i − u_j‖² over u = [x; y], which is twice the unbiased total variance.
     """
@@ -63,7 +63,7 @@ def rbf_mmd_squared(
     biased: bool = True,
     bandwidth: Float[torch.Tensor, ""] | None = None,
 ) -> Float[torch.Tensor, ""]:
-    """MMD² with a sum of five Gaussian kernels.
+    """Returns MMD² with a sum of five Gaussian kernels.
 
     MMD² = aᵀ K_xx a + bᵀ K_yy b − 2 aᵀ K_xy b, k(u, v) = Σ_{i=0..4} exp(−‖u − v‖² / (h 2^{i−2}))
 
@@ -83,7 +83,7 @@ def rbf_mmd_squared(
         h and the five widths as in public re-implementations.
     """
     h = adaptive_bandwidth(x, y) if bandwidth is None else bandwidth
-    return _mmd_squared(lambda u, v: _five_gaussians(u, v, h), x, y, a, b, biased)
+    return _mmd_squared(lambda u, v: _sum_gaussians(u, v, h), x, y, a, b, biased)
 
 
 def polynomial_mmd_squared(
@@ -94,7 +94,7 @@ def polynomial_mmd_squared(
     *,
     biased: bool = True,
 ) -> Float[torch.Tensor, ""]:
-    """MMD² with the kernel (⟨u, v⟩ + 1)²: the gaps between means and between second moments.
+    """Returns MMD² with the kernel (⟨u, v⟩ + 1)²: gaps of the means and of second moments.
 
     biased: 2 ‖Σ a_i x_i − Σ b_j y_j‖² + ‖Σ a_i x_i x_iᵀ − Σ b_j y_j y_jᵀ‖²_F
 
@@ -115,7 +115,7 @@ def _mmd_squared(
     b: Float[torch.Tensor, " n"] | None,
     biased: bool,
 ) -> Float[torch.Tensor, ""]:
-    """aᵀ K_xx a + bᵀ K_yy b − 2 aᵀ K_xy b, or without the pairs of a point with itself."""
+    """Returns aᵀ K_xx a + bᵀ K_yy b − 2 aᵀ K_xy b, or without pairs of a point with itself."""
     a, b = normalise_weights(x, a), normalise_weights(y, b)
 
     def within(points: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
@@ -128,7 +128,7 @@ def _mmd_squared(
     return within(x, a) + within(y, b) - 2 * a @ kernel(x, y) @ b
 
 
-def _five_gaussians(
+def _sum_gaussians(
     x: Float[torch.Tensor, "m d"], y: Float[torch.Tensor, "n d"], h: Float[torch.Tensor, ""]
 ) -> Float[torch.Tensor, "m n"]:
     widest = torch.exp(squared_distances(x, y) / (-4 * h))
@@ -140,7 +140,11 @@ def _five_gaussians(
 
 
 def _pair_share(shares: Float[torch.Tensor, " n"]) -> Float[torch.Tensor, ""]:
-    """The weight of all pairs of different points."""
+    """Returns the weight of all pairs of different points.
+
+    Raises:
+        DDBenchError: there is a single point.
+    """
     if len(shares) < 2:
         raise DDBenchError(
             "the unbiased MMD of a single point is not defined",

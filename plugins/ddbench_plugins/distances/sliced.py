@@ -12,7 +12,7 @@ from ddbench_plugins.distances.transport import normalise_weights
 
 
 def draw_directions(dimension: int, count: int, rng: torch.Generator) -> Float[torch.Tensor, "d l"]:
-    """Unit vectors in float64, uniform on the sphere; one direction a column."""
+    """Draws unit vectors in float64, uniform on the sphere; one direction a column."""
     directions = torch.randn(dimension, count, generator=rng, dtype=torch.float64)
     return directions / directions.norm(dim=0)
 
@@ -24,7 +24,7 @@ def sliced_wasserstein_squared(
     a: Float[torch.Tensor, " m"] | None = None,
     b: Float[torch.Tensor, " n"] | None = None,
 ) -> Float[torch.Tensor, ""]:
-    """Mean over directions of the one-dimensional W₂², in float64; differentiable in x and y.
+    """Returns the mean over directions of the one-dimensional W₂²; float64, differentiable.
 
     SW₂² = mean_θ ∫₀¹ (F⁻¹_{θᵀx}(s) − F⁻¹_{θᵀy}(s))² ds
 
@@ -54,7 +54,7 @@ def sliced_wasserstein_squared(
 def _sort_values(
     values: Float[torch.Tensor, "l n"], shares: Float[torch.Tensor, " n"]
 ) -> tuple[Float[torch.Tensor, "l n"], Float[torch.Tensor, "l n"]]:
-    """Sorted values of each direction, and up to which level each of them is the quantile."""
+    """Returns sorted values of each direction, and the level up to which each is the quantile."""
     ordered, order = values.sort(1)
     return ordered, shares[order].cumsum(1)
 
@@ -64,7 +64,7 @@ def _read_quantiles(
     ends: Float[torch.Tensor, "l n"],
     levels: Float[torch.Tensor, "l q"],
 ) -> Float[torch.Tensor, "l q"]:
+    """Returns the quantiles of each direction at given levels."""
     where = torch.searchsorted(ends.detach().contiguous(), levels.detach())
-    return values.gather(
-        1, where.clamp(max=values.shape[1] - 1)
-    )  # the last end is 1 but for rounding
+    # The last end is 1 but for rounding.
+    return values.gather(1, where.clamp(max=values.shape[1] - 1))

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 
 PIVOTS = 10_000_000
-"""The network simplex stops by itself long before."""
+"""Most pivots of the network simplex, which ends by itself long before."""
 _SLACK = 4
 """Points an atom may give away beyond those that it has too many of, under the guess."""
 _MANY = 40
@@ -25,7 +25,7 @@ _MANY = 40
 _WORTH = 0.3
 """With more than this part of the points undecided, solving for all of them is as fast."""
 _OPTIMAL = 1
-"""What POT's solver answers where it has found the best."""
+"""Status that POT's solver gives an optimal plan."""
 _ROUNDING = 1e-12
 """Relative slack of the certificate, far above float64's rounding and far below any tolerance."""
 
@@ -33,18 +33,18 @@ _ROUNDING = 1e-12
 def squared_distances(
     x: Float[torch.Tensor, "m d"], y: Float[torch.Tensor, "n d"]
 ) -> Float[torch.Tensor, "m n"]:
-    """D_ij = ‖x_i − y_j‖², by one matrix product; never below 0."""
+    """Returns D_ij = ‖x_i − y_j‖², by one matrix product; never below 0."""
     return Cloud.of(y).squared_distances(x)
 
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Points that many others are compared to: what does not change is worked out once."""
+    """Points that others are compared to many times: their centre and norms are computed once."""
 
     given: Float[torch.Tensor, "n d"]
     centre: Float[torch.Tensor, " d"]
     points: Float[torch.Tensor, "n d"]
-    """Less the centre: differences stay, rounding errors shrink."""
+    """The points less their centre, so that rounding errors of the matrix product shrink."""
     squares: Float[torch.Tensor, " n"]
 
     @classmethod
@@ -54,7 +54,7 @@ class Cloud:
         return cls(points, centre, centred, centred.square().sum(1))
 
     def squared_distances(self, x: Float[torch.Tensor, "m d"]) -> Float[torch.Tensor, "m n"]:
-        """D_ij = ‖x_i − y_j‖² to the points y."""
+        """Returns D_ij = ‖x_i − y_j‖² to the points y."""
         x = x - self.centre
         squares = x.square().sum(1)[:, None] + self.squares
         return torch.addmm(squares, x, self.points.T, alpha=-2).clamp_min(0)
@@ -62,7 +62,7 @@ class Cloud:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """An optimal transport plan and what certifies it."""
+    """An optimal transport plan and the potentials that certify it."""
 
     value: float
     """⟨plan, cost⟩."""
@@ -77,7 +77,7 @@ class Transport:
 def solve_transport(
     first: Float[np.ndarray, " m"], second: Float[np.ndarray, " n"], cost: Float[np.ndarray, "m n"]
 ) -> Transport:
-    """Optimal transport between two histograms, by the network simplex.
+    """Solves the optimal transport between two histograms by the network simplex.
 
     min_T ⟨T, C⟩ = max_{u, v} ⟨a, u⟩ + ⟨b, v⟩ with T 1 = a, Tᵀ 1 = b, T ≥ 0 and u_i + v_j ≤ C_ij.
 
@@ -104,7 +104,7 @@ def wasserstein_squared(
     a: Float[torch.Tensor, " m"] | None = None,
     b: Float[torch.Tensor, " n"] | None = None,
 ) -> float:
-    """W₂² between two point clouds, exactly, in float64.
+    """Returns W₂² between two point clouds, exactly, in float64.
 
     W₂² = min_T Σ_ij T_ij ‖x_i − y_j‖² with T 1 = a, Tᵀ 1 = b.
 
@@ -124,6 +124,7 @@ def wasserstein_squared(
 def normalise_weights(
     points: Float[torch.Tensor, "n d"], weights: Float[torch.Tensor, " n"] | None
 ) -> Float[torch.Tensor, " n"]:
+    """Returns weights that sum to 1, of the points' kind; equal ones for None."""
     if weights is None:
         return points.new_full((len(points),), 1 / len(points))
     weights = weights.to(points)
@@ -138,7 +139,7 @@ def solve_transport_from_guess(
     cost: Float[np.ndarray, "m n"],
     guess: Float[np.ndarray, " m"] | None,
 ) -> Transport:
-    """The optimal transport to n points of weight 1/n, as `solve_transport` finds it.
+    """Solves the transport to n points of weight 1/n as `solve_transport` does, faster.
 
     A point i belongs to the atom that minimises C_ij − u_j, unless several do. Points whose best
     atom is best by far are given to it; the rest is a small problem with the atoms' remaining
@@ -157,15 +158,15 @@ def solve_transport_from_guess(
         return solve_transport(first, whole, cost)
     from ot.lp.emd_wrap import emd_c  # POT's checks around it take longer than small problems
 
-    nearest, undecided = _undecided(first, cost, guess)
+    nearest, undecided = _assign_points(first, cost, guess)
     while np.count_nonzero(undecided) <= _WORTH * points:
-        settled, opened = np.flatnonzero(~undecided), np.flatnonzero(undecided)
+        settled, free = np.flatnonzero(~undecided), np.flatnonzero(undecided)
         owner = nearest[settled]
         left = first - np.bincount(owner, minlength=count) / points
         if left.min() <= _ROUNDING:
             break
-        share = np.full(len(opened), left.sum() / len(opened))
-        part, _, potential, _, status = emd_c(left, share, cost.take(opened, 1), PIVOTS, 1)
+        share = np.full(len(free), left.sum() / len(free))
+        part, _, potential, _, status = emd_c(left, share, cost.take(free, 1), PIVOTS, 1)
         if status != _OPTIMAL:
             break
         reduced = cost - potential[:, None]
@@ -174,16 +175,16 @@ def solve_transport_from_guess(
         if not wrong.any():
             plan = np.zeros_like(cost)
             plan[owner, settled] = 1 / points
-            plan[:, opened] = part
+            plan[:, free] = part
             return Transport(float(np.vdot(plan, cost)), plan, potential, other)
         undecided[settled[wrong]] = True
     return solve_transport(first, whole, cost)
 
 
-def _undecided(
+def _assign_points(
     first: Float[np.ndarray, " m"], cost: Float[np.ndarray, "m n"], guess: Float[np.ndarray, " m"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best atom of each point under the guess, and which points may yet go to another.
+    """Returns the best atom of each point under the guess, and which points may go to another.
 
     Each atom keeps open the points with the smallest lead over the second-best atom: as many as it
     has too many of, and some more.
