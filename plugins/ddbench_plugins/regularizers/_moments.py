@@ -97,7 +97,7 @@ class ReleasedClassMoments:
 
 
 def _make_sums(network: Network, owner: Int[torch.Tensor, " s"]) -> Tensors:
-    """Sums of zero for s slots, all layers side by side; `owner` is the class of each slot."""
+    """Returns sums of zero for s slots, all layers side by side; slot i is of class owner[i]."""
     modules = dict(network.module.named_modules())
     layers = network.norm_layers()
     ends = torch.tensor([modules[layer].num_features for layer in layers]).cumsum(0)
@@ -111,35 +111,37 @@ def _make_sums(network: Network, owner: Int[torch.Tensor, " s"]) -> Tensors:
 
 
 def _list_layers(state: Tensors) -> list[str]:
+    """Returns the layers of a state, in the order of its columns."""
     return [name.removesuffix(".end") for name in state if name.endswith(".end")]
 
 
 def _add_batch(state: Tensors, acts: Activations, slots: Int[torch.Tensor, " b"]) -> Tensors:
-    """The sums after a batch whose images belong to `slots`; added in place.
+    """Adds a batch whose images belong to `slots` to the sums, in place, and returns them.
 
     On a GPU by a product with a membership matrix, then one addition per slot: the same numbers
     every time, which scattering single images there would not give. A CPU scatters in order.
     """
-    slots = _float64_device(slots)
+    slots = _send_to_float64(slots)
     state = {name: tensor.to(slots.device) for name, tensor in state.items()}
     rows, member = slots, None
     if slots.device.type != "cpu":
         rows, inverse = slots.unique(return_inverse=True)
         member = torch.nn.functional.one_hot(inverse, len(rows)).T.double()  # r b
-    found = [acts.taps[Tap(layer, ChannelMoments())] for layer in _list_layers(state)]
+    layers = [acts.taps[Tap(layer, ChannelMoments())] for layer in _list_layers(state)]
     for name in ("mean", "square"):
-        batch = torch.cat([_float64_device(moments[name]) for moments in found], 1).double()
+        batch = torch.cat([_send_to_float64(moments[name]) for moments in layers], 1).double()
         state[name].index_add_(0, rows, batch if member is None else member @ batch)
     state["count"] += slots.bincount(minlength=len(state["count"]))
     return state
 
 
-def _float64_device(tensor: torch.Tensor) -> torch.Tensor:
+def _send_to_float64(tensor: torch.Tensor) -> torch.Tensor:
+    """Moves a tensor of a device without float64 to the CPU."""
     return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def _pool_classes(state: Tensors) -> Tensors:
-    """Moments of classes: the variance is that around the mean of each slot."""
+    """Returns the moments of classes; variances are those around the mean of each slot."""
     state = {name: tensor.cpu() for name, tensor in state.items()}
     size, owner = state["count"], state["owner"]
     classes = int(owner.max()) + 1
@@ -151,14 +153,14 @@ def _pool_classes(state: Tensors) -> Tensors:
     scatter = state["square"] - state["mean"].square() / size.clamp_min(1)[:, None]
     mean = (summed(state["mean"]) / count[:, None]).float()
     var = (summed(scatter) / count[:, None]).clamp_min(0).float()
-    found: Tensors = {"count": count}
+    moments: Tensors = {"count": count}
     start = 0
     for layer in _list_layers(state):
         end = int(state[f"{layer}.end"])
-        found[f"{layer}.mean"] = mean[:, start:end].contiguous()
-        found[f"{layer}.var"] = var[:, start:end].contiguous()
+        moments[f"{layer}.mean"] = mean[:, start:end].contiguous()
+        moments[f"{layer}.var"] = var[:, start:end].contiguous()
         start = end
-    return found
+    return moments
 
 
 # -- of a batch of images, differentiable ----------------------------------------------------------
@@ -167,17 +169,16 @@ def _pool_classes(state: Tensors) -> Tensors:
 def stack_moments(
     acts: Activations, taps: Sequence[Tap]
 ) -> tuple[Float[torch.Tensor, "b c"], Float[torch.Tensor, "b c"], list[int]]:
-    """Mean and mean square of all tapped layers side by side, and the channels of each layer."""
-    found = [acts.taps[tap] for tap in taps]
-    mean = torch.cat([moments["mean"] for moments in found], 1)
-    square = torch.cat([moments["square"] for moments in found], 1)
-    return mean, square, [moments["mean"].shape[1] for moments in found]
+    """Returns mean and mean square, tapped layers side by side, and the channels of each layer."""
+    layers = [acts.taps[tap] for tap in taps]
+    mean, square = (torch.cat([layer[n] for layer in layers], 1) for n in ("mean", "square"))
+    return mean, square, [layer["mean"].shape[1] for layer in layers]
 
 
 def select_moments(
     known: Tensors, taps: Sequence[Tap], name: str, classes: Int[torch.Tensor, " r"]
 ) -> Float[torch.Tensor, "r c"]:
-    """What is known of some classes in all tapped layers, side by side.
+    """Returns the known moments of some classes, all tapped layers side by side.
 
     Few of many classes are picked layer by layer: side by side, those of ImageNet-1K would be 200
     MB to copy in every iteration.
@@ -197,7 +198,7 @@ def mix_moments(
     mean: Float[torch.Tensor, "b c"],
     square: Float[torch.Tensor, "b c"],
 ) -> tuple[Float[torch.Tensor, "r c"], Float[torch.Tensor, "r c"]]:
-    """Mean and variance of weighted mixtures of images.
+    """Returns mean and variance of weighted mixtures of images.
 
     μ_r = Σ_i s_ri m_i,  σ²_r = Σ_i s_ri q_i − μ_r²
 
@@ -206,8 +207,8 @@ def mix_moments(
 
     Args:
         shares: s, rows sum to 1.
-        mean: m, of each image and channel over positions.
-        square: q, likewise of the squares.
+        mean: m, mean of each image and channel over positions.
+        square: q, mean of the squares.
     """
     first = shares @ mean  # r c
     return first, shares @ square - first.square()
@@ -216,14 +217,14 @@ def mix_moments(
 def share_by_class(
     labels: Int[torch.Tensor, " b"], weights: Float[torch.Tensor, " b"], classes: int
 ) -> tuple[Int[torch.Tensor, " r"], Float[torch.Tensor, "r b"], Float[torch.Tensor, " r"]]:
-    """How the images of a batch make up their classes, in any order and number.
+    """Returns the share of each image of a batch in its class, in any order and number.
 
     Which classes are in the batch is not asked, since on a GPU the answer must be waited for. One
     row stands for each class of the data set or, where those are more, for the class of each image.
 
     Args:
         labels: Class of each image.
-        weights: Of each image; need not sum to 1.
+        weights: Weight of each image; they need not sum to 1.
         classes: Number of classes of the data set.
 
     Returns:
@@ -247,7 +248,7 @@ def sum_layer_gaps(
     norm: Literal["squared", "l2"],
     first_layer: float,
 ) -> Float[torch.Tensor, " r"]:
-    """Σ_l s_l ‖d_l‖, or of the squares of the norms; s_1 = `first_layer`, the others are 1.
+    """Returns Σ_l s_l ‖d_l‖, or with squared norms; s_1 = `first_layer`, the others are 1.
 
     Args:
         difference: d, the channels of all layers side by side.
