@@ -19,7 +19,8 @@ class BuildCommit(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         package = Path(self.root, "ddbench").resolve()
         # By path: the environment that builds has none of ddbench's dependencies.
-        state = runpy.run_path(str(package / "runtime" / "environment.py"))["source_state"](package)
+        environment = runpy.run_path(str(package / "runtime" / "environment.py"))
+        state = environment["read_source_state"](package)
         if version == "editable" or state["commit"] is None or Path(self.root, WRITTEN).exists():
             return
         self._folder = tempfile.TemporaryDirectory()

@@ -54,14 +54,14 @@ def _drawn(name: str, folder: Path, records: Path | None, cache: Path | None) ->
     found = list(Records(records).all())
     if name == "figure4":
         from benchmarks.figures import embedding
-        from ddbench.store.cache import default_cache
+        from ddbench.store.cache import find_cache
 
-        return embedding.draw(found, folder, default_cache(cache))
+        return embedding.draw(found, folder, find_cache(cache))
     if name == "images":
         from benchmarks.figures import image_grids
-        from ddbench.store.cache import default_cache
+        from ddbench.store.cache import find_cache
 
-        return image_grids.draw(found, folder, default_cache(cache))
+        return image_grids.draw(found, folder, find_cache(cache))
     from benchmarks.figures import strength
 
     return strength.draw(found, folder)

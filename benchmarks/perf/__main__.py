@@ -48,7 +48,7 @@ def main(
     from benchmarks.perf import plot, report
     from benchmarks.perf.world import Settings
     from ddbench.runtime.context import choose_device, choose_precision
-    from ddbench.runtime.environment import environment_card
+    from ddbench.runtime.environment import describe_environment
     from ddbench.runtime.memory import keep_freed_memory
 
     chosen = only.split(",")
@@ -82,7 +82,7 @@ def main(
         console.print(f"  ({name}: {time.perf_counter() - started:.0f} s)\n")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        card, command = environment_card(), asked(sys.argv[1:])
+        card, command = describe_environment(), asked(sys.argv[1:])
         (output / "results.md").write_text(report.to_markdown(parts, card, command) + "\n")
         text = json.dumps(report.to_json(parts, card, command), indent=1)
         (output / "results.json").write_text(text + "\n")

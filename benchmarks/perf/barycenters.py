@@ -16,7 +16,7 @@ from ddbench.api.types import Tensors
 from ddbench.pipeline.specs import Targets
 from ddbench.pipeline.stages.targets import targets
 from ddbench.runtime.cost import Meter
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench_plugins.distances.transport import wasserstein_squared
 from ddbench_plugins.matchers._atoms import draw_start
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget
@@ -50,7 +50,7 @@ def pot(known: Tensors, ipc: int, classes: int) -> list[np.ndarray]:
     found = []
     for cls in range(classes):
         own = known["features"][known["labels"] == cls].double()
-        start = draw_start(own, ipc, generator(0, "targets", cls)).numpy()
+        start = draw_start(own, ipc, make_generator(0, "targets", cls)).numpy()
         own = own.numpy()
         found.append(ot.lp.free_support_barycenter([own], [ot.unif(len(own))], start))
     return found

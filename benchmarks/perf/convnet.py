@@ -13,7 +13,7 @@ from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings, describe, stock
 from ddbench.api.types import DatasetInfo
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.runtime.context import Context
 from ddbench_plugins.architectures.convnet import ConvNetD
 
@@ -25,7 +25,7 @@ def measure(settings: Settings) -> Part:
     info = describe(settings, CLASSES, CLASSES)
     images = torch.randn(settings.batch, 3, info.resolution, info.resolution).to(settings.device)
     labels = (torch.arange(settings.batch) % CLASSES).to(settings.device)
-    module = fresh(ConvNetD(3), info, 0, settings.ctx)
+    module = build_network(ConvNetD(3), info, 0, settings.ctx)
     works = {
         "harness": step(module, images, labels, settings.ctx),
         "torch's layers, fp32": step(bare(info, settings), images, labels, Context()),

@@ -30,7 +30,7 @@ from ddbench.config.suite import SuiteTable
 from ddbench.data.real import RealData
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.runner import Workshop
-from ddbench.runtime.context import seeded
+from ddbench.runtime.context import use_seed
 from ddbench.store.cache import Cache
 from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.datasets.folder import TEST_FOLDERS
@@ -143,7 +143,7 @@ def plain(
     """The same with the field's loops, class folders in between; equal weights, as released."""
     sizes, info, seed = Sizes.of(settings), data.info, plan.cell.seed
     module = contiguous_copy(network, settings)
-    with tempfile.TemporaryDirectory() as place, seeded(seed):
+    with tempfile.TemporaryDirectory() as place, use_seed(seed):
         np.random.seed(seed)
         passes = PlainPasses(module, files / "train", info, settings.batch)
         with laps.lap("statistics"):

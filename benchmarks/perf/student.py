@@ -26,7 +26,7 @@ from benchmarks.perf.world import (
 from ddbench.api.recipe import Training
 from ddbench.api.types import Network
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.pipeline.stages.relabel import ask
 from ddbench.training.batches import Stream, pixels
 from ddbench.training.loop import Trainee, train
@@ -47,7 +47,7 @@ def harness(
 ) -> Callable[[], object]:
     """A few epochs of the training loop, labels asked as it goes, once for all students."""
     ctx, training = settings.ctx, Training(epochs=EPOCHS, batch_size=settings.batch)
-    modules = [fresh(ResNet(18), data.info, 1 + run, ctx) for run in range(students)]
+    modules = [build_network(ResNet(18), data.info, 1 + run, ctx) for run in range(students)]
     stream = Stream(
         images=data.train_images,
         labels=data.train_labels,

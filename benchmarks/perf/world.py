@@ -9,9 +9,9 @@ from torch import nn
 
 from ddbench.api.types import DatasetInfo, Network
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import frozen
-from ddbench.runtime.context import Context, Precision, seeded
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import freeze_network
+from ddbench.runtime.context import Context, Precision, use_seed
 from ddbench.training.batches import pixels
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
@@ -95,18 +95,18 @@ def teacher(data: RealData, settings: Settings) -> Network:
     """A network whose running statistics are those of some images, ready for the harness."""
     ctx = settings.ctx
     architecture = settings.architecture
-    module = fresh(architecture, data.info, 0, ctx)
+    module = build_network(architecture, data.info, 0, ctx)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None
     with torch.no_grad():
         module.train()(pixels(data.train_images[:32].to(ctx.device), data.info))
-    return frozen(Network(module, architecture.classifier(module)), ctx)
+    return freeze_network(Network(module, architecture.classifier(module)), ctx)
 
 
 def stock(architecture: ResNet | ConvNetD, info: DatasetInfo, seed: int, device: str) -> nn.Module:
     """A network of torch's own layers: the harness has convolutions of its own for small maps."""
-    with seeded(seed):
+    with use_seed(seed):
         return architecture.build(info).to(device)
 
 

@@ -76,7 +76,7 @@ class PortableSet:
         return replace(self, **sorted_, views=views)
 
 
-def check(found: PortableSet, where: object) -> PortableSet:
+def check_set(found: PortableSet, where: object) -> PortableSet:
     """A set whose tensors fit each other; the same one.
 
     Args:
@@ -202,7 +202,7 @@ def _wrong(where: object, name: str, tensor: Tensor, expected: str) -> DDBenchEr
 # -- what a foreign layout has no place for --------------------------------------------------------
 
 
-def sidecar(found: PortableSet, written: Shaped[Tensor, "n c h w"]) -> str:
+def write_sidecar(found: PortableSet, written: Shaped[Tensor, "n c h w"]) -> str:
     """JSON text with all of a set but its tensors of images and soft labels.
 
     Layouts of others keep it beside (or inside) what they hold, so that a set comes back exact.
@@ -214,7 +214,7 @@ def sidecar(found: PortableSet, written: Shaped[Tensor, "n c h w"]) -> str:
     weights = None if found.weights is None else found.weights.tolist()
     return json.dumps(
         {
-            "images_sha256": digest_of(written),
+            "images_sha256": hash_tensor(written),
             "written": found.pixels if written is found.images else "normalised",
             "labels": found.labels.tolist(),
             "weights": weights,
@@ -229,7 +229,7 @@ def sidecar(found: PortableSet, written: Shaped[Tensor, "n c h w"]) -> str:
     )
 
 
-def with_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
+def apply_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
     """What a layout gave, and what its sidecar adds.
 
     Raises:
@@ -243,7 +243,7 @@ def with_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
         mean, std = (tuple(map(float, told[name])) for name in ("mean", "std"))
         rate = found.rate if rate is None or found.rate is not None else float(rate)
         card = {**found.card, **told["card"]}
-        same = told["images_sha256"] == digest_of(images)
+        same = told["images_sha256"] == hash_tensor(images)
         if same and told["written"] != pixels:
             images = to_unit(images, mean, std)
             if pixels == "bytes":
@@ -267,7 +267,7 @@ def with_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
     )  # fmt: skip
 
 
-def digest_of(tensor: Tensor) -> str:
+def hash_tensor(tensor: Tensor) -> str:
     """sha-256 of a tensor's kind, shape and bytes."""
     head = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     solid = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)

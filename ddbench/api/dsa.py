@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from jaxtyping import Float, Int
 
-from ddbench.api.errors import DDBenchError, nearest
+from ddbench.api.errors import DDBenchError, find_nearest
 from ddbench.api.tensors import send_to
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Drawn:
         return OPERATIONS[self.operation](images, send_to(numbers, images.device))
 
 
-def operations(strategy: str, mirror: bool = True) -> tuple[str, ...]:
+def parse_strategy(strategy: str, mirror: bool = True) -> tuple[str, ...]:
     """The operations of a strategy such as `color_crop_flip`; none of "".
 
     Args:
@@ -70,7 +70,7 @@ def operations(strategy: str, mirror: bool = True) -> tuple[str, ...]:
     names = tuple(name for name in strategy.split("_") if name)
     for name in names:
         if name not in OPERATIONS:
-            guess = nearest(name, OPERATIONS)
+            guess = find_nearest(name, OPERATIONS)
             raise DDBenchError(
                 f"no operation '{name}' in '{strategy}'", f"known: {', '.join(OPERATIONS)}",
                 hint=f"did you mean '{guess}'?" if guess else "join known ones by _",

@@ -54,12 +54,12 @@ class IncompatibleError(DDBenchError):
     """Parts that cannot be combined, say PCBN and a teacher without BatchNorm."""
 
 
-def counted(count: int, thing: str) -> str:
+def format_count(count: int, thing: str) -> str:
     """`1 cell`, `2 cells`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def find_nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`; of dotted names the last segment counts as well."""
     choices = list(known)
     lowered = {choice.lower(): choice for choice in choices}
@@ -76,7 +76,7 @@ def unknown(
 ) -> DDBenchError:
     """The error for a name that nobody provides, with the names that exist and the nearest one."""
     names = sorted(known)
-    guess = nearest(name, names)
+    guess = find_nearest(name, names)
     listed = ", ".join(names) if names else "none"
     advice = f"did you mean '{guess}'?" if guess else hint
     return DDBenchError(f"unknown {kind} '{name}'", f"known: {listed}", *facts, hint=advice)

@@ -123,7 +123,7 @@ def _warn_if_of_others(views: StoredViews, labels: Int[Tensor, " n"], where: obj
         starts = torch.tensor([0, *views.batches[:-1]]).cumsum(0)
         starts = starts.repeat_interleave(torch.tensor(views.batches))
         other = own.gather(1, views.partners + starts)
-    found, chance, deviation = agreement(
+    found, chance, deviation = measure_agreement(
         views.logits[later].argmax(2).flatten(), own[later].flatten(), other[later].flatten()
     )
     unclear = _SURE * deviation > _DECIDES or chance > 1 - _DECIDES
@@ -138,7 +138,7 @@ def _warn_if_of_others(views: StoredViews, labels: Int[Tensor, " n"], where: obj
     )
 
 
-def agreement(
+def measure_agreement(
     guesses: Int[Tensor, " v"], own: Int[Tensor, " v"], other: Int[Tensor, " v"]
 ) -> tuple[float, float, float]:
     """How often a guess is one of the two classes that a view shows.

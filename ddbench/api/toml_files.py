@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ddbench.api.card import MethodCard
-from ddbench.api.errors import DDBenchError, nearest
+from ddbench.api.errors import DDBenchError, find_nearest
 from ddbench.api.recipe import Protocol
 from ddbench.api.types import DatasetInfo
 
@@ -134,7 +134,7 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     strangers = list(_find_strangers(kind, raw))
     if strangers:
         paths = [path for path, _ in strangers]
-        guess = nearest(*strangers[0])
+        guess = find_nearest(*strangers[0])
         raise DDBenchError(
             f"{where} has unknown fields: {', '.join(paths)}",
             f"known: {', '.join(strangers[0][1])}",

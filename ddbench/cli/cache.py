@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.api.errors import DDBenchError, counted
+from ddbench.api.errors import DDBenchError, format_count
 from ddbench.cli.options import CacheOption
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ def _opened(cache: Path | None) -> Cache:
     Raises:
         DDBenchError: there is none.
     """
-    from ddbench.store.cache import Cache, default_cache
+    from ddbench.store.cache import Cache, find_cache
 
-    root = default_cache(cache).expanduser()
+    root = find_cache(cache).expanduser()
     if root.is_dir() and not (root / "artifacts").is_dir():
         raise DDBenchError(f"{root} is no cache", "expected: a folder with artifacts/ in it",
                            hint="--cache DIR names another place")  # fmt: skip
@@ -71,7 +71,7 @@ def verify(cache: CacheOption = None) -> None:
     if faults:
         typer.echo("the next run that needs one sets it aside and makes it again")
         raise typer.Exit(1)
-    typer.echo(f"{counted(sum(1 for _ in store.entries()), 'artifact')} checked, all whole")
+    typer.echo(f"{format_count(sum(1 for _ in store.entries()), 'artifact')} checked, all whole")
 
 
 @app.command()
@@ -91,4 +91,4 @@ def gc(
     keep |= {key for stage, key, _ in store.entries() if stage in ("data", "whitening")}
     count, freed = store.collect(keep, dry_run)
     verb = "would free" if dry_run else "freed"
-    typer.echo(f"{verb} {freed / 2**20:.1f} MiB: {counted(count, 'folder')}")
+    typer.echo(f"{verb} {freed / 2**20:.1f} MiB: {format_count(count, 'folder')}")

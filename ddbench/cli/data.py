@@ -22,9 +22,9 @@ def info(name: NameArgument, data_root: DataRootOption = None) -> None:
 
     from ddbench.data.description import describe, find_dataset
     from ddbench.registry import load
-    from ddbench.runtime.context import default_data_root
+    from ddbench.runtime.context import find_data_root
 
-    found = describe(find_dataset(name, load()), default_data_root(data_root))
+    found = describe(find_dataset(name, load()), find_data_root(data_root))
     channels, height, width = found.shape
     typer.echo(f"{found.name}: {found.num_classes} classes, {channels} x {height} x {width}")
     typer.echo(f"{sum(found.train_counts)} training and {sum(found.test_counts)} test images")
@@ -74,9 +74,9 @@ def verify(name: NameArgument, data_root: DataRootOption = None) -> None:
     """Compare a data set with what it should be; exit code 1 if it differs."""
     from ddbench.data.description import describe, find_dataset
     from ddbench.registry import load
-    from ddbench.runtime.context import default_data_root
+    from ddbench.runtime.context import find_data_root
 
-    root = default_data_root(data_root)
+    root = find_data_root(data_root)
     named = find_dataset(name, load())
     found = describe(named, root)
     problems = named.part.verify(root) if hasattr(named.part, "verify") else []

@@ -7,17 +7,17 @@ from typing import Any
 
 from rich.markup import escape
 
-from ddbench.api.errors import DDBenchError, counted
+from ddbench.api.errors import DDBenchError, format_count
 from ddbench.registry import Registry, load
-from ddbench.runtime.context import choose_precision, default_data_root
-from ddbench.runtime.environment import environment_card
-from ddbench.store.cache import Cache, default_cache
+from ddbench.runtime.context import choose_precision, find_data_root
+from ddbench.runtime.environment import describe_environment
+from ddbench.store.cache import Cache, find_cache
 
 
 def examine(console: Any, data_root: Path | None, cache: Path | None) -> int:
     """Prints what is found; returns the number of problems."""
     problems = 0
-    card = environment_card()
+    card = describe_environment()
     console.print("[bold]machine[/bold]")
     memory = card["memory_bytes"] / 2**30
     console.print(f"  {card['cpu']}, {card['cores']} cores, {memory:.0f} GiB", highlight=False)
@@ -29,7 +29,7 @@ def examine(console: Any, data_root: Path | None, cache: Path | None) -> int:
         problems += version is None
         console.print(f"  {name} {version or '[red]missing[/red]'}", highlight=False)
     console.print("[bold]cache[/bold]")
-    problems += _cache(console, default_cache(cache))
+    problems += _cache(console, find_cache(cache))
     console.print("[bold]plug-ins[/bold]")
     try:
         registry = load()
@@ -43,8 +43,8 @@ def examine(console: Any, data_root: Path | None, cache: Path | None) -> int:
         console.print(f"  [red]{escape(said)}[/red]", highlight=False)
     problems += len(broken)
     console.print("[bold]data sets[/bold]")
-    _datasets(console, registry, default_data_root(data_root))
-    console.print("no problems" if not problems else counted(problems, "problem"))
+    _datasets(console, registry, find_data_root(data_root))
+    console.print("no problems" if not problems else format_count(problems, "problem"))
     return problems
 
 
@@ -59,7 +59,7 @@ def _cache(console: Any, root: Path) -> int:
         console.print(f"  [red]{escape(str(fault))}[/red]", highlight=False)
         return 1
     size = sum(f.stat().st_size for _, _, p in entries for f in p.iterdir())
-    told = f"{counted(len(entries), 'artifact')}, {size / 2**20:,.0f} MiB"
+    told = f"{format_count(len(entries), 'artifact')}, {size / 2**20:,.0f} MiB"
     console.print(f"  {root}: {told}", highlight=False)
     return 0
 

@@ -193,8 +193,8 @@ def _plans(
     """The method's own cells with the stored images in the place of distillation."""
     from ddbench.config.suite import read_suite
     from ddbench.data.description import describe, find_dataset
-    from ddbench.data.real import open_data, whitening_of
-    from ddbench.data.stored_set import opened, replayed
+    from ddbench.data.real import load_whitening, open_data
+    from ddbench.data.stored_set import open_stored_set, open_stored_views
     from ddbench.pipeline.plan import plan
     from ddbench.pipeline.scoring import wanted_statistics
 
@@ -203,8 +203,8 @@ def _plans(
     whitening = None
     if found.pixels == "whitened":
         data, epsilon = open_data(named, session.ctx, session.cache()), found.card["zca"]
-        whitening = whitening_of(data, epsilon, session.cache(), session.ctx).on("cpu")
-    stored, learned = opened(found, whitening)
+        whitening = load_whitening(data, epsilon, session.cache(), session.ctx).on("cpu")
+    stored, learned = open_stored_set(found, whitening)
     method = found.card["method"]
     known = method if method in session.registry.names("recipe") else "random"
     came = flags["labels"] == [STORED]
@@ -218,7 +218,7 @@ def _plans(
         if made.cell.method == known:
             labels: Labeller | None = learned if came else None
             if came and labels is None:
-                labels = replayed(found, made.cell.recipe.labeller)
+                labels = open_stored_views(found, made.cell.recipe.labeller)
             cell = _exchanged(made.cell, stored, labels, found.card)
             plans.append(plan(cell, info, wanted_statistics(evaluators)))
         if made.cell.method != known or (flags["reference"] and method != known):

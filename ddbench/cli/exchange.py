@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddbench.api.errors import DDBenchError, counted
+from ddbench.api.errors import DDBenchError, format_count
 from ddbench.cli.options import (
     CacheOption,
     DataRootOption,
@@ -149,7 +149,7 @@ def choose_format(path: Path, text: str, registry: Registry, flag: str) -> SetFo
 
 
 def _told(found: PortableSet) -> str:
-    kept = [f"{counted(len(found.labels), 'image')} ({found.pixels})"]
+    kept = [f"{format_count(len(found.labels), 'image')} ({found.pixels})"]
     if found.soft_labels is not None:
         kept.append("learned labels")
     if found.views is not None:
@@ -169,9 +169,9 @@ def _recorded(
     from ddbench.cli.inspect import find_record
     from ddbench.reporting.images import stored_images
     from ddbench.reporting.reproduce.views import stored_views
-    from ddbench.store.cache import Cache, default_cache
+    from ddbench.store.cache import Cache, find_cache
 
-    record, store = find_record(run, cache), Cache(default_cache(cache))
+    record, store = find_record(run, cache), Cache(find_cache(cache))
     tensors = stored_images(record, store, data_root)
     if tensors is None:
         raise DDBenchError(

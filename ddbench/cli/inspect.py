@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddbench.api.errors import DDBenchError, counted, nearest, unknown
+from ddbench.api.errors import DDBenchError, find_nearest, format_count, unknown
 from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import explained, made_folder
 
@@ -81,7 +81,7 @@ def _write_pages(folder: Path, registry: Registry) -> None:
     with explained(folder):
         for name in names:
             (folder / f"{name}.md").write_text(method_page(name, registry), encoding="utf-8")
-    typer.echo(f"wrote {counted(len(names), 'page')} to {folder}", err=True)
+    typer.echo(f"wrote {format_count(len(names), 'page')} to {folder}", err=True)
 
 
 def _also(registry: Registry, kind: str, name: str) -> str:
@@ -136,7 +136,7 @@ def _or_method(fault: DDBenchError, name: str) -> DDBenchError:
     """The fault, with the method that may have been meant instead of a record."""
     from ddbench.registry import load
 
-    guess = nearest(name, load().names("recipe"))
+    guess = find_nearest(name, load().names("recipe"))
     if not guess:
         return fault
     return DDBenchError(fault.problem, *fault.facts, hint=f"did you mean the method '{guess}'?")
@@ -166,12 +166,12 @@ def find_record(name: str, cache: Path | None) -> Record:
     Raises:
         DDBenchError: none, or several.
     """
-    from ddbench.store.cache import default_cache
+    from ddbench.store.cache import find_cache
     from ddbench.store.records import read_record
 
     if name.endswith(".json") and Path(name).is_file():
         return read_record(Path(name))
-    folder = default_cache(cache) / "records"
+    folder = find_cache(cache) / "records"
     paths = sorted(folder.glob("*.json"))
     found = [p for p in paths if p.stem.rpartition("-")[2].startswith(name) or
              p.name.startswith(name)]  # fmt: skip
@@ -185,7 +185,7 @@ def find_record(name: str, cache: Path | None) -> Record:
     near = _nearest_records(name, [p.stem for p in paths])
     raise DDBenchError(
         f"unknown record '{name}'", *(f"there is {stem}" for stem in near),
-        f"in {folder}: {counted(len(paths), 'record')}",
+        f"in {folder}: {format_count(len(paths), 'record')}",
         hint=f"did you mean '{near[0]}'?" if near
         else "`ddbench run` writes records; --cache DIR looks elsewhere",
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.api.errors import DDBenchError, counted
+from ddbench.api.errors import DDBenchError, format_count
 from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import explained, made_folder
 
@@ -36,7 +36,7 @@ def check(folder: FolderArgument = Path("leaderboards"), data_root: DataRootOpti
     if faults:
         raise typer.Exit(1)
     count = sum(len(list((board / boards.RECORDS).glob("*.json"))) for board in found)
-    told = f"{counted(count, 'record')} in {counted(len(found), 'leaderboard')}"
+    told = f"{format_count(count, 'record')} in {format_count(len(found), 'leaderboard')}"
     typer.echo(f"{told} {'is' if count == 1 else 'are'} whole")
 
 
@@ -78,7 +78,7 @@ def add(
         whole = list(Records(board / boards.RECORDS).all())
         write_whole(board / boards.TABLE, boards.table_text(whole))
     typer.echo(
-        f"{board} has {counted(len(whole), 'record')}; now `ddbench leaderboard check {board}`"
+        f"{board} has {format_count(len(whole), 'record')}; now `ddbench leaderboard check {board}`"
     )
 
 
@@ -96,10 +96,10 @@ def _finished(
 ) -> list[Record]:
     """Of a suite's cells those with a number, under the suite's names."""
     from ddbench.cli.suite_records import of_suite
-    from ddbench.store.cache import default_cache
+    from ddbench.store.cache import find_cache
     from ddbench.store.records import read_folder
 
-    folder = default_cache(cache) / "records"
+    folder = find_cache(cache) / "records"
     found = [record for _, record in read_folder(folder) if record.status == "ok"]
     chosen, *_ = of_suite(found, suite, profile, [], data_root, cache)
     if not chosen:

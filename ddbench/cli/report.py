@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.api.errors import DDBenchError, counted
+from ddbench.api.errors import DDBenchError, format_count
 from ddbench.cli.options import CacheOption, DataRootOption
 from ddbench.cli.outputs import check_file, explained, made_folder, write_file
 
@@ -41,20 +41,20 @@ def report(
 ) -> None:  # fmt: skip
     """Write one HTML page of finished records: leaderboard, claims, plots, images. No network."""
     from ddbench.reporting.report import make_page, to_html
-    from ddbench.store.cache import Cache, default_cache
+    from ddbench.store.cache import Cache, find_cache
 
     found = _found(records, cache)
     check_file(output, "-o report.html")
     if figures is not None:
         made_folder(figures)
-    root = default_cache(cache)
+    root = find_cache(cache)
     # Records may come from elsewhere: a cache that is not there is not made for its images.
     store = Cache(root) if images and (root / "artifacts").is_dir() else None
     page = make_page(found, store, data_root, title)
     text = to_html(page)
     write_file(output, text)
     told = (
-        f"{counted(len(page.rows), 'row')}, {counted(len(page.pictures), 'picture')}, "
+        f"{format_count(len(page.rows), 'row')}, {format_count(len(page.pictures), 'picture')}, "
         f"{len(text.encode()) / 1e6:.1f} MB"
     )
     typer.echo(f"wrote {output}: {told}")
@@ -65,7 +65,7 @@ def report(
 
         with explained(figures):
             drawn = write_figures((*page.plots, *page.learning_curves), figures)
-        typer.echo(f"wrote {counted(len(drawn), 'figure')} to {figures}")
+        typer.echo(f"wrote {format_count(len(drawn), 'figure')} to {figures}")
 
 
 def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | None, Record]]:
@@ -74,10 +74,10 @@ def _found(folders: list[Path] | None, cache: Path | None) -> list[tuple[Path | 
     Raises:
         DDBenchError: no such folder, or nothing in it.
     """
-    from ddbench.store.cache import default_cache
+    from ddbench.store.cache import find_cache
     from ddbench.store.records import read_folder
 
-    looked: list[Path] = folders or [default_cache(cache) / "records"]
+    looked: list[Path] = folders or [find_cache(cache) / "records"]
     found: list[tuple[Path | None, Record]] = []
     for folder in looked:
         if folders and not folder.is_dir():

@@ -134,11 +134,11 @@ def _run(
 def _siblings(row: str, record: Record, cache: Path | None) -> tuple[Record, ...]:
     """The finished seeds of the row: records of its folder with its configuration and setting."""
     from ddbench.reporting.tables.aggregate import gather
-    from ddbench.store.cache import default_cache
+    from ddbench.store.cache import find_cache
     from ddbench.store.records import Records
 
     path = Path(row)
-    folder = path.parent if path.is_file() else default_cache(cache) / "records"
+    folder = path.parent if path.is_file() else find_cache(cache) / "records"
     # One that cannot be read says nothing against this row, whose own record could be.
     for entry in gather(found for _, found in Records(folder).readable()):
         if any(r.key == record.key for r in entry.records):

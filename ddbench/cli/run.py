@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ddbench.api.errors import DDBenchWarning, counted
+from ddbench.api.errors import DDBenchWarning, format_count
 from ddbench.cli.options import (
     CacheOption,
     CheckpointOption,
@@ -283,15 +283,17 @@ def _print_plan(session: Session, plans: list[Plan]) -> None:
     from rich.table import Table
 
     from ddbench.pipeline.dry_run import count_stages
-    from ddbench.store.cache import default_cache
+    from ddbench.store.cache import find_cache
 
-    root = default_cache(session.cache_root)
+    root = find_cache(session.cache_root)
 
     def has(stage: str, key: str) -> bool:
         return (root / "artifacts" / stage / key / "card.json").is_file()
 
     counts = count_stages(plans, has)
-    view = Table(title=counted(len(plans), "cell"), title_justify="left", box=None, pad_edge=False)
+    view = Table(
+        title=format_count(len(plans), "cell"), title_justify="left", box=None, pad_edge=False
+    )
     for name in ("stage", "asked for", "distinct", "cached", "to run"):
         view.add_column(name, justify="left" if name == "stage" else "right")
     for row in counts:
@@ -328,7 +330,7 @@ def _print_outcome(
     asked = {metric.name for part in evaluators.values() for metric in part.metrics}
     print_tables(outcome.records, format_, title, asked=asked)
     finished = len(outcome.records) - outcome.computed
-    done = f"{counted(outcome.computed, 'cell')} computed, {finished} finished before"
+    done = f"{format_count(outcome.computed, 'cell')} computed, {finished} finished before"
     typer.echo(f"{done}; records in {session.cache_root / 'records'}", err=True)
     if outcome.failed:
         for record in outcome.failed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ddbench.api.errors import DDBenchError, nearest
+from ddbench.api.errors import DDBenchError, find_nearest
 from ddbench.cli.options import (
     CacheOption,
     DataRootOption,
@@ -70,7 +70,7 @@ def table(
     cache: CacheOption = None,
 ) -> None:
     """Print leaderboards from finished records. Nothing is computed."""
-    from ddbench.store.cache import default_cache
+    from ddbench.store.cache import find_cache
     from ddbench.store.records import read_folder
 
     checked_format(format_)
@@ -84,7 +84,7 @@ def table(
     asked = metrics_of(split(evaluator, "--evaluator"))
     if output is not None:
         check_file(output, "-o table.md")
-    folder = records or default_cache(cache) / "records"
+    folder = records or find_cache(cache) / "records"
     if records is not None and not records.is_dir():
         raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
     found = [record for _, record in read_folder(folder)]
@@ -159,7 +159,7 @@ def _lacking(
             if found and name not in known:
                 listed = "" if field == "method" else f"; there are: {', '.join(sorted(known))}"
                 facts.append(f"none is of the {FLAGS[field]} '{name}'{listed}")
-                guess = nearest(name, known)
+                guess = find_nearest(name, known)
                 hint = hint or (f"did you mean '{guess}'?" if guess else "")
     sizes = sorted({r.ipc for r in found if r.ipc is not None})
     if found and counts and not set(counts) & set(sizes):

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from ddbench.api.errors import DDBenchError, nearest
+from ddbench.api.errors import DDBenchError, find_nearest
 from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
 from ddbench.api.toml_files import is_finite
 from ddbench.pipeline.cell import Cell
@@ -59,7 +59,7 @@ def _apply_one(cell: Cell, path: str, text: str) -> Cell:
     root, *rest = path.split(".")
     if root not in ROOTS or not rest:
         known = ", ".join(f"{name}.*" for name in ROOTS)
-        guess = nearest(root, ROOTS)
+        guess = find_nearest(root, ROOTS)
         hint = (
             f"did you mean '{guess}.…'?" if guess and guess != root else "name one of its options"
         )
@@ -244,7 +244,7 @@ def _spelled(hint: Any) -> str:
 
 def _no_option(value: Any, path: str, origin: str, what: str) -> DDBenchError:
     options = dict(_options(value))
-    guess = nearest(path, options)
+    guess = find_nearest(path, options)
     listed = ", ".join(f"{n} = {v!r}" for n, v in options.items()) or "none"
     return DDBenchError(
         f"{what} has no option '{path}' (from {origin})", f"options: {listed}",

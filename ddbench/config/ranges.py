@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddbench.api.dsa import operations
+from ddbench.api.dsa import parse_strategy
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import Augmentation, Protocol, Training
 
@@ -17,7 +17,7 @@ def check_training(training: Training, what: str) -> None:
     Raises:
         DDBenchError: one is out of range.
     """
-    operations(training.augmentation.one_of)
+    parse_strategy(training.augmentation.one_of)
     for name, least in (("epochs", 1), ("batch_size", 1), ("max_updates", 0), ("lr", 0),
                         ("weight_decay", 0)):  # fmt: skip
         _check(training, name, getattr(training, name) >= least, f"{least} or more", what)

@@ -19,12 +19,12 @@ from ddbench.runtime.context import (
     Precision,
     choose_device,
     choose_precision,
-    default_data_root,
+    find_data_root,
     make_current,
 )
 from ddbench.runtime.memory import keep_freed_memory
 from ddbench.runtime.progress import NoProgress, Progress
-from ddbench.store.cache import Cache, default_cache
+from ddbench.store.cache import Cache, find_cache
 
 DEFAULT_EVALUATORS = ("accuracy",)
 
@@ -116,8 +116,8 @@ def open_session(
         device=chosen,
         precision=choose_precision(precision, chosen),
         progress=progress or NoProgress(),
-        data_root=default_data_root(data_root),
+        data_root=find_data_root(data_root),
         compile=compile,
         checkpoint=checkpoint,
     )
-    return Session(load(), ctx, default_cache(cache))
+    return Session(load(), ctx, find_cache(cache))

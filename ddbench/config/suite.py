@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from ddbench.api.card import Claim, Metered
-from ddbench.api.errors import DDBenchError, nearest, unknown
+from ddbench.api.errors import DDBenchError, find_nearest, unknown
 from ddbench.api.toml_files import explain_error, merge_tables, read_toml
 from ddbench.config.grid import Selection, Variant
 from ddbench.config.profiles import Profile
@@ -233,7 +233,7 @@ def _explain(fault: ValidationError) -> tuple[list[str], str]:
         place = ".".join(str(part) for part in error["loc"])
         if error["type"] == "extra_forbidden":
             table = _TABLES.get(str(error["loc"][0]), SuiteTable)
-            guess = nearest(str(error["loc"][-1]), table.model_fields)
+            guess = find_nearest(str(error["loc"][-1]), table.model_fields)
             facts.append(f"{place}: no such field; known: {', '.join(table.model_fields)}")
             hint = hint or (f"did you mean '{guess}'?" if guess else "")
         else:

@@ -71,7 +71,7 @@ def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
         )  # fmt: skip
     if not named.holdout:
         return info
-    held = tuple(held_out(count, named.holdout) for count in info.train_counts)
+    held = tuple(count_held_out(count, named.holdout) for count in info.train_counts)
     return replace(
         info,
         train_counts=tuple(n - h for n, h in zip(info.train_counts, held, strict=True)),
@@ -95,6 +95,6 @@ def _changed_options(part: Dataset) -> dict[str, Any]:
     return changed if version == 1 else {**changed, "version of the part": version}
 
 
-def held_out(count: int, part: float) -> int:
+def count_held_out(count: int, part: float) -> int:
     """How many of a class's training images judge instead of teaching."""
     return min(max(round(count * part), 1), count - 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ddbench.api.distilled_set import PortableSet, check
+from ddbench.api.distilled_set import PortableSet, check_set
 from ddbench.api.errors import DDBenchError, unknown
 from ddbench.api.roles import SetFormat
 from ddbench.api.types import DatasetInfo
@@ -41,7 +41,7 @@ def read_set(path: Path, form: SetFormat) -> PortableSet:
     """
     _check_exists(path)
     with _explained(path, "read"):
-        return check(form.read(path), path)
+        return check_set(form.read(path), path)
 
 
 def recognise_format(path: Path, registry: Registry, flag: str) -> SetFormat:
@@ -94,7 +94,7 @@ def write_set(
     Raises:
         DDBenchError: something is there, the disk refuses, or the format cannot hold the set.
     """
-    check(distilled, "the set to write")
+    check_set(distilled, "the set to write")
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         what = "exists" if path.is_file() else "is not empty"
         raise DDBenchError(f"{path} {what}", "nothing is overwritten", hint="name a new folder")

@@ -13,12 +13,13 @@ from jaxtyping import Int, UInt8
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import DatasetInfo
-from ddbench.data.description import NamedDataset, describe, held_out
+from ddbench.data.description import NamedDataset, count_held_out, describe
 from ddbench.data.whitening import Whitening, fit
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import measure
-from ddbench.runtime.seeds import generator
-from ddbench.store.cache import Artifact, Cache, explained
+from ddbench.runtime.seeds import make_generator
+from ddbench.store.cache import Artifact, Cache
+from ddbench.store.files import explain_faults
 from ddbench.store.keys import key_of, spell
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def open_data(named: NamedDataset, ctx: Context, cache: Cache) -> RealData:
     return _hold_out(data, describe(named, ctx.data_root), named.holdout) if named.holdout else data
 
 
-def whitening_of(data: RealData, epsilon: float, cache: Cache, ctx: Context) -> Whitening:
+def load_whitening(data: RealData, epsilon: float, cache: Cache, ctx: Context) -> Whitening:
     """ZCA whitening by the training images, on the context's device; found once and kept."""
     key = key_of("whitening", data.info.fingerprint, data.info.shape, epsilon)
     artifact = cache.load(WHITENING, key)
@@ -80,7 +81,10 @@ def _decode(
     tensors: dict[str, Tensor] = {}
     files: dict[str, Path] = {}
     drafts = cache.root / "partial"
-    with explained(cache.root), tempfile.TemporaryDirectory(dir=drafts, prefix="decode-") as folder:
+    with (
+        explain_faults(cache.root),
+        tempfile.TemporaryDirectory(dir=drafts, prefix="decode-") as folder,
+    ):
         with measure("cpu") as meter:
             for split, counts in (("train", info.train_counts), ("test", info.test_counts)):
                 path = Path(folder) / f"{split}.npy"
@@ -164,11 +168,11 @@ def _mapped(artifact: Artifact, info: DatasetInfo) -> RealData:
 
 def _hold_out(data: RealData, info: DatasetInfo, part: float) -> RealData:
     """A part of each class's training images becomes the test data; the real one is dropped."""
-    rng = generator(0, "holdout", part)
+    rng = make_generator(0, "holdout", part)
     held = torch.zeros(len(data.train_labels), dtype=torch.bool)
     for cls in range(info.num_classes):
         rows = data.of_class(cls)
-        chosen = torch.randperm(len(rows), generator=rng)[: held_out(len(rows), part)]
+        chosen = torch.randperm(len(rows), generator=rng)[: count_held_out(len(rows), part)]
         held[rows[chosen]] = True
     return RealData(
         info,

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ddbench.api.distilled_set import PortableSet, digest_of, to_unit
+from ddbench.api.distilled_set import PortableSet, hash_tensor, to_unit
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.roles import Labeller, Problem
 from ddbench.api.types import Batch, DatasetInfo
 from ddbench.data.whitening import Whitening
-from ddbench.store.keys import canonical
+from ddbench.store.keys import spell_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ _VIEWS: dict[str, StoredViews] = {}
 """Stored views of these sets, by checksum."""
 
 
-def opened(
+def open_stored_set(
     found: PortableSet, whitening: Whitening | None = None
 ) -> tuple[StoredSet, Stored | None]:
     """What hands out the images of a set and, if it has some of its own, its labels.
@@ -189,12 +189,12 @@ def opened(
     stored = StoredSet(digest, tuple(counts.tolist()))
     if ordered.soft_labels is None:
         return stored, None
-    labels = digest_of(ordered.soft_labels)
+    labels = hash_tensor(ordered.soft_labels)
     _OPEN[labels] = {"soft_labels": ordered.soft_labels.float()}
     return stored, Stored(labels)
 
 
-def replayed(found: PortableSet, told: Labeller) -> Replayed:
+def open_stored_views(found: PortableSet, told: Labeller) -> Replayed:
     """What shows the stored views of a set, and tells their labels.
 
     Args:
@@ -220,9 +220,9 @@ def replayed(found: PortableSet, told: Labeller) -> Replayed:
             "expected: a labeller that asks a teacher about every view, such as FKD",
             hint="--labels hard leaves them out",
         )
-    whole = hashlib.sha256(canonical(views.batches).encode())
+    whole = hashlib.sha256(spell_text(views.batches).encode())
     for name, tensor in sorted(views.tensors().items()):
-        whole.update(f"{name} {digest_of(tensor)}".encode())
+        whole.update(f"{name} {hash_tensor(tensor)}".encode())
     digest = whole.hexdigest()
     _VIEWS[digest] = views
     return Replayed(digest, len(views.logits), told)
@@ -239,9 +239,9 @@ def _digest(found: PortableSet) -> str:
     }
     whole = hashlib.sha256(save(tensors))
     if found.pixels == "normalised":
-        whole.update(canonical([found.mean, found.std]).encode())
+        whole.update(spell_text([found.mean, found.std]).encode())
     if found.pixels == "whitened":
-        whole.update(canonical(["whitened", found.card.get("zca")]).encode())
+        whole.update(spell_text(["whitened", found.card.get("zca")]).encode())
     return whole.hexdigest()
 
 

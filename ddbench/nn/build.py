@@ -11,23 +11,25 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Architecture
 from ddbench.api.types import DatasetInfo, Network
 from ddbench.nn.instance_norm import with_instance_norms
-from ddbench.nn.probe import frozen
+from ddbench.nn.probe import freeze_network
 from ddbench.nn.small_convolutions import with_small_maps
-from ddbench.runtime.context import Context, seeded
+from ddbench.runtime.context import Context, use_seed
 
 
-def fresh(architecture: Architecture, info: DatasetInfo, seed: int, ctx: Context) -> nn.Module:
+def build_network(
+    architecture: Architecture, info: DatasetInfo, seed: int, ctx: Context
+) -> nn.Module:
     """A newly initialised network on the context's device.
 
     Initialised on the CPU, so that every device starts from the same weights, which are
     channels_last like the images.
     """
-    with seeded(seed):
+    with use_seed(seed):
         module = with_instance_norms(with_small_maps(architecture.build(info)))
     return module.to(ctx.device, memory_format=torch.channels_last)
 
 
-def restored(
+def restore_network(
     architecture: Architecture, info: DatasetInfo, weights: Mapping[str, Tensor], ctx: Context
 ) -> Network:
     """A frozen network with stored weights.
@@ -35,7 +37,7 @@ def restored(
     Raises:
         DDBenchError: the weights are not those of the architecture.
     """
-    module = fresh(architecture, info, 0, ctx)
+    module = build_network(architecture, info, 0, ctx)
     wanted, given = set(module.state_dict()), set(weights)
     if wanted != given:
         raise DDBenchError(
@@ -44,4 +46,4 @@ def restored(
             f"unexpected: {', '.join(sorted(given - wanted)) or 'none'}",
         )
     module.load_state_dict(dict(weights))
-    return frozen(Network(module, architecture.classifier(module)), ctx)
+    return freeze_network(Network(module, architecture.classifier(module)), ctx)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def blocks(network: nn.Module) -> Iterator[nn.Module]:
+def list_blocks(network: nn.Module) -> Iterator[nn.Module]:
     """The blocks that a network is a row of: the members of its sequences that have layers of their
     own, such as a ResNet's residual blocks; sequences of sequences are looked into."""
     for child in network.children():
@@ -35,7 +35,7 @@ def _has_layers(module: nn.Module) -> bool:
     return any(True for _ in module.children())
 
 
-def recomputed(
+def recompute(
     block: nn.Module, around: Callable[[], Any]
 ) -> Callable[..., Tensor | tuple[Tensor, ...]]:
     """The block's forward, of which only inputs are kept; the rest is made again when it is needed.

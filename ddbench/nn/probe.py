@@ -26,7 +26,7 @@ class Probe:
     reduction does the module's own work on the way, where it knows how (`FusedReduction`).
 
     Args:
-        network: Put into eval mode, parameters frozen, by `frozen`.
+        network: Put into eval mode, parameters frozen, by `freeze_network`.
         taps: What to report; equal taps are reduced once.
         ctx: Decides about autocast.
         checkpointed: Whether blocks keep their inputs alone and are computed again in the backward
@@ -121,7 +121,7 @@ class Probe:
         Returns:
             Whether that is new; false if it was so, and for networks that are no row of blocks.
         """
-        from ddbench.nn.checkpointing import blocks, recomputed
+        from ddbench.nn.checkpointing import list_blocks, recompute
 
         if self._blocks:
             return False
@@ -129,8 +129,10 @@ class Probe:
         def fused() -> contextlib.AbstractContextManager[None]:
             return _standing_in(self._fusible)
 
-        found = [block for block in blocks(self.network.module) if "forward" not in vars(block)]
-        self._blocks = [(block, recomputed(block, fused)) for block in found]
+        found = [
+            block for block in list_blocks(self.network.module) if "forward" not in vars(block)
+        ]
+        self._blocks = [(block, recompute(block, fused)) for block in found]
         return bool(found)
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations:
@@ -204,7 +206,7 @@ def _fusible(module: nn.Module, tap: Tap) -> bool:
     return isinstance(tap.reduction, FusedReduction) and "forward" not in vars(module)
 
 
-def frozen(network: Network, ctx: Context) -> Network:
+def freeze_network(network: Network, ctx: Context) -> Network:
     """The network on the context's device: eval mode, no weight gradients, channels_last.
 
     Its layers keep no activation that only a gradient of the weights would need, and under bf16 its

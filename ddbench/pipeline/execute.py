@@ -26,7 +26,7 @@ from ddbench.registry import Registry
 from ddbench.runtime.context import Context
 from ddbench.runtime.memory import is_out_of_memory, let_go
 from ddbench.store.cache import Cache
-from ddbench.store.files import explained
+from ddbench.store.files import explain_faults
 from ddbench.store.keys import spell
 from ddbench.store.records import Records, merge_earlier
 
@@ -81,7 +81,7 @@ def execute(
                 record = merge_earlier(record, earlier)
             # A finished result outlives an evaluator that fails on its stored trial.
             if found is None or found.status != "ok" or record.status == "ok":
-                with explained(cache.root):
+                with explain_faults(cache.root):
                     records.put(record)
             tell(registry.manager, "ddbench_cell_done", record=record.model_copy(deep=True))
             outcome.records.append(record)

@@ -25,7 +25,7 @@ from ddbench.pipeline.specs import (
     Targets,
     data_key,
 )
-from ddbench.runtime.seeds import seed_of
+from ddbench.runtime.seeds import derive_seed
 from ddbench.store.keys import Key, key_of
 from ddbench.training.schedule import annealed, budget, warmed
 
@@ -357,7 +357,7 @@ def _recover_spec(cell: Cell, info: DatasetInfo, counts: tuple[int, ...]) -> Rec
 def stream_seed(seed: int) -> int:
     """Of the views that students are shown, from the cell's seed: the same for every method, so
     that rows are paired."""
-    return seed_of(seed, "views")
+    return derive_seed(seed, "views")
 
 
 def _relabel(

@@ -15,7 +15,7 @@ from ddbench.api.roles import Evaluator, shown_of
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.specs import STAGES
-from ddbench.runtime.environment import environment_card
+from ddbench.runtime.environment import describe_environment
 from ddbench.store.cache import Artifact
 from ddbench.store.keys import spell
 
@@ -199,7 +199,7 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
         configuration=configuration_of(plan),
         given=dict(cell.overrides),
         keys=keys,
-        environment=environment_card(),
+        environment=describe_environment(),
         command=command,
         **names_of(plan),
     )

@@ -13,9 +13,9 @@ from torch import nn
 from ddbench.api.roles import Statistic
 from ddbench.api.types import Network, Tensors
 from ddbench.data.description import NamedDataset
-from ddbench.data.real import RealData, open_data, whitening_of
+from ddbench.data.real import RealData, load_whitening, open_data
 from ddbench.data.whitening import Whitening
-from ddbench.nn.build import fresh, restored
+from ddbench.nn.build import build_network, restore_network
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.plan import (
     Plan,
@@ -81,7 +81,7 @@ class Workshop:
         if artifact.key not in self._teachers:
             for key in set(self._teachers) - set(plan.teacher_names):
                 del self._teachers[key]  # those of one plan at a time: they are large
-            self._teachers[artifact.key] = restored(
+            self._teachers[artifact.key] = restore_network(
                 teacher.architecture.part, plan.info, artifact.tensors(), self.ctx
             )
         return self._teachers[artifact.key]
@@ -112,7 +112,7 @@ class Workshop:
         """
         for teacher in plan.teachers or plan.labelling[:1]:
             part = teacher.architecture.part
-            module = fresh(part, plan.info, 0, self.ctx)
+            module = build_network(part, plan.info, 0, self.ctx)
             network = Network(module, part.classifier(module))
             wanted = [stage.spec.statistic for stage in teacher.statistics]
             taps = [tap for statistic in wanted for tap in statistic.taps(network)]
@@ -291,7 +291,7 @@ class Workshop:
             return dict(self._at_hand[trial.key].state_dict()), {}
 
         artifact = self._artifact(student_stage(plan, run), make, (trial,))
-        return restored(plan.cell.student.part, plan.info, artifact.tensors(), self.ctx)
+        return restore_network(plan.cell.student.part, plan.info, artifact.tensors(), self.ctx)
 
     def _unmade_beside(self, stage: PlannedStage) -> dict[Key, PlannedStage]:
         """Students that are still to be trained and may be so beside one, by their keys."""
@@ -314,7 +314,7 @@ class Workshop:
         """What the protocol puts in the place of normalisation."""
         epsilon = plan.cell.protocol.zca
         data = self.data(plan.cell.dataset)
-        return whitening_of(data, epsilon, self.cache, self.ctx) if epsilon else None
+        return load_whitening(data, epsilon, self.cache, self.ctx) if epsilon else None
 
     def stream(self, plan: Plan) -> Stream:
         made = self.distilled(plan)

@@ -132,7 +132,7 @@ def _native_bf16(device: str) -> bool:
 
 
 @contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def use_seed(seed: int) -> Iterator[None]:
     """torch's global generators at `seed` inside and as they were afterwards, to make networks."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
@@ -141,7 +141,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def seeded_on(device: str, seed: int) -> Iterator[None]:
+def use_seed_on(device: str, seed: int) -> Iterator[None]:
     """The same for the CPU and one device alone: cheap enough for every update."""
     own = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=own):
@@ -161,7 +161,7 @@ def wait_for(device: str) -> None:
         torch.mps.synchronize()
 
 
-def default_data_root(given: Path | None) -> Path | None:
+def find_data_root(given: Path | None) -> Path | None:
     """`--data-root`, else DDBENCH_DATA, else None."""
     if given is not None:
         return given

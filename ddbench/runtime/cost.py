@@ -80,7 +80,7 @@ def measure(device: str) -> Iterator[Meter]:
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     peak = torch.cuda.max_memory_allocated(device) if cuda else watcher.peak
     mean, sd, count = _per_iteration(meter.ticks)
-    meter.cost = Cost(seconds, peak, device_name(device), mean, sd, count, cpu_seconds)
+    meter.cost = Cost(seconds, peak, name_device(device), mean, sd, count, cpu_seconds)
 
 
 def _per_iteration(groups: list[list[float]]) -> tuple[float | None, float | None, int]:
@@ -142,7 +142,7 @@ class _ResidentPeak:
                 return
 
 
-def device_name(device: str) -> str:
+def name_device(device: str) -> str:
     """The device as a reader of a table would name it."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)

@@ -15,7 +15,7 @@ PACKAGES = ("ddbench", "torch", "torchvision", "POT", "scikit-learn", "numpy", "
 
 
 @functools.cache
-def environment_card() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """Hardware, versions and the state of the source tree, as JSON values."""
     import psutil
     import torch
@@ -31,7 +31,7 @@ def environment_card() -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
-        **source_state(Path(__file__).resolve().parents[1]),
+        **read_source_state(Path(__file__).resolve().parents[1]),
     }
 
 
@@ -51,7 +51,7 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def source_state(package: Path) -> dict[str, Any]:
+def read_source_state(package: Path) -> dict[str, Any]:
     """Commit and dirty flag of the source tree that runs, or that the wheel was built from."""
 
     def git(*words: str) -> str | None:

@@ -22,7 +22,7 @@ _WORTH_FORKING = 32
 """Pieces from which on processes pay; threads start at once but wait for each other's Python."""
 
 
-def side_by_side(work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found]:
+def run_side_by_side(work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found]:
     """The results in order, as many pieces at once as torch has threads.
 
     A piece is too small to be divided. Whoever works alone adds up in one order, so that numbers do

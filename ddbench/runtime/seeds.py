@@ -7,12 +7,12 @@ import hashlib
 import torch
 
 
-def seed_of(root: int, *names: object) -> int:
+def derive_seed(root: int, *names: object) -> int:
     """A 63-bit seed for a root seed and a path of names, such as `(0, "recover", "group", 3)`."""
     text = "/".join([str(root), *(str(name) for name in names)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(root: int, *names: object) -> torch.Generator:
+def make_generator(root: int, *names: object) -> torch.Generator:
     """A CPU generator: draws are made on the CPU, so that every device sees the same ones."""
-    return torch.Generator().manual_seed(seed_of(root, *names))
+    return torch.Generator().manual_seed(derive_seed(root, *names))

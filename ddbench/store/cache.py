@@ -29,7 +29,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ddbench.api.errors import DDBenchWarning
-from ddbench.store.files import explained, sync, write_whole
+from ddbench.store.files import explain_faults, sync, write_whole
 from ddbench.store.keys import Key
 
 SCHEMA = 1
@@ -45,7 +45,7 @@ class DamagedError(Exception):
     """An artifact whose bytes are not those that were written."""
 
 
-def default_cache(given: Path | None) -> Path:
+def find_cache(given: Path | None) -> Path:
     """`--cache`, else DDBENCH_CACHE, else the platform's cache folder."""
     if given is not None:
         return given
@@ -88,7 +88,7 @@ class Cache:
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
-        with explained(self.root):
+        with explain_faults(self.root):
             for name in ("artifacts", "records", "partial", "locks"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
 
@@ -128,7 +128,7 @@ class Cache:
     def lock(self, name: str) -> Iterator[None]:
         """Only one process at a time inside, for one name."""
         lock = FileLock(self.root / "locks" / f"{name}.lock")
-        with explained(self.root):
+        with explain_faults(self.root):
             lock.acquire()
         try:  # what fails in here need not be the cache
             yield
@@ -138,7 +138,7 @@ class Cache:
     @contextlib.contextmanager
     def locks(self, names: Iterable[str]) -> Iterator[list[str]]:
         """Holds those of the locks that are free, and says which; waits for none."""
-        with contextlib.ExitStack() as held, explained(self.root):
+        with contextlib.ExitStack() as held, explain_faults(self.root):
             free = []
             for name in names:
                 lock = FileLock(self.root / "locks" / f"{name}.lock")
@@ -169,7 +169,7 @@ class Cache:
 
         final = self.path(stage, key)
         draft = final.with_name(f"{key}.{os.getpid()}.tmp")
-        with explained(self.root):
+        with explain_faults(self.root):
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
             try:
@@ -255,7 +255,7 @@ class Cache:
                     count += 1
                     freed += sum(found.st_size for found in _stats(path) if S_ISREG(found.st_mode))
                     if not dry:
-                        with explained(self.root):
+                        with explain_faults(self.root):
                             shutil.rmtree(path)
         return count, freed
 
@@ -270,7 +270,7 @@ class Cache:
 
     def _set_aside(self, stage: str, key: Key) -> Path:
         target = self.root / "damaged" / f"{stage}-{key}-{time.time_ns()}"
-        with explained(self.root), contextlib.suppress(FileNotFoundError):  # others see it too
+        with explain_faults(self.root), contextlib.suppress(FileNotFoundError):  # others see it too
             target.parent.mkdir(exist_ok=True)
             self.path(stage, key).rename(target)
         return target
@@ -300,7 +300,7 @@ class PartialGroups:
     def put(self, index: int, group: Any) -> None:
         from safetensors.torch import save_file
 
-        with explained(self._root):
+        with explain_faults(self._root):
             self.folder.mkdir(parents=True, exist_ok=True)
             draft = self.folder / f"{index:06d}.{os.getpid()}.tmp"
             save_file({"group": group.detach().cpu().contiguous()}, draft)

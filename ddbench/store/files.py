@@ -15,7 +15,7 @@ def write_whole(path: Path, text: str) -> None:
     """Writes a file so that readers see the old text or the new, never a part.
 
     Raises:
-        OSError: it cannot be written, which is the caller's to explain: `explained` for the cache.
+        OSError: it cannot be written, which is the caller's to explain: see `explain_faults`.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -28,7 +28,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def explained(root: Path) -> Iterator[None]:
+def explain_faults(root: Path) -> Iterator[None]:
     """Turns the faults of the cache's disk into one sentence.
 
     Raises:

@@ -94,7 +94,7 @@ def _form(kind: type) -> tuple[str, tuple[tuple[str, bool, Any], ...]]:
     return f"{identity_of(kind)}/{getattr(kind, 'version', 1)}", fields
 
 
-def canonical(value: Any) -> str:
+def spell_text(value: Any) -> str:
     """One text for each spelling, whatever the order of its mappings: its JSON, names sorted.
 
     The cells of a grid share most of their parts: the text of a frozen dataclass is kept.
@@ -109,7 +109,7 @@ def canonical(value: Any) -> str:
         return _object({str(name): item for name, item in value.items()})
     if isinstance(value, (tuple, list)):
         plain = set(map(type, value)) == {int}  # counts of 1,000 classes
-        return f"[{','.join(map(str if plain else canonical, value))}]"
+        return f"[{','.join(map(str if plain else spell_text, value))}]"
     return json.dumps(spell(value), sort_keys=True, separators=(",", ":"))
 
 
@@ -138,10 +138,13 @@ def _text_of_dataclass(value: Any) -> str:
 
 
 def _object(items: Mapping[str, Any]) -> str:
-    inside = [f"{encode_basestring_ascii(name)}:{canonical(items[name])}" for name in sorted(items)]
-    return f"{{{','.join(inside)}}}"
+    names = sorted(items)
+    inside = ",".join(
+        f"{encode_basestring_ascii(name)}:{spell_text(items[name])}" for name in names
+    )
+    return f"{{{inside}}}"
 
 
 def key_of(*parts: Any) -> Key:
     """The key of a specification and of what it builds on."""
-    return hashlib.sha256(canonical(list(parts)).encode()).hexdigest()[:KEY_LENGTH]
+    return hashlib.sha256(spell_text(list(parts)).encode()).hexdigest()[:KEY_LENGTH]

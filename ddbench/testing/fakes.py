@@ -33,9 +33,9 @@ from ddbench.api.types import (
     Tensors,
     Trial,
 )
-from ddbench.nn.probe import Probe, frozen
-from ddbench.runtime.context import Context, seeded
-from ddbench.runtime.seeds import generator, seed_of
+from ddbench.nn.probe import Probe, freeze_network
+from ddbench.runtime.context import Context, use_seed
+from ddbench.runtime.seeds import derive_seed, make_generator
 from ddbench.training.batches import pixels
 
 PER_CLASS = 6
@@ -60,9 +60,11 @@ def tiny_images(
     info: DatasetInfo, labels: Int[Tensor, " b"], seed: int = 0
 ) -> Float[Tensor, "b c h w"]:
     """Draws normalised images: noise around a pattern of each class, the same for equal seeds."""
-    rng = generator(seed, "tiny images")
+    rng = make_generator(seed, "tiny images")
     noise = torch.randn(len(labels), *info.shape, generator=rng)
-    patterns = torch.randn(info.num_classes, *info.shape, generator=generator(0, "tiny patterns"))
+    patterns = torch.randn(
+        info.num_classes, *info.shape, generator=make_generator(0, "tiny patterns")
+    )
     return 0.5 * noise + patterns[labels]
 
 
@@ -111,13 +113,13 @@ class TinyConvNet(nn.Module):
 def tiny_network(info: DatasetInfo | None = None) -> Network:
     """Makes a frozen teacher of a tiny data set, with running statistics of its real images."""
     info = info or tiny_info()
-    with seeded(0):
+    with use_seed(0):
         module = TinyNet(info.shape[0], info.num_classes)
     images, _ = tiny_real(info)
     with torch.no_grad():
         for _ in range(20):
             module(images)
-    return frozen(Network(module, "fc"), Context())
+    return freeze_network(Network(module, "fc"), Context())
 
 
 def tiny_real(info: DatasetInfo) -> tuple[Float[Tensor, "n c h w"], Int[Tensor, " n"]]:
@@ -203,7 +205,7 @@ def _tiny_atoms(target: Any, labels: Int[Tensor, " b"], real: Tensors) -> Float[
     for cls in labels.unique().tolist():
         here = labels == cls
         own = real["features"][real["labels"] == cls].double()
-        atoms = target.atoms(own, int(here.sum()), generator(0, "targets", cls))
+        atoms = target.atoms(own, int(here.sum()), make_generator(0, "targets", cls))
         rows[here] = atoms.points.float()
     return rows
 
@@ -238,7 +240,7 @@ def tiny_trial(
     if labels is None:
         labels = torch.arange(info.num_classes).repeat_interleave(torch.tensor(info.test_counts))
     if logits is None:
-        rng = generator(0, "tiny trial")
+        rng = make_generator(0, "tiny trial")
         logits = torch.randn(len(labels), info.num_classes, generator=rng)
         logits[torch.arange(len(labels)), labels] += 1
     return Trial(
@@ -317,7 +319,7 @@ class TinyProblem:
         return self._prepared
 
     def rng(self, *names: object) -> Generator:
-        return generator(0, "recover", *names)
+        return make_generator(0, "recover", *names)
 
     def real(self, cls: int) -> Float[Tensor, "n c h w"]:
         images, labels = tiny_real(self.info)
@@ -340,7 +342,7 @@ class TinyProblem:
             raise DDBenchError(
                 "asks for networks but does not say so", hint='add "networks" to its `needs`'
             )
-        with seeded(seed_of(0, "network", *names)):
+        with use_seed(derive_seed(0, "network", *names)):
             module = TinyConvNet(self.info.shape[0], self.info.num_classes)
         return Network(module, "fc")
 

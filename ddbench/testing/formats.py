@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ddbench.api.distilled_set import PortableSet, check
+from ddbench.api.distilled_set import PortableSet, check_set
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.testing.fakes import tiny_info
@@ -79,7 +79,7 @@ def check_format(part: Any) -> Iterator[str]:
 
 
 def _read(part: Any, path: Path) -> PortableSet:
-    return check(part.read(path), path)
+    return check_set(part.read(path), path)
 
 
 def differences(first: PortableSet, second: PortableSet) -> Iterator[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.types import Atoms, Step, Tap
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.testing.fakes import (
     collect,
     tiny_info,
@@ -141,8 +141,8 @@ def check_target(part: Any) -> Iterator[str]:
 
 def _check_atoms(part: Any, features: Tensor, count: int) -> Iterator[str]:
     kept = features.clone()
-    first = part.atoms(features, count, generator(0, "targets"))
-    second = part.atoms(features, count, generator(0, "targets"))
+    first = part.atoms(features, count, make_generator(0, "targets"))
+    second = part.atoms(features, count, make_generator(0, "targets"))
     if not isinstance(first, Atoms):
         yield f"atoms gave {type(first).__name__}, expected Atoms"
         return

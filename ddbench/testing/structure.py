@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.registry import PART_NAME
-from ddbench.store.keys import canonical
+from ddbench.store.keys import spell_text
 from ddbench.structure import ROLES, form_fault, members
 
 PROTOCOL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
@@ -66,11 +66,11 @@ def _check_value(part: Any) -> Iterator[str]:
             yield "is not equal to its copy: leave __eq__ and __hash__ to dataclass"
             return
     try:
-        text = canonical(part)
+        text = spell_text(part)
     except DDBenchError as fault:
         yield fault.problem
         return
-    if canonical(dataclasses.replace(part)) != text or not json.loads(text):
+    if spell_text(dataclasses.replace(part)) != text or not json.loads(text):
         yield "is spelt otherwise than its copy"
     if "<locals>" in text:
         yield f"{type(part).__name__} is defined inside a function: its key has no import path"

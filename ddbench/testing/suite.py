@@ -15,7 +15,7 @@ from ddbench.api.record import Record
 from ddbench.api.toml_files import read_protocol
 from ddbench.observers import OBSERVERS, fault_of
 from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry, normal
-from ddbench.runtime.context import seeded
+from ddbench.runtime.context import use_seed
 from ddbench.structure import ROLES
 from ddbench.testing.formats import check_format
 from ddbench.testing.losses import check_matcher, check_regularizer, check_statistic, check_target
@@ -97,7 +97,7 @@ def check_part(kind: str, name: str, part: Any) -> list[str]:
     """
     if kind not in KINDS and kind not in RUNS:
         raise unknown("kind of part", kind, {*KINDS, *RUNS})
-    with seeded(0):
+    with use_seed(0):
         problems = [*check_name(kind, name), *_run_checks(kind, name, part)]
     return list(dict.fromkeys(problems))
 

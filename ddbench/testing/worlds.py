@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.recipe import Protocol, Recipe, Training
 from ddbench.api.types import DatasetInfo
-from ddbench.runtime.context import default_data_root, seeded
-from ddbench.store.keys import canonical
+from ddbench.runtime.context import find_data_root, use_seed
+from ddbench.store.keys import spell_text
 from ddbench.testing.fakes import tiny_images, tiny_info
 from ddbench.testing.structure import finite, guarded, same
 
@@ -40,7 +40,7 @@ def check_architecture(part: Any) -> Iterator[str]:
     for pixels in SIZES:
         info = tiny_info(classes=4, pixels=pixels)
         try:
-            with seeded(0):
+            with use_seed(0):
                 module = part.build(info)
         except IncompatibleError:  # an answer
             continue
@@ -74,7 +74,7 @@ def _check_network(part: Any, module: nn.Module, info: DatasetInfo) -> Iterator[
         alone = module(images[:1])
     if not torch.allclose(alone, logits[:1], rtol=1e-3, atol=1e-4):
         yield "in eval mode the logits of an image depend on the others of its batch"
-    with seeded(0):
+    with use_seed(0):
         twin = part.build(info)
     if not same(dict(twin.state_dict()), dict(module.state_dict())):
         yield "build differs under one seed: draw from torch's global generator only"
@@ -97,7 +97,7 @@ def check_dataset(part: Any) -> Iterator[str]:
     argument = getattr(part, "argument", None)
     if argument and not getattr(part, argument):
         return
-    root = default_data_root(None)
+    root = find_data_root(None)
     try:
         info = part.info(root)
     except DDBenchError:  # an answer: the data lie elsewhere
@@ -192,7 +192,7 @@ def check_recipe(name: str, part: Any, check_part: CheckPart) -> Iterator[str]:
             yield from wrong
             if wrong:
                 return
-            if canonical(part(info, ipc)) != canonical(recipe):
+            if spell_text(part(info, ipc)) != spell_text(recipe):
                 yield "differs from call to call"
     recipe = part(tiny_info(), 1)
     parts = [("matcher", term.name, term.part) for term in recipe.matchers]

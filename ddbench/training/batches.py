@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ddbench.api.augment import Mix, draw_boxes, draw_flips, draw_mix, resample
-from ddbench.api.dsa import draw, operations
+from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.recipe import Augmentation
 from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo, DistilledSet
 from ddbench.data.whitening import Whitening
-from ddbench.runtime.seeds import generator, seed_of
+from ddbench.runtime.seeds import derive_seed, make_generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Stream:
         first one is shown again.
         """
         how = self.augmentation
-        names = operations(how.one_of, self.info.mirror) if self.stored is None else ()
+        names = parse_strategy(how.one_of, self.info.mirror) if self.stored is None else ()
         for step, shown in enumerate(self.views(index)):
             rows, mix = shown.rows, shown.mix
             own = self.images.index_select(0, rows)  # ten times as fast as images[rows]
@@ -93,7 +93,7 @@ class Stream:
             if self._varied(shown):
                 views = resample(views, shown.boxes, shown.flips)
             if names:
-                rng = generator(self.seed, "operation", index, step)
+                rng = make_generator(self.seed, "operation", index, step)
                 views = draw(names, len(rows), rng).apply(views)
             weights = self.weights[rows]
             answers = shown.answers
@@ -115,13 +115,13 @@ class Stream:
         if self.stored is not None:
             yield from stored_epoch(self.stored, index % len(self.stored.logits), self._size)
             return
-        rng = generator(self.seed, "epoch", index)
+        rng = make_generator(self.seed, "epoch", index)
         count, how = len(self.labels), self.augmentation
         order = torch.randperm(count, generator=rng)
         boxes = draw_boxes(count, self._size, how.crop, how.ratio, rng)
         flips = draw_flips(count, how.flip and self.info.mirror, rng)
         for step, rows in enumerate(order.tensor_split(self.steps)):
-            mix_seed = seed_of(self.seed, "mix", index, step)
+            mix_seed = derive_seed(self.seed, "mix", index, step)
             mix = draw_mix(how.mix, how.mix_alpha, len(rows), self._size, mix_seed)
             yield Views(rows, boxes[rows], flips[rows], mix)
 

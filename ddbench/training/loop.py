@@ -18,9 +18,9 @@ from ddbench.api.recipe import Training
 from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo
 from ddbench.data.whitening import Whitening
-from ddbench.runtime.context import Context, seeded_on, wait_for
+from ddbench.runtime.context import Context, use_seed_on, wait_for
 from ddbench.runtime.memory import count_kept_bytes, is_out_of_memory, let_go, room_beside
-from ddbench.runtime.seeds import seed_of
+from ddbench.runtime.seeds import derive_seed
 from ddbench.training.batches import Stream, inputs
 from ddbench.training.ema import AveragedWeights
 from ddbench.training.lockstep import hand_out
@@ -227,8 +227,8 @@ class _Run:
     def _seeded(self, done: int) -> Iterator[None]:
         """What the network draws depends on its own seed and the update alone."""
         if self._untouched is None:
-            seed = seed_of(self._trainee.seed, "update", done)
-            with seeded_on(self._ctx.device, seed):
+            seed = derive_seed(self._trainee.seed, "update", done)
+            with use_seed_on(self._ctx.device, seed):
                 before = torch.default_generator.get_state() if done == 0 else None
                 yield
                 if before is not None:

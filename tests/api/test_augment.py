@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torchvision.transforms.v2.functional import resized_crop
 
 from ddbench.api.augment import crop_all, draw_boxes, draw_flips, draw_mix, resample
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 
 RATIO = (3 / 4, 4 / 3)
 
 
 def test_resample_equals_cropping_resizing_and_flipping_each_image():
     images = torch.randn(12, 3, 20, 16, dtype=torch.float64)
-    rng = generator(0)
+    rng = make_generator(0)
     boxes = draw_boxes(12, (20, 16), (0.08, 1.0), RATIO, rng)
     flips = draw_flips(12, True, rng)
     made = resample(images, boxes, flips)
@@ -36,7 +36,7 @@ def test_crop_all_equals_torchvision():
 
 
 def test_boxes_stay_inside_and_keep_area_and_ratio():
-    boxes = draw_boxes(5000, (64, 64), (0.08, 1.0), RATIO, generator(1))
+    boxes = draw_boxes(5000, (64, 64), (0.08, 1.0), RATIO, make_generator(1))
     top, left, h, w = boxes.T
     assert (top >= 0).all()
     assert (left >= 0).all()
@@ -55,14 +55,14 @@ def test_boxes_stay_inside_and_keep_area_and_ratio():
 
 def test_a_crop_of_the_whole_area_is_the_image():
     images = torch.rand(3, 1, 8, 8)
-    boxes = draw_boxes(3, (8, 8), (1.0, 1.0), (1.0, 1.0), generator(0))
+    boxes = draw_boxes(3, (8, 8), (1.0, 1.0), (1.0, 1.0), make_generator(0))
     assert boxes.tolist() == [[0, 0, 8, 8]] * 3
     torch.testing.assert_close(resample(images, boxes, torch.zeros(3, dtype=torch.bool)), images)
 
 
 @pytest.mark.parametrize("size", [(32, 64), (7, 13), (1, 5)])
 def test_a_crop_of_the_whole_area_is_the_image_of_any_shape(size):
-    boxes = draw_boxes(50, size, (1.0, 1.0), (3 / 4, 4 / 3), generator(0))
+    boxes = draw_boxes(50, size, (1.0, 1.0), (3 / 4, 4 / 3), make_generator(0))
     assert boxes.tolist() == [[0, 0, *size]] * 50
 
 
@@ -105,7 +105,7 @@ def test_no_mix_leaves_images_and_labels_alone():
 
 
 def test_draws_depend_on_the_generator_alone():
-    again = [draw_boxes(7, (9, 9), (0.2, 1.0), RATIO, generator(4, "x")) for _ in range(2)]
+    again = [draw_boxes(7, (9, 9), (0.2, 1.0), RATIO, make_generator(4, "x")) for _ in range(2)]
     assert torch.equal(*again)
     assert math.isclose(
         draw_mix("cutmix", 1.0, 4, (9, 9), 5).share, draw_mix("cutmix", 1.0, 4, (9, 9), 5).share

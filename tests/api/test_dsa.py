@@ -7,15 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ddbench.api.dsa import OPERATIONS, Drawn, draw, operations
+from ddbench.api.dsa import OPERATIONS, Drawn, draw, parse_strategy
 from ddbench.api.errors import DDBenchError
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 
 ALL = "_".join(OPERATIONS)
 
 
 def noise(count: int = 5, size: int = 8, channels: int = 3) -> torch.Tensor:
-    return torch.randn(count, channels, size, size, generator=generator(0, "noise")).double()
+    return torch.randn(count, channels, size, size, generator=make_generator(0, "noise")).double()
 
 
 def drawn(name: str, *numbers: float) -> Drawn:
@@ -26,7 +26,7 @@ def drawn(name: str, *numbers: float) -> Drawn:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_one_draw_treats_batches_of_any_size_alike(name):
     images = noise()
-    shared = Drawn(name, torch.rand(1, 3, generator=generator(1, name)))
+    shared = Drawn(name, torch.rand(1, 3, generator=make_generator(1, name)))
     whole, part = shared.apply(images), shared.apply(images[2:4])
     torch.testing.assert_close(whole[2:4], part)
 
@@ -41,7 +41,7 @@ def test_no_number_is_asked_back_from_the_device(name, rows):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_own_parameters_are_those_that_an_image_gets_alone(name):
-    images, numbers = noise(), torch.rand(5, 3, generator=generator(1, name))
+    images, numbers = noise(), torch.rand(5, 3, generator=make_generator(1, name))
     together = Drawn(name, numbers).apply(images)
     alone = [Drawn(name, numbers[i : i + 1]).apply(images[i : i + 1]) for i in range(5)]
     torch.testing.assert_close(together, torch.cat(alone))
@@ -49,7 +49,7 @@ def test_own_parameters_are_those_that_an_image_gets_alone(name):
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_gradients_are_those_of_finite_differences(name):
-    one = Drawn(name, torch.rand(2, 3, generator=generator(2, name)))
+    one = Drawn(name, torch.rand(2, 3, generator=make_generator(2, name)))
     images = noise(2, 5).requires_grad_(True)
     assert torch.autograd.gradcheck(one.apply, (images,))
 
@@ -105,21 +105,21 @@ def test_a_rotation_turns_a_point_by_its_angle():
 
 
 def test_operations_are_drawn_alike_often_and_flips_only_where_allowed():
-    names = operations(ALL)
-    seen = [draw(names, 1, generator(0, i)).operation for i in range(600)]
+    names = parse_strategy(ALL)
+    seen = [draw(names, 1, make_generator(0, i)).operation for i in range(600)]
     assert set(seen) == set(OPERATIONS)
     assert min(seen.count(name) for name in names) > 60
-    assert "flip" not in operations(ALL, mirror=False)
+    assert "flip" not in parse_strategy(ALL, mirror=False)
 
 
 def test_nothing_is_drawn_of_nothing():
     images = noise()
-    assert draw(operations(""), 3, generator(0)).apply(images) is images
+    assert draw(parse_strategy(""), 3, make_generator(0)).apply(images) is images
 
 
 def test_an_unknown_operation_is_named():
     with pytest.raises(DDBenchError, match="no operation 'colour'") as caught:
-        operations("colour_flip")
+        parse_strategy("colour_flip")
     assert caught.value.hint == "did you mean 'color'?"
 
 
@@ -128,6 +128,6 @@ def test_an_unknown_operation_is_named():
 def test_every_size_keeps_its_shape(name, size, seed):
     images = noise(2, size)
     for rows in (1, 2):
-        made = Drawn(name, torch.rand(rows, 3, generator=generator(seed))).apply(images)
+        made = Drawn(name, torch.rand(rows, 3, generator=make_generator(seed))).apply(images)
         assert made.shape == images.shape
         assert torch.isfinite(made).all()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddbench.api import moment_kernels as moment_gradients
+from ddbench.api import moment_kernels
 from ddbench.api.moment_kernels import _reduced
 from ddbench.api.moments import ChannelMoments
 
@@ -104,10 +104,8 @@ def test_large_images_of_half_precision_add_up_as_well(
     layout: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_image = []
-    whole = moment_gradients._by_image
-    monkeypatch.setattr(
-        moment_gradients, "_by_image", lambda x: by_image.append(len(x)) or whole(x)
-    )
+    whole = moment_kernels._by_image
+    monkeypatch.setattr(moment_kernels, "_by_image", lambda x: by_image.append(len(x)) or whole(x))
     one = maps(layout, shape).bfloat16()
     found = ChannelMoments().reduce(one)
     assert by_image == [len(one)]

@@ -15,7 +15,7 @@ import torch
 from ddbench.api.distilled_set import PortableSet
 from ddbench.api.errors import DDBenchError
 from ddbench.data.exchange import Answers, placed
-from ddbench.data.stored_set import Stored, opened
+from ddbench.data.stored_set import Stored, open_stored_set
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
 from ddbench.testing import tiny_batch
@@ -159,7 +159,7 @@ def test_stored_labels_are_the_soft_cross_entropy() -> None:
     batch = tiny_batch()
     whole = replace(tiny_sets()["learned labels and step size"], pixels="normalised")
     for soft in (whole.soft_labels, whole.soft_labels.softmax(1)):
-        _, labels = opened(replace(whole, soft_labels=soft))
+        _, labels = open_stored_set(replace(whole, soft_labels=soft))
         assert isinstance(labels, Stored)
         student = torch.randn(len(batch.labels), 3, dtype=torch.float64)
         p = whole.soft_labels.double().softmax(1)

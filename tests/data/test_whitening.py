@@ -13,7 +13,7 @@ import torch
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import Augmentation, Training
-from ddbench.data.real import RealData, whitening_of
+from ddbench.data.real import RealData, load_whitening
 from ddbench.data.whitening import fit
 from ddbench.pipeline.specs import Evaluate, data_key
 from ddbench.pipeline.stages.evaluate import evaluate
@@ -70,8 +70,8 @@ def test_students_see_whitened_images_and_are_judged_on_them(info: Any, cache: C
     real = torch.randint(256, (40, *info.shape), generator=rng, dtype=torch.uint8)
     labels = torch.arange(40) % 3
     data = RealData(info, real, labels, real[:6], labels[:6])
-    whitening = whitening_of(data, 0.1, cache, Context())
-    assert torch.equal(whitening_of(data, 0.1, cache, Context()).matrix, whitening.matrix)
+    whitening = load_whitening(data, 0.1, cache, Context())
+    assert torch.equal(load_whitening(data, 0.1, cache, Context()).matrix, whitening.matrix)
     assert [stage for stage, _, _ in cache.entries()] == ["whitening"]
     plain = Augmentation(crop=(1.0, 1.0), flip=False, mix="none")
     stream = Stream(

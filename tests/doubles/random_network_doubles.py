@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.testing import TinyProblem
 
 
@@ -37,7 +37,7 @@ class Watched(TinyProblem):
 def check_slope(part, made, images, classes):
     """`part.compute_slope` along a random direction, against central differences."""
     network = made.fresh_network(0)
-    towards = torch.randn(images.shape, generator=generator(3), dtype=torch.float64)
+    towards = torch.randn(images.shape, generator=make_generator(3), dtype=torch.float64)
     _, slope = part.compute_slope(made, network, images, classes, 0)
 
     def loss(step: float) -> float:

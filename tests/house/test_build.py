@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ddbench.cli.scaffold import RUN_LINES
-from ddbench.runtime.environment import source_state
+from ddbench.runtime.environment import read_source_state
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
@@ -63,7 +63,7 @@ def test_a_wheel_names_the_commit_it_was_built_from(checkout, tmp_path):
     with zipfile.ZipFile(build(checkout, "wheel", tmp_path)) as wheel:
         wheel.extractall(unpacked)
     commit = git(checkout, "rev-parse", "HEAD")
-    assert source_state(unpacked / "ddbench") == {"commit": commit, "dirty": False}
+    assert read_source_state(unpacked / "ddbench") == {"commit": commit, "dirty": False}
     assert git(checkout, "status", "--porcelain") == ""
 
 
@@ -79,6 +79,6 @@ def test_a_wheel_of_changed_sources_says_so_through_a_source_archive_too(checkou
 
 def test_without_repository_and_without_build_there_is_no_commit(tmp_path):
     (tmp_path / "ddbench").mkdir()
-    assert source_state(tmp_path / "ddbench") == {"commit": None, "dirty": None}
+    assert read_source_state(tmp_path / "ddbench") == {"commit": None, "dirty": None}
     (tmp_path / "ddbench" / "built_from.json").write_text("{ broken")
-    assert source_state(tmp_path / "ddbench") == {"commit": None, "dirty": None}
+    assert read_source_state(tmp_path / "ddbench") == {"commit": None, "dirty": None}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.api.types import DatasetInfo, Network
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.nn.frozen_layers import (
     LeanMaxPool2d,
     LeanReLU,
@@ -18,7 +18,7 @@ from ddbench.nn.frozen_layers import (
     _transposed,
     with_lean_layers,
 )
-from ddbench.nn.probe import frozen
+from ddbench.nn.probe import freeze_network
 from ddbench.runtime.context import Context
 from ddbench_plugins.architectures.resnet import ResNet
 
@@ -190,9 +190,9 @@ def test_frozen_networks_have_them_and_no_others():
     """A student in eval mode is torch's own, for evaluators that transform it (`torch.func`)."""
     info = DatasetInfo("", ("a", "b"), (3, 64, 64), (), (), (), (), "")
     lean = {LeanReLU, LeanMaxPool2d}
-    student = fresh(ResNet(18), info, 0, Context())
+    student = build_network(ResNet(18), info, 0, Context())
     assert not lean & {type(layer) for layer in student.modules()}
-    teacher = frozen(Network(student, "fc"), Context()).module
+    teacher = freeze_network(Network(student, "fc"), Context()).module
     assert lean <= {type(layer) for layer in teacher.modules()}
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.nn.instance_norm import InstanceNorm, with_instance_norms
 from ddbench.runtime.context import Context
 from ddbench.testing import tiny_info
@@ -110,7 +110,7 @@ def test_what_is_not_channels_last_is_torchs_own(shape: tuple[int, ...]) -> None
 
 
 def test_convnets_have_it_and_other_groups_are_left_alone() -> None:
-    module = fresh(ConvNetD(2, 8), tiny_info(pixels=16), 0, Context())
+    module = build_network(ConvNetD(2, 8), tiny_info(pixels=16), 0, Context())
     found = [layer for layer in module.modules() if isinstance(layer, nn.GroupNorm)]
     assert len(found) == 2
     assert all(type(layer) is InstanceNorm for layer in found)

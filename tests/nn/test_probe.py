@@ -15,7 +15,7 @@ from torch._dynamo.exc import TorchDynamoException
 from ddbench.api.errors import DDBenchWarning
 from ddbench.api.moments import ChannelMoments, moment_taps
 from ddbench.api.types import DatasetInfo, Network, Tap, Tensors
-from ddbench.nn.probe import Probe, frozen
+from ddbench.nn.probe import Probe, freeze_network
 from ddbench.runtime.context import Context
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
@@ -37,7 +37,7 @@ def network(request: pytest.FixtureRequest, info: DatasetInfo) -> Network:
     part = ResNet(18) if request.param == "resnet" else ConvNetD(width=8, norm="batch")
     module = part.build(info)
     module.train()(torch.randn(8, *info.shape))
-    return frozen(Network(module, part.classifier(module)), Context())
+    return freeze_network(Network(module, part.classifier(module)), Context())
 
 
 def looked_at(
@@ -121,7 +121,7 @@ def test_what_is_computed_again_is_the_same(info: DatasetInfo, precision: str) -
     torch.manual_seed(0)
     module = part.build(info)
     module.train()(torch.randn(8, *info.shape))
-    network = frozen(Network(module, part.classifier(module)), ctx)
+    network = freeze_network(Network(module, part.classifier(module)), ctx)
     taps = moment_taps(network, "test")
     start, found, kept = torch.randn(6, 3, 16, 16), [], []
     for checkpointed in (False, True):
@@ -149,7 +149,7 @@ def test_what_is_computed_again_is_the_same(info: DatasetInfo, precision: str) -
 def test_a_network_that_is_no_row_of_blocks_cannot_be_checkpointed(info: DatasetInfo) -> None:
     part = ConvNetD(width=8, norm="batch")
     module = part.build(info)
-    plain = frozen(Network(module, part.classifier(module)), Context())
+    plain = freeze_network(Network(module, part.classifier(module)), Context())
     with Probe(plain, (), Context(), checkpointed=True) as probe:
         assert not probe.checkpointed
         assert not probe.checkpoint()
@@ -158,7 +158,7 @@ def test_a_network_that_is_no_row_of_blocks_cannot_be_checkpointed(info: Dataset
 def test_checkpointing_is_switched_on_once(info: DatasetInfo) -> None:
     part = ResNet(18)
     module = part.build(info)
-    network = frozen(Network(module, part.classifier(module)), Context())
+    network = freeze_network(Network(module, part.classifier(module)), Context())
     with Probe(network, (), Context()) as probe:
         assert probe.checkpoint()
         assert not probe.checkpoint()
@@ -171,7 +171,7 @@ def test_a_compiled_pass_gives_the_same(info: DatasetInfo) -> None:
     part = ConvNetD(2, 8, norm="batch")
     module = part.build(info)
     module.train()(torch.randn(8, *info.shape))
-    network = frozen(Network(module.double(), part.classifier(module)), Context())
+    network = freeze_network(Network(module.double(), part.classifier(module)), Context())
     taps, images = moment_taps(network, "test"), torch.randn(6, 3, 16, 16, dtype=torch.float64)
     expected, wanted = looked_at(network, taps, images)
     with warnings.catch_warnings():

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.api.types import DatasetInfo, Network
-from ddbench.nn import small_convolutions as small_maps
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import frozen
+from ddbench.nn import small_convolutions
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import freeze_network
 from ddbench.nn.small_convolutions import SmallMapConv2d, with_small_maps
 from ddbench.runtime.context import Context
 from ddbench_plugins.architectures.resnet import ResNet
@@ -68,8 +68,8 @@ def test_how_a_map_is_convolved_depends_on_its_size(monkeypatch, side, stride, s
         taken.append("patches" if given[3] is None else "matrix")
         return usual(*given)
 
-    usual = small_maps.convolved
-    monkeypatch.setattr(small_maps, "convolved", convolved)
+    usual = small_convolutions.convolved
+    monkeypatch.setattr(small_convolutions, "convolved", convolved)
     _, layer = pair(stride, size=size)
     layer.requires_grad_(not frozen)
     layer(images(side))
@@ -187,11 +187,11 @@ def test_a_network_computes_what_it_computes_without(side):
     info = DatasetInfo(
         "", ("a",) * 10, (3, side, side), (0.5,) * 3, (0.2,) * 3, (1,) * 10, (1,) * 10, ""
     )
-    module = fresh(ResNet(18), info, 0, Context())
+    module = build_network(ResNet(18), info, 0, Context())
     assert any(type(layer) is SmallMapConv2d for layer in module.modules())
     plain = ResNet(18).build(info)
     plain.load_state_dict(module.state_dict())
-    frozen(Network(module, "fc"), Context())
+    freeze_network(Network(module, "fc"), Context())
     shown = torch.randn(6, 3, side, side, generator=torch.Generator().manual_seed(1))
     one, other = module(shown), plain.eval()(shown)
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -89,14 +89,14 @@ def test_a_student_that_cannot_be_built_fails_alone(
     ddbench: Callable[..., Any], tiny: list[Any], cache: Cache, groups: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    real = stage.fresh
+    real = stage.build_network
 
     def refusing(part: Any, *others: Any) -> nn.Module:
         if part.norm == "instance":
             raise RuntimeError("no such network")
         return real(part, *others)
 
-    monkeypatch.setattr(stage, "fresh", refusing)
+    monkeypatch.setattr(stage, "build_network", refusing)
     assert ddbench("run", *tiny, *GRID).code == 1
     assert groups == [4, 2]  # again in its own cell, which says why
     found = records(cache)

@@ -9,10 +9,10 @@ import torch
 
 from ddbench.api.errors import DDBenchError
 from ddbench.runtime import context
-from ddbench.runtime.context import seeded, seeded_on
+from ddbench.runtime.context import use_seed, use_seed_on
 
 
-@pytest.mark.parametrize("within", [seeded, lambda seed: seeded_on("cpu", seed)])
+@pytest.mark.parametrize("within", [use_seed, lambda seed: use_seed_on("cpu", seed)])
 def test_draws_depend_on_the_seed_alone_and_disturb_nobody(within):
     torch.manual_seed(1)
     torch.rand(3)
@@ -31,10 +31,10 @@ def test_draws_depend_on_the_seed_alone_and_disturb_nobody(within):
 def test_a_device_draws_under_the_seed_and_the_others_are_left_alone():
     device = "cuda:0"
     before = torch.cuda.get_rng_state_all()
-    with seeded_on(device, 5):
+    with use_seed_on(device, 5):
         drawn = torch.rand(4, device=device)
     assert all(map(torch.equal, torch.cuda.get_rng_state_all(), before))
-    with seeded_on(device, 5):
+    with use_seed_on(device, 5):
         assert torch.equal(torch.rand(4, device=device), drawn)
 
 

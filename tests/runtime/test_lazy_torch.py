@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from ddbench.runtime import lazy_torch as deferred_torch
+from ddbench.runtime import lazy_torch
 from ddbench.runtime.lazy_torch import defer_torch
 
 SLOW = "slow_package"
@@ -32,7 +32,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     (folder / "part.py").write_text("import slow_package\nname = slow_package.__name__\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(deferred_torch, "NAME", SLOW)
+    monkeypatch.setattr(lazy_torch, "NAME", SLOW)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     defer_torch()
     yield folder
@@ -98,7 +98,7 @@ def test_its_failure_is_told_at_every_use(package):
 
 
 def test_what_is_not_installed_is_told_at_the_import(package, monkeypatch):
-    monkeypatch.setattr(deferred_torch, "NAME", "package_that_is_not_there")
+    monkeypatch.setattr(lazy_torch, "NAME", "package_that_is_not_there")
     with pytest.raises(ModuleNotFoundError) as caught:
         importlib.import_module("package_that_is_not_there")
     assert str(caught.value) == "No module named 'package_that_is_not_there'"
@@ -109,7 +109,7 @@ def test_nothing_is_done_twice_or_for_what_is_loaded(package, monkeypatch):
     defer_torch()
     assert sys.meta_path == before
     monkeypatch.setattr(sys, "meta_path", before[1:])
-    monkeypatch.setattr(deferred_torch, "NAME", "torch")
+    monkeypatch.setattr(lazy_torch, "NAME", "torch")
     assert "torch" in sys.modules
     defer_torch()
     assert sys.meta_path == before[1:]

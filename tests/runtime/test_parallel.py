@@ -11,7 +11,7 @@ import torch
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import Atoms
-from ddbench.runtime.parallel import side_by_side
+from ddbench.runtime.parallel import run_side_by_side
 
 MANY = range(40)
 
@@ -33,7 +33,7 @@ def piece(item: int) -> tuple[int, int, Atoms]:
 
 def test_results_come_in_order_and_equal_those_of_one_core(items):
     random = torch.get_rng_state()
-    found = list(side_by_side(piece, items))
+    found = list(run_side_by_side(piece, items))
     assert [item for item, *_ in found] == list(items)
     assert {threads for _, threads, _ in found} == {1}
     assert torch.get_num_threads() == 2
@@ -46,7 +46,7 @@ def test_results_come_in_order_and_equal_those_of_one_core(items):
 
 
 def test_many_pieces_are_done_by_other_processes_and_few_by_this_one(items):
-    workers = set(side_by_side(lambda _: os.getpid(), items))
+    workers = set(run_side_by_side(lambda _: os.getpid(), items))
     if items is MANY:
         assert len(workers) == min(2, len(os.sched_getaffinity(0)))
         assert os.getpid() not in workers
@@ -61,19 +61,19 @@ def test_a_mistake_is_told_as_it_is(items):
         return item
 
     with pytest.raises(DDBenchError, match="the seventh is odd") as caught:
-        list(side_by_side(refuse, items))
+        list(run_side_by_side(refuse, items))
     assert caught.value.hint == "leave it out"
     assert torch.get_num_threads() == 2
 
 
 def test_any_other_fault_names_itself(items):
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side(lambda item: 1 / (item - 3), items))
+        list(run_side_by_side(lambda item: 1 / (item - 3), items))
 
 
 def test_whoever_stops_early_leaves_no_worker(items):
     before = set(multiprocessing.active_children())
-    pieces = side_by_side(piece, items)
+    pieces = run_side_by_side(piece, items)
     next(pieces)
     pieces.close()
     assert torch.get_num_threads() == 2

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ddbench.api.errors import DDBenchError
 from ddbench.data.description import NamedDataset, describe
 from ddbench.store import keys
-from ddbench.store.keys import KEY_LENGTH, canonical, key_of, spell
+from ddbench.store.keys import KEY_LENGTH, key_of, spell, spell_text
 
 leaves = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.text(max_size=8),
@@ -47,7 +47,7 @@ def test_order_of_mappings_never_matters(mapping, random):
 
 @given(values, values)
 def test_equal_exactly_when_spelt_alike(a, b):
-    assert (key_of(a) == key_of(b)) == (canonical(a) == canonical(b))
+    assert (key_of(a) == key_of(b)) == (spell_text(a) == spell_text(b))
     assert len(key_of(a)) == KEY_LENGTH
 
 
@@ -99,14 +99,14 @@ def test_what_has_no_stable_spelling_is_refused():
 def test_the_text_is_the_sorted_json_of_the_spelling(value, numbers):
     whole = {"tuple": (value, Part(inner=(2, 3))), "set": {3, 1}, "nested": [Raised(rate=1.0)]}
     whole["numbers"] = numbers
-    assert canonical(whole) == json.dumps(spell(whole), sort_keys=True, separators=(",", ":"))
+    assert spell_text(whole) == json.dumps(spell(whole), sort_keys=True, separators=(",", ":"))
 
 
 def test_equal_parts_of_other_types_keep_their_own_text():
     """True == 1, and a text that is kept must not be taken for the other's."""
     parts = [Part(inner=(True,)), Part(inner=(1,))]
     assert parts[0] == parts[1]
-    assert [canonical(part) for part in (*parts, *parts)] == [
+    assert [spell_text(part) for part in (*parts, *parts)] == [
         json.dumps(spell(part), sort_keys=True, separators=(",", ":")) for part in (*parts, *parts)
     ]
 
@@ -117,15 +117,15 @@ def test_a_part_that_can_be_altered_is_spelt_anew():
         rate: float = 0.1
 
     part = Open()
-    before = canonical(part)
+    before = spell_text(part)
     part.rate = 0.2
-    assert canonical(part) != before
+    assert spell_text(part) != before
 
 
 def test_texts_are_kept_for_so_many_parts_and_no_more(monkeypatch):
     monkeypatch.setattr(keys, "_MOST_TEXTS", 3)
     keys._texts.clear()
-    texts = [canonical(Part(rate=rate)) for rate in range(10)]
+    texts = [spell_text(Part(rate=rate)) for rate in range(10)]
     assert len(set(texts)) == 10
     assert len(keys._texts) <= 3
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ddbench.api.distilled_set import PortableSet, check
+from ddbench.api.distilled_set import PortableSet, check_set
 from ddbench.api.errors import DDBenchError
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records, read_record
@@ -555,7 +555,7 @@ def test_a_card_of_wrong_types_is_refused(
         card={field: value},
     )  # fmt: skip
     with pytest.raises(DDBenchError) as caught:
-        check(found, tmp_path)
+        check_set(found, tmp_path)
     assert caught.value.problem.startswith(f"{tmp_path}: the card is malformed: its {field} is ")
     assert expected in caught.value.facts[0]
 

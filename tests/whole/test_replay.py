@@ -15,11 +15,11 @@ import torchvision.transforms.functional as pil
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from ddbench.api.distilled_set import PortableSet, check
+from ddbench.api.distilled_set import PortableSet, check_set
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-from ddbench.api.labelled_views import agreement
+from ddbench.api.labelled_views import measure_agreement
 from ddbench.api.recipe import Augmentation
-from ddbench.data.stored_set import Replayed, replayed
+from ddbench.data.stored_set import Replayed, open_stored_views
 from ddbench.store.records import Records
 from ddbench.testing import check_part
 from ddbench.testing.formats import tiny_sets
@@ -65,7 +65,7 @@ def test_what_was_written_is_shown_again(info: Any, how: Augmentation, tmp_path:
     the last epoch the first one comes again."""
     stream, whole = labelled(info, how)
     SRe2LFolders().write(whole, tmp_path / "set")
-    found = check(SRe2LFolders().read(tmp_path / "set"), "it")
+    found = check_set(SRe2LFolders().read(tmp_path / "set"), "it")
     other = replace(stream, stored=found.views, seed=99, batch_size=7, augmentation=MIXES[1])
     assert other.steps == stream.steps == 3
     for epoch in range(5):
@@ -152,7 +152,7 @@ def test_labels_of_the_released_codes_are_those_of_the_views_shown(
     (tmp_path / "images/ddbench.json").unlink()
     files = sorted((tmp_path / "images").rglob("*.png"))
     relabel(files, tmp_path / "FKD", info, seventh, kind)
-    found = check(SRe2LFolders().read(tmp_path), "it")
+    found = check_set(SRe2LFolders().read(tmp_path), "it")
     assert found.card["labels"] == "fkd"
     stream = Stream(
         images=found.images, labels=found.labels, weights=found.weights_or_equal(), info=info,
@@ -195,7 +195,7 @@ def test_images_in_another_order_keep_their_labels(info: Any) -> None:
 @pytest.mark.parametrize("told", [FKD(temperature=4.0), MseGt()])
 def test_the_loss_is_that_of_a_teacher_who_is_asked(info: Any, told: Any) -> None:
     stream, whole = labelled(info, MIXES[0])
-    labeller = replayed(whole, told)
+    labeller = open_stored_views(whole, told)
     assert isinstance(labeller, Replayed)
     assert check_part("labeller", "replayed", labeller) == []
     assert (labeller.asks, labeller.epochs) == ("nobody", 2)
@@ -209,13 +209,15 @@ def test_the_loss_is_that_of_a_teacher_who_is_asked(info: Any, told: Any) -> Non
 
 def test_other_views_are_another_label_source(info: Any) -> None:
     _, whole = labelled(info, MIXES[0])
-    first = replayed(whole, FKD())
+    first = open_stored_views(whole, FKD())
     for change in ({"flips": ~whole.views.flips}, {"logits": whole.views.logits + 1}):
-        assert replayed(replace(whole, views=replace(whole.views, **change)), FKD()) != first
+        assert (
+            open_stored_views(replace(whole, views=replace(whole.views, **change)), FKD()) != first
+        )
     with pytest.raises(DDBenchError, match="cannot be told as 'Soft' tells"):
-        replayed(whole, Soft())
+        open_stored_views(whole, Soft())
     with pytest.raises(DDBenchError, match="of 3 classes, the set has 4"):
-        replayed(replace(whole, card={"classes": list("abcd")}), FKD())
+        open_stored_views(replace(whole, card={"classes": list("abcd")}), FKD())
 
 
 # -- labels of other images ------------------------------------------------------------------------
@@ -224,7 +226,7 @@ def test_other_views_are_another_label_source(info: Any) -> None:
 def test_agreement_is_counted_against_chance() -> None:
     """By hand: views show classes {0,1}, {1}, {2,0}, {1,2}; guesses 0, 1, 1, 0."""
     own, other = torch.tensor([0, 1, 2, 1]), torch.tensor([1, 1, 0, 2])
-    found, chance, deviation = agreement(torch.tensor([0, 1, 1, 0]), own, other)
+    found, chance, deviation = measure_agreement(torch.tensor([0, 1, 1, 0]), own, other)
     assert found == 0.5
     assert chance == pytest.approx((2 * 2 / 4 + 2 * 3 / 4) / 4)  # 0 is shown by 2 of 4, 1 by 3
     assert deviation == pytest.approx(math.sqrt(0.625 * 0.375 / 4))
@@ -239,10 +241,10 @@ def test_labels_that_belong_to_other_images_are_noticed(info: Any) -> None:
     views = as_stored(epochs, info.shape[1:])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check(replace(whole, views=views), "it")
+        check_set(replace(whole, views=views), "it")
     rows = torch.cat([views.rows[:1], views.rows[1:].roll(1, 0)])  # as another sampler goes on
     with pytest.warns(DDBenchWarning, match="They seem to belong to other images"):
-        check(replace(whole, views=replace(views, rows=rows)), "it")
+        check_set(replace(whole, views=replace(views, rows=rows)), "it")
 
 
 WRONG = [
@@ -261,7 +263,7 @@ WRONG = [
 def test_views_that_do_not_fit(change: dict[str, Any], said: str) -> None:
     whole = tiny_sets()["stored views"]
     with pytest.raises(DDBenchError, match=said):
-        check(replace(whole, views=replace(whole.views, **change)), "it")
+        check_set(replace(whole, views=replace(whole.views, **change)), "it")
 
 
 # -- from end to end -------------------------------------------------------------------------------

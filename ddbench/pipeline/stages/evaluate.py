@@ -17,11 +17,11 @@ from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo, Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.data.whitening import Whitening
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.pipeline.specs import Evaluate
 from ddbench.pipeline.stages.relabel import ask
 from ddbench.runtime.context import Context
-from ddbench.runtime.seeds import generator, seed_of
+from ddbench.runtime.seeds import derive_seed, make_generator
 from ddbench.training.batches import Stream
 from ddbench.training.loop import Answers, Trainee, predict, train
 from ddbench.training.schedule import budget
@@ -124,9 +124,9 @@ def _begin(
     ctx: Context,
 ) -> _Training:
     """A new student; an architecture may refuse the data."""
-    seed = seed_of(spec.seed, "student", spec.run)
+    seed = derive_seed(spec.seed, "student", spec.run)
     try:
-        module = fresh(spec.student, info, seed, ctx)
+        module = build_network(spec.student, info, seed, ctx)
     except Exception as fault:
         return _Training(fault=fault)
     if held is None:
@@ -213,7 +213,7 @@ class _Answers:
 
 def _held_out(labels: Int[Tensor, " n"], part: float, seed: int) -> Bool[Tensor, " n"]:
     """A part of every class where classes are large enough, else of the whole set."""
-    rng = generator(seed, "holdout")
+    rng = make_generator(seed, "holdout")
     held = torch.zeros(len(labels), dtype=torch.bool)
     counts = torch.bincount(labels)
     small = counts[counts > 0].min() * part < 1

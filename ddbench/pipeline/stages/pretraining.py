@@ -16,7 +16,7 @@ from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.stages.groups import Losses
 from ddbench.runtime.context import Context
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.training.batches import pixels
 
 
@@ -41,7 +41,7 @@ class Problem:
         return pixels(send_to(self.data.train_images.index_select(0, rows), self.device), self.info)
 
     def rng(self, *names: object) -> Generator:
-        return generator(self.seed, "pretraining", *names)
+        return make_generator(self.seed, "pretraining", *names)
 
     def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
         self.probes.append(Probe(network, taps, self.ctx))

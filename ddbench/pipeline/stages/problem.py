@@ -15,11 +15,11 @@ from ddbench.api.roles import Architecture, Matcher, Regularizer
 from ddbench.api.tensors import send_to
 from ddbench.api.types import DatasetInfo, Network, Step, Tap, Tensors
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.nn.probe import Probe
 from ddbench.runtime.context import Context
 from ddbench.runtime.memory import room_for
-from ddbench.runtime.seeds import generator, seed_of
+from ddbench.runtime.seeds import derive_seed, make_generator
 from ddbench.training.batches import pixels
 
 
@@ -84,7 +84,7 @@ class Problem:
         self._memory.clear()
 
     def rng(self, *names: object) -> Generator:
-        return generator(self.seed, "recover", *names)
+        return make_generator(self.seed, "recover", *names)
 
     def real_indices(self, cls: int) -> Int[Tensor, " n"]:
         if cls not in self._rows:  # looked for once: loops ask at every iteration
@@ -108,8 +108,8 @@ class Problem:
                 "this distiller asks for networks but does not say so",
                 hint='add "networks" to its `needs`',
             )
-        seed = seed_of(self.seed, "recover", "network", *names)
-        module = fresh(self.architecture, self.info, seed, self.ctx)
+        seed = derive_seed(self.seed, "recover", "network", *names)
+        module = build_network(self.architecture, self.info, seed, self.ctx)
         return Network(module, self.architecture.classifier(module))
 
     def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
@@ -161,7 +161,7 @@ class Problem:
             network=teacher.network,
             known=teacher.known,
             progress=progress,
-            seed=seed_of(self.seed, "recover", "step", self._group, self._calls),
+            seed=derive_seed(self.seed, "recover", "step", self._group, self._calls),
         )
         total = images.new_zeros(())
         for term in teacher.terms:

@@ -11,12 +11,12 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import LinearProbe
 from ddbench.api.types import Batch, Network, Tensors
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.pipeline.specs import Squeeze
 from ddbench.pipeline.stages.pretraining import FrozenBackbone, pretrain
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.runtime.seeds import seed_of
+from ddbench.runtime.seeds import derive_seed
 from ddbench.training.batches import Stream
 from ddbench.training.loop import Trainee, predict, train
 
@@ -31,8 +31,8 @@ def squeeze(
         DivergedError: its loss is not finite.
     """
     del meter
-    seed = seed_of(spec.seed, "squeeze")
-    module = fresh(spec.architecture, data.info, seed, ctx)
+    seed = derive_seed(spec.seed, "squeeze")
+    module = build_network(spec.architecture, data.info, seed, ctx)
     stream = Stream(
         images=data.train_images,
         labels=data.train_labels,

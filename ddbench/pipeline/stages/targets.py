@@ -12,8 +12,8 @@ from ddbench.api.types import Atoms, Tensors
 from ddbench.pipeline.specs import Targets
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.runtime.parallel import side_by_side
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.parallel import run_side_by_side
+from ddbench.runtime.seeds import make_generator
 
 
 def targets(
@@ -27,7 +27,7 @@ def targets(
 
     def found(cls: int) -> Atoms:
         own = features["features"][rows[cls]].double()
-        atoms = spec.target.atoms(own, spec.counts[cls], generator(spec.seed, "targets", cls))
+        atoms = spec.target.atoms(own, spec.counts[cls], make_generator(spec.seed, "targets", cls))
         _check(atoms, spec, cls, own.shape[1])
         return atoms
 
@@ -35,7 +35,7 @@ def targets(
     every: list[Atoms] = []
     figures = defaultdict(list)
     with ctx.progress.stage("targets: atoms of each class", len(rows)) as advance:
-        for atoms in side_by_side(found, list(rows)):
+        for atoms in run_side_by_side(found, list(rows)):
             every.append(atoms)
             for name, value in atoms.report.items():
                 figures[name].append(value)

@@ -11,7 +11,7 @@ from pathlib import Path
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from ddbench.api.errors import DDBenchError, counted
+from ddbench.api.errors import DDBenchError, format_count
 from ddbench.api.record import Record
 from ddbench.reporting.images import as_bytes, grid, stored_images
 from ddbench.reporting.report.rows import ReportRow
@@ -67,9 +67,11 @@ def pictures_of(
             found.append(picture)
     said = []
     if gone:
-        said.append(f"{counted(gone, 'row')} without a picture: their images are not in the cache.")
+        said.append(
+            f"{format_count(gone, 'row')} without a picture: their images are not in the cache."
+        )
     if left_out:
-        said.append(f"{counted(left_out, 'picture')} left out: the page would grow beyond "
+        said.append(f"{format_count(left_out, 'picture')} left out: the page would grow beyond "
                     f"{PAGE_BYTES // 10**6} MB.")  # fmt: skip
     return found, said
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 
-from ddbench.api.dsa import draw, operations
+from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.errors import IncompatibleError
 from ddbench.api.preparation import PreparationProblem
 from ddbench.api.types import DatasetInfo, Network
@@ -67,7 +67,7 @@ class ExpertTrails:
 
     def __post_init__(self) -> None:
         check_at_least(self, experts=1, epochs=1, batch_size=1, lr=0)
-        operations(self.augment)
+        parse_strategy(self.augment)
 
     @property
     def pieces(self) -> int:
@@ -90,7 +90,7 @@ class ExpertTrails:
             epochs=self.epochs,
             lr=self.lr,
             batch_size=self.batch_size,
-            names=operations(self.augment, problem.info.mirror),
+            names=parse_strategy(self.augment, problem.info.mirror),
             rng=problem.rng("expert", number),
             tick=problem.tick,
         )

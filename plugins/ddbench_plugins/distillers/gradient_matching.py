@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.api.dsa import draw, operations
+from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
@@ -68,7 +68,7 @@ class GradientMatching:
     def __post_init__(self) -> None:
         least = dict.fromkeys(("iterations", "outer", "batch_real", "batch_train"), 1)
         check_at_least(self, **least, inner=0, lr=0, momentum=0, lr_net=0)
-        operations(self.augment)
+        parse_strategy(self.augment)
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return count_equally(info, ipc)
@@ -119,7 +119,7 @@ class GradientMatching:
             classes: Where the images of each class are.
             place: Iteration and step, which draws depend on.
         """
-        names = operations(self.augment, problem.info.mirror)
+        names = parse_strategy(self.augment, problem.info.mirror)
         self._settle(problem, network, classes, *place)
         total, slope = images.new_zeros(()), torch.zeros_like(images)
         for cls, rows in classes.items():
@@ -165,7 +165,7 @@ class GradientMatching:
             labels[rows] = cls
         network.module.train()
         forward = problem.probe(network)
-        names = operations(self.augment, problem.info.mirror)
+        names = parse_strategy(self.augment, problem.info.mirror)
         for _ in range(self.inner):
             for rows in torch.randperm(len(images), generator=rng).split(self.batch_train):
                 views = draw(names, len(rows), rng).apply(images[rows])

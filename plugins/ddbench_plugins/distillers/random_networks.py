@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.api.dsa import Drawn, draw, operations
+from ddbench.api.dsa import Drawn, draw, parse_strategy
 from ddbench.api.roles import Distiller, Forward, Problem
 from ddbench.api.types import Activations, DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
@@ -83,7 +83,7 @@ class RandomNetworks:
     def __post_init__(self) -> None:
         least = {"iterations": 1, "batch_real": 1, "chunk_size": 1, "factor": 1}
         check_at_least(self, **least, lr=0, momentum=0, cross_entropy=0)
-        operations(self.augment)
+        parse_strategy(self.augment)
 
     @property
     def shown(self) -> int:
@@ -163,7 +163,7 @@ class RandomNetworks:
             iteration: Which draws depend on.
             accuracy: Of the network, in percent.
         """
-        names = operations(self.augment, problem.info.mirror)
+        names = parse_strategy(self.augment, problem.info.mirror)
         total, slope = images.new_zeros(()), torch.zeros_like(images)
         with closing(problem.probe(network, self.gap.taps(network))) as probe:
             for some in self._group_classes(network, classes):

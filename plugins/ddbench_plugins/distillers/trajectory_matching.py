@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.api.dsa import draw, operations
+from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins._options import check_at_least
@@ -78,7 +78,7 @@ class TrajectoryMatching:
         counts = ("iterations", "steps", "ahead", "latest", "experts", "expert_batch")
         rates = dict.fromkeys(("lr", "momentum", "rate", "lr_rate", "expert_lr"), 0)
         check_at_least(self, **dict.fromkeys(counts, 1), **rates, batch_synthetic=0)
-        operations(self.augment)
+        parse_strategy(self.augment)
 
     @property
     def preparation(self) -> ExpertTrails:
@@ -112,7 +112,7 @@ class TrajectoryMatching:
             lr=self.lr,
             momentum=self.momentum,
         )
-        names = operations(self.augment, problem.info.mirror)
+        names = parse_strategy(self.augment, problem.info.mirror)
         for iteration in range(self.iterations):
             rng = problem.rng("iteration", iteration)
             start, target = (

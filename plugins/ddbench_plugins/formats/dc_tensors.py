@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 
 from ddbench import hookimpl
-from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
+from ddbench.api.distilled_set import PortableSet, apply_sidecar, write_sidecar
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import SetFormat
 from ddbench_plugins.formats._normalised import guess_space, normalise, read_name
@@ -50,7 +50,7 @@ class DCTensors:
             card=card,
         )
         if isinstance(found.get(SIDECAR), str):
-            return with_sidecar(read, found[SIDECAR], f"{path} ({SIDECAR})")
+            return apply_sidecar(read, found[SIDECAR], f"{path} ({SIDECAR})")
         return read
 
     def write(self, distilled: PortableSet, path: Path) -> None:
@@ -63,7 +63,7 @@ class DCTensors:
         whole = {
             "data": [[images, distilled.labels]],
             "accs_all_exps": {},
-            SIDECAR: sidecar(distilled, images),
+            SIDECAR: write_sidecar(distilled, images),
         }
         torch.save(whole, path)
 

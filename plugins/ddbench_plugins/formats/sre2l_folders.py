@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ddbench import hookimpl
-from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
+from ddbench.api.distilled_set import PortableSet, apply_sidecar, write_sidecar
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import SetFormat
 from ddbench_plugins.formats._class_images import (
@@ -64,7 +64,7 @@ class SRe2LFolders:
             card = {**found.card, "labels": self.labels}
             found = replace(found, views=views, weights=weights, card=card)
         beside = path / SIDECAR
-        return with_sidecar(found, beside.read_text(), beside) if beside.is_file() else found
+        return apply_sidecar(found, beside.read_text(), beside) if beside.is_file() else found
 
     def write(self, distilled: PortableSet, path: Path) -> None:
         if distilled.pixels != "bytes" or len(distilled.images[0]) not in (1, 3):
@@ -85,7 +85,7 @@ class SRe2LFolders:
         if ordered.views is not None:
             write_labels(path / LABELS, ordered.views, self.seed)
         if self.suffix == "png":
-            (path / SIDECAR).write_text(sidecar(ordered, ordered.images))
+            (path / SIDECAR).write_text(write_sidecar(ordered, ordered.images))
 
 
 def _check_order(path: Path) -> None:

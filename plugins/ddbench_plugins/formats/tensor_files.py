@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 
 from ddbench import hookimpl
-from ddbench.api.distilled_set import PortableSet, sidecar, with_sidecar
+from ddbench.api.distilled_set import PortableSet, apply_sidecar, write_sidecar
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import SetFormat
 from ddbench_plugins.formats._class_images import has_class_folders, read_class_folders
@@ -122,7 +122,7 @@ def read_files(
         card={**own.card, **card, **({} if soft is None else {"labels": "stored"})},
     )
     beside = path / SIDECAR
-    return with_sidecar(read, beside.read_text(), beside) if beside.is_file() else read
+    return apply_sidecar(read, beside.read_text(), beside) if beside.is_file() else read
 
 
 def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, rate: Path) -> None:
@@ -144,7 +144,7 @@ def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, 
             else single_.new_tensor(distilled.rate, dtype=torch.float64)
         )
         torch.save(exact, rate)
-    (path / SIDECAR).write_text(sidecar(distilled, written))
+    (path / SIDECAR).write_text(write_sidecar(distilled, written))
 
 
 def _read_labels(

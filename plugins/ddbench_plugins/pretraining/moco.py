@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from ddbench.api.augment import draw_boxes, draw_flips, resample
-from ddbench.api.dsa import draw, operations
+from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import feature_tap
 from ddbench.api.pretraining import PretrainingProblem
@@ -116,7 +116,7 @@ class MomentumContrast:
         count, mirror = len(images), problem.info.mirror
         boxes = draw_boxes(count, problem.info.shape[1:], self.crop, (0.75, 4 / 3), rng)
         found = resample(images, boxes, draw_flips(count, mirror, rng))
-        return draw(operations("color"), count, rng).apply(found) if self.colour else found
+        return draw(parse_strategy("color"), count, rng).apply(found) if self.colour else found
 
 
 def watch_features(problem: PretrainingProblem, network: Network) -> Look:

@@ -11,8 +11,8 @@ import torch
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import DatasetInfo, Network, Tensors
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import frozen
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages import problem
 from ddbench.pipeline.stages.recover import Teacher, recover
@@ -55,7 +55,7 @@ def data() -> RealData:
 @pytest.fixture(scope="module")
 def teacher() -> Network:
     part, ctx = ConvNetD(depth=2, width=4, norm="batch"), Context()
-    return frozen(Network(fresh(part, INFO, 0, ctx), "classifier"), ctx)
+    return freeze_network(Network(build_network(part, INFO, 0, ctx), "classifier"), ctx)
 
 
 @pytest.fixture(scope="module")

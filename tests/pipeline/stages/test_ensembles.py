@@ -17,8 +17,8 @@ from ddbench.api.types import DatasetInfo, Network, Step
 from ddbench.config.grid import Selection, expand
 from ddbench.config.overrides import apply
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import Probe, frozen
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import Probe, freeze_network
 from ddbench.pipeline.stages.problem import Problem, Taught, Term
 from ddbench.pipeline.stages.relabel import ask, combined, relabel
 from ddbench.pipeline.stages.statistics import statistics
@@ -132,7 +132,9 @@ def data(info: DatasetInfo) -> RealData:
 
 @pytest.fixture
 def networks(info: DatasetInfo) -> list[Network]:
-    return [frozen(Network(fresh(p, info, 0, CTX), "classifier"), CTX) for p in PARTS]
+    return [
+        freeze_network(Network(build_network(p, info, 0, CTX), "classifier"), CTX) for p in PARTS
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
 from ddbench.api.features import Features, feature_tap
 from ddbench.api.types import DatasetInfo, Network, Tap
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import frozen
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages.problem import Problem
 from ddbench.pipeline.stages.recover import Teacher, quantise, recover
 from ddbench.pipeline.stages.statistics import statistics
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.store.cache import Cache
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
@@ -60,7 +60,7 @@ def data() -> RealData:
 @pytest.fixture(scope="module")
 def teacher() -> Network:
     part, ctx = ConvNetD(depth=2, width=4, norm="batch"), Context()
-    return frozen(Network(fresh(part, INFO, 0, ctx), "classifier"), ctx)
+    return freeze_network(Network(build_network(part, INFO, 0, ctx), "classifier"), ctx)
 
 
 def spec_of(distiller: Any, counts: tuple[int, ...] = (2, 3, 1), **changes: Any) -> Recover:
@@ -123,7 +123,9 @@ class SameStart(Optimize):
     """Starts each image from noise of its own, whatever the group."""
 
     def _start_images(self, problem: Any, indices: Tensor, rng: Any) -> Tensor:
-        return torch.stack([torch.randn(INFO.shape, generator=generator(int(i))) for i in indices])
+        return torch.stack(
+            [torch.randn(INFO.shape, generator=make_generator(int(i))) for i in indices]
+        )
 
 
 def test_under_squared_sums_each_class_is_a_problem_of_its_own(
@@ -132,7 +134,7 @@ def test_under_squared_sums_each_class_is_a_problem_of_its_own(
     """Barycenter and PCBN as in the paper: the same images, however classes are grouped."""
     moments, counts = ClassMoments(), (2, 3, 2)
     (known,) = statistics([moments], data, teacher, Context(), Meter("cpu"))
-    points = torch.randn(7, teacher.module.classifier.in_features, generator=generator(0))
+    points = torch.randn(7, teacher.module.classifier.in_features, generator=make_generator(0))
     atoms = {"points": points, "weights": torch.tensor([0.3, 0.7, 0.2, 0.2, 0.6, 0.5, 0.5])}
     results = []
     classes = torch.arange(3).repeat_interleave(torch.tensor(counts))
@@ -150,7 +152,7 @@ def test_under_squared_sums_each_class_is_a_problem_of_its_own(
         results.append(found["images"].int())
     for other in results[1:]:
         assert (results[0] - other).abs().max() <= 1
-    start = torch.stack([torch.randn(INFO.shape, generator=generator(i)) for i in range(7)])
+    start = torch.stack([torch.randn(INFO.shape, generator=make_generator(i)) for i in range(7)])
     assert (results[0] - quantise(start, _problem(data)).int()).abs().float().mean() > 2
 
 
@@ -377,8 +379,8 @@ class Hungry(Optimize):
 def test_where_memory_runs_out_activations_are_computed_again(data, tmp_path) -> None:
     """The same images, and a line that says so."""
     part, ctx = ResNet(18), Context()
-    module = fresh(part, INFO, 0, ctx)
-    taught = Teacher(frozen(Network(module, part.classifier(module)), ctx), {}, [None])
+    module = build_network(part, INFO, 0, ctx)
+    taught = Teacher(freeze_network(Network(module, part.classifier(module)), ctx), {}, [None])
     made = []
     for number, distiller in enumerate((FAST, Hungry(iterations=3, lr=0.1, roll=(0, 2)))):
         spec = Recover(

@@ -20,7 +20,7 @@ from ddbench.pipeline.stages.problem import Problem
 from ddbench.pipeline.stages.recover import recover
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.store.cache import Cache
 from ddbench.store.keys import key_of
 from ddbench_plugins.architectures.convnet import ConvNetD
@@ -81,13 +81,13 @@ def test_a_network_must_be_asked_for(data: RealData) -> None:
 
 def test_a_real_batch_is_different_images_of_the_class(data: RealData) -> None:
     made = problem(data)
-    batch = made.real_batch(1, 4, generator(0))
+    batch = made.real_batch(1, 4, make_generator(0))
     levels = (batch[:, 0, 0, 0] * INFO.std[0] + INFO.mean[0]) * 255
     found = levels.round().long().tolist()
     assert len(set(found)) == 4
     assert set(found) <= set(range(5, 11))
-    assert len(made.real_batch(1, 100, generator(0))) == 6
-    assert torch.equal(batch, made.real_batch(1, 4, generator(0)))
+    assert len(made.real_batch(1, 100, make_generator(0))) == 6
+    assert torch.equal(batch, made.real_batch(1, 4, make_generator(0)))
 
 
 @dataclass(frozen=True, slots=True)

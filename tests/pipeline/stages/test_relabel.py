@@ -14,8 +14,8 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import Augmentation, Training
 from ddbench.api.types import DatasetInfo, Network
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import frozen
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.plan import PlannedStage
 from ddbench.pipeline.specs import Evaluate, Relabel, data_key
 from ddbench.pipeline.stages.evaluate import evaluate
@@ -35,7 +35,7 @@ STORED = FKD(store=True)
 
 @pytest.fixture
 def teacher(info: DatasetInfo) -> Network:
-    return frozen(Network(fresh(PART, info, 0, CTX), "classifier"), CTX)
+    return freeze_network(Network(build_network(PART, info, 0, CTX), "classifier"), CTX)
 
 
 @pytest.fixture

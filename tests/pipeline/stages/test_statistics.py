@@ -10,8 +10,8 @@ import torch
 from ddbench.api.features import Features
 from ddbench.api.types import DatasetInfo, Network
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import frozen
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.stages import statistics as stage
 from ddbench.pipeline.stages.statistics import statistics
 from ddbench.runtime.context import Context
@@ -34,7 +34,7 @@ def world(info: DatasetInfo) -> World:
     images = torch.randint(0, 256, (len(labels), *info.shape), generator=rng, dtype=torch.uint8)
     labels = labels[torch.randperm(len(labels), generator=rng)]
     part, ctx = ConvNetD(depth=2, width=4, norm="batch"), Context()
-    teacher = frozen(Network(fresh(part, info, 0, ctx), "classifier"), ctx)
+    teacher = freeze_network(Network(build_network(part, info, 0, ctx), "classifier"), ctx)
     return World(RealData(info, images, labels, images[:6], labels[:6]), teacher)
 
 

@@ -14,7 +14,7 @@ from ddbench.api.features import Features
 from ddbench.api.types import Atoms
 from ddbench.pipeline.specs import Targets
 from ddbench.pipeline.stages import targets as stage
-from ddbench.runtime import parallel as side_by_side
+from ddbench.runtime import parallel
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget
@@ -36,8 +36,8 @@ def test_numbers_do_not_depend_on_the_threads(features, monkeypatch):
     atoms, report = found(BarycenterTarget(), features)
     assert atoms["points"].shape == (8, 4)
     assert atoms["weights"].sum().item() == pytest.approx(4)
-    monkeypatch.setattr(side_by_side.torch, "get_num_threads", lambda: 3)
-    monkeypatch.setattr(side_by_side.torch, "set_num_threads", lambda count: None)
+    monkeypatch.setattr(parallel.torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(parallel.torch, "set_num_threads", lambda count: None)
     apart, other = found(BarycenterTarget(), features)
     assert other == report
     assert all(torch.equal(atoms[name], apart[name]) for name in atoms)

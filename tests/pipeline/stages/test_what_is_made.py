@@ -12,8 +12,8 @@ from torch import Tensor
 from ddbench.api.errors import DDBenchError, DivergedError
 from ddbench.api.types import DatasetInfo, Network
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
-from ddbench.nn.probe import frozen
+from ddbench.nn.build import build_network
+from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.specs import Prepare, Recover, data_key
 from ddbench.pipeline.stages.groups import Losses
 from ddbench.pipeline.stages.prepare import prepare
@@ -120,7 +120,7 @@ class Wide(CrossEntropy):
 
 
 def test_a_loss_with_an_axis_is_refused(data: RealData, cache: Cache) -> None:
-    network = frozen(Network(fresh(PART, INFO, 0, CTX), "classifier"), CTX)
+    network = freeze_network(Network(build_network(PART, INFO, 0, CTX), "classifier"), CTX)
     part = Optimize(iterations=1, batch_size=1)
     with pytest.raises(DDBenchError, match=r"Wide\.loss gave \[1\]") as caught:
         recovered(part, data, cache, by=((1.0, Wide()),), taught=[Teacher(network, {}, (None,))])
@@ -173,7 +173,7 @@ def test_a_short_preparation_that_diverged_is_no_result(data: RealData, cache: C
 
 
 def test_a_short_pretraining_that_diverged_is_no_result(data: RealData) -> None:
-    network = Network(fresh(PART, INFO, 0, CTX), "classifier")
+    network = Network(build_network(PART, INFO, 0, CTX), "classifier")
     with pytest.raises(DivergedError, match="pretraining is not finite after 24 updates"):
         pretrain(Short(), network, data, 0, CTX)
 

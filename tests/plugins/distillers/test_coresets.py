@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
 from ddbench.testing.fakes import TinyProblem
@@ -26,11 +26,11 @@ PARTS = [
 
 
 def points(count: int, seed: int = 0, size: int = 3) -> Tensor:
-    return torch.randn(count, size, generator=generator(seed, "points"), dtype=torch.float64)
+    return torch.randn(count, size, generator=make_generator(seed, "points"), dtype=torch.float64)
 
 
 def choose(part: FeatureSelection, features: Tensor, count: int, seed: int = 0) -> list[int]:
-    return part.choose(features, count, generator(seed)).tolist()
+    return part.choose(features, count, make_generator(seed)).tolist()
 
 
 # -- all of them -----------------------------------------------------------------------------------
@@ -50,7 +50,7 @@ def test_every_count_gives_different_images_and_all_of_them_in_the_end(
 
 @pytest.mark.parametrize("part", PARTS[:3] + PARTS[4:], ids=str)
 def test_the_order_of_the_images_does_not_matter(part: FeatureSelection) -> None:
-    features, order = points(30), torch.randperm(30, generator=generator(1))
+    features, order = points(30), torch.randperm(30, generator=make_generator(1))
     moved = order[torch.tensor(choose(part, features[order], 6))].tolist()
     kept = choose(part, features, 6)
     if isinstance(part, KMeansNearest):  # draws its starts by position
@@ -125,7 +125,7 @@ def test_icarl_begins_nearest_to_the_mean_and_the_forms_differ() -> None:
 def test_herding_stays_nearer_to_the_mean_than_chance() -> None:
     features = points(200, size=8)
     herded = features[choose(Herding(), features, 10)].mean(0) - features.mean(0)
-    gaps = [(features[torch.randperm(200, generator=generator(s))[:10]].mean(0)
+    gaps = [(features[torch.randperm(200, generator=make_generator(s))[:10]].mean(0)
              - features.mean(0)).norm() for s in range(50)]  # fmt: skip
     assert herded.norm() < 0.5 * min(gaps)
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.testing import TinyProblem, tiny_images, tiny_info
 from ddbench_plugins.distillers._gradients import compare_gradients
 from ddbench_plugins.distillers._synthetic import DSA, group_rows
@@ -31,7 +31,7 @@ def images_of(made: TinyProblem) -> Tensor:
 
 
 def gradients(*seed: object) -> list[Tensor]:
-    rng = generator(0, *seed)
+    rng = make_generator(0, *seed)
     shapes = [(4, 3, 3, 3), (4,), (2, 16)]
     return [torch.randn(shape, generator=rng, dtype=torch.float64) for shape in shapes]
 
@@ -64,7 +64,7 @@ def test_no_scale_of_a_whole_gradient_makes_a_distance():
 
 def test_the_order_of_rows_is_none_and_each_counts_two_at_most():
     one, other = gradients("a"), gradients("b")
-    order = [torch.randperm(len(g), generator=generator(5)) for g in one]
+    order = [torch.randperm(len(g), generator=make_generator(5)) for g in one]
     mixed = [[g[o] for g, o in zip(side, order, strict=True)] for side in (one, other)]
     torch.testing.assert_close(
         compare_gradients(*mixed, "rows"), compare_gradients(one, other, "rows")
@@ -104,7 +104,7 @@ def test_the_slope_is_that_of_finite_differences(how, augment):
     part, made = replace(FAST, distance=how, augment=augment), problem()
     images, network = images_of(made), made.fresh_network(0)
     classes = group_rows(made, torch.arange(6))
-    towards = torch.randn(images.shape, generator=generator(3), dtype=torch.float64)
+    towards = torch.randn(images.shape, generator=make_generator(3), dtype=torch.float64)
     _, slope = part.compute_slope(made, network, images, classes, 0, 0)
 
     def loss(step: float) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import DatasetInfo
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.training.batches import pixels
 from ddbench_plugins.distillers import optimize, select
 from ddbench_plugins.distillers.optimize import Optimize
@@ -49,7 +49,7 @@ class Toy:
         self.views: list[Tensor] = []
 
     def rng(self, *names: object) -> torch.Generator:
-        return generator(self.seed, *names)
+        return make_generator(self.seed, *names)
 
     def real_indices(self, cls: int) -> Tensor:
         return torch.arange(27)[torch.arange(27) % 3 == cls]
@@ -147,11 +147,11 @@ def ramp(count: int = 4) -> Tensor:
 
 
 def test_a_view_without_crop_flip_and_roll_is_the_image() -> None:
-    assert torch.equal(Optimize(**STILL).draw_view(ramp(), INFO, generator(0)), ramp())
+    assert torch.equal(Optimize(**STILL).draw_view(ramp(), INFO, make_generator(0)), ramp())
 
 
 def test_roll_is_circular_and_reaches_both_ends_of_its_range_on_both_axes() -> None:
-    part, rng = replace(Optimize(**STILL), roll=(-1, 2)), generator(1)
+    part, rng = replace(Optimize(**STILL), roll=(-1, 2)), make_generator(1)
     seen = set()
     for _ in range(200):
         view = part.draw_view(ramp(), INFO, rng)
@@ -166,7 +166,7 @@ def test_roll_is_circular_and_reaches_both_ends_of_its_range_on_both_axes() -> N
 
 
 def test_flip_mirrors_about_half_of_the_views_and_none_where_the_data_set_forbids() -> None:
-    part, rng = replace(Optimize(**STILL), flip=True), generator(2)
+    part, rng = replace(Optimize(**STILL), flip=True), make_generator(2)
     views = [part.draw_view(ramp(), INFO, rng) for _ in range(200)]
     mirrored = sum(torch.equal(view, ramp().flip(3)) for view in views)
     assert 70 < mirrored < 130
@@ -180,16 +180,16 @@ def test_crop_keeps_the_area_that_is_asked_for(area: float) -> None:
     """A quarter of the area at ratio 1: the slope of a ramp is halved."""
     part = replace(Optimize(**STILL), crop=(area, area), ratio=(1.0, 1.0))
     image = torch.arange(6.0).expand(1, 2, 6, 6)
-    view = part.draw_view(image, INFO, generator(3))
+    view = part.draw_view(image, INFO, make_generator(3))
     middle = view[0, 0, 0, 3] - view[0, 0, 0, 2]
     assert float(middle) == pytest.approx(math.sqrt(area))
 
 
 def test_a_batch_shares_its_view_unless_every_image_has_its_own() -> None:
     same = ramp(1).expand(8, -1, -1, -1)
-    shared = Optimize(roll=(0, 0)).draw_view(same, INFO, generator(4))
+    shared = Optimize(roll=(0, 0)).draw_view(same, INFO, make_generator(4))
     assert all(torch.equal(view, shared[0]) for view in shared)
-    own = Optimize(roll=(0, 0), per_image=True).draw_view(same, INFO, generator(4))
+    own = Optimize(roll=(0, 0), per_image=True).draw_view(same, INFO, make_generator(4))
     assert len({tuple(view.flatten().tolist()) for view in own}) > 4
 
 
@@ -232,7 +232,7 @@ def test_groups_that_share_a_class_start_from_different_real_images(same_views: 
 
 def test_noise_is_standard_normal_in_normalised_pixels() -> None:
     problem = Toy(classes(99, 99, 99), total)
-    start = Optimize()._start_images(problem, torch.arange(297), generator(0))
+    start = Optimize()._start_images(problem, torch.arange(297), make_generator(0))
     assert abs(float(start.mean())) < 0.03
     assert float(start.std()) == pytest.approx(1, abs=0.03)
 
@@ -288,7 +288,9 @@ def test_a_loss_of_single_images_gives_the_same_images_whatever_the_batch(
     labels = classes(3, 1, 5)
 
     def start(self: Optimize, problem: Any, indices: Tensor, rng: torch.Generator) -> Tensor:
-        return torch.stack([torch.randn(INFO.shape, generator=generator(int(i))) for i in indices])
+        return torch.stack(
+            [torch.randn(INFO.shape, generator=make_generator(int(i))) for i in indices]
+        )
 
     monkeypatch.setattr(Optimize, "_start_images", start)
 
@@ -302,7 +304,7 @@ def test_a_loss_of_single_images_gives_the_same_images_whatever_the_batch(
     whole = made(replace(part, batch_size=9))
     torch.testing.assert_close(made(replace(part, batch_size=size, layout=layout)), whole)
     assert towards(whole, torch.arange(9)) < 0.5 * towards(
-        torch.stack([torch.randn(INFO.shape, generator=generator(i)) for i in range(9)]),
+        torch.stack([torch.randn(INFO.shape, generator=make_generator(i)) for i in range(9)]),
         torch.arange(9),
     )
 

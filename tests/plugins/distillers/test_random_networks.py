@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.features import feature_tap
 from ddbench.api.types import Network
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.testing import TinyProblem, tiny_images, tiny_info
 from ddbench_plugins.distillers._gaps import Attention, AttentionGap, Gap, MeanGap
 from ddbench_plugins.distillers._synthetic import group_rows, start_images
@@ -61,7 +61,7 @@ def test_a_shift_of_every_embedding_is_its_squared_length():
     network = made.fresh_network(0)
     (x,) = seen(MeanGap(), made, network, made.real(0).double())
     tap = feature_tap(network)
-    shift = torch.randn(x[tap]["features"].shape[1], generator=generator(6)).double()
+    shift = torch.randn(x[tap]["features"].shape[1], generator=make_generator(6)).double()
     moved = {tap: {"features": x[tap]["features"] + shift}}
     torch.testing.assert_close(MeanGap().measure(network, x, moved), shift.square().sum())
 
@@ -88,7 +88,7 @@ def test_equal_batches_have_no_gap_whatever_their_order(gap):
 
 
 def test_attention_is_of_norm_one_and_blind_to_scale_and_order_of_channels():
-    maps = torch.randn(4, 6, 5, 5, generator=generator(0))
+    maps = torch.randn(4, 6, 5, 5, generator=make_generator(0))
     for power in (1.0, 2.0, 4.0):
         found = Attention(power).reduce(maps)["attention"]
         torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
@@ -98,8 +98,8 @@ def test_attention_is_of_norm_one_and_blind_to_scale_and_order_of_channels():
 
 
 def test_attention_has_no_slope_along_the_scale_of_a_map():
-    maps = torch.randn(4, 6, 5, 5, generator=generator(1), dtype=torch.float64)
-    towards = torch.randn(4, 25, generator=generator(2), dtype=torch.float64)
+    maps = torch.randn(4, 6, 5, 5, generator=make_generator(1), dtype=torch.float64)
+    towards = torch.randn(4, 25, generator=make_generator(2), dtype=torch.float64)
     for power in (1.0, 2.0, 4.0):
         leaf = maps.clone().requires_grad_(True)
         found = (Attention(power).reduce(leaf)["attention"] * towards).sum()

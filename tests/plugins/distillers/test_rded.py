@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import Activations
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
 from ddbench.testing.fakes import TinyProblem, tiny_info
@@ -59,7 +59,7 @@ def untiled(images: Tensor, factor: int) -> Tensor:
 @pytest.mark.parametrize("factor", [1, 2, 3])
 @pytest.mark.parametrize("count", [1, 4])
 def test_a_mosaic_comes_apart_into_its_patches(factor: int, count: int) -> None:
-    patches = torch.randn(count * factor**2, 3, 4, 5, generator=generator(0))
+    patches = torch.randn(count * factor**2, 3, 4, 5, generator=make_generator(0))
     images = tile(patches, factor)
     assert images.shape == (count, 3, 4 * factor, 5 * factor)
     assert torch.equal(untiled(images, factor), patches)
@@ -86,7 +86,7 @@ def test_options_out_of_range_are_refused(option: str, value: Any) -> None:
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 6), r=st.integers(1, 4))
 def test_no_patch_is_kept_before_a_better_one(seed: int, n: int, r: int) -> None:
-    scores = torch.rand(n, r, generator=generator(seed))
+    scores = torch.rand(n, r, generator=make_generator(seed))
     best = scores.min(1).values
     order = rank_patches(scores, 1)
     assert scores.flatten()[order].tolist() == best.sort().values.tolist()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from ddbench.api.errors import DDBenchError
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.testing import tiny_info
 from ddbench_plugins.distillers._tiles import (
     check_divisible,
@@ -19,7 +19,9 @@ from ddbench_plugins.distillers._tiles import (
 
 
 def noise(count: int, size: int = 12) -> torch.Tensor:
-    return torch.randn(count, 3, size, size, generator=generator(0, "noise"), dtype=torch.float64)
+    return torch.randn(
+        count, 3, size, size, generator=make_generator(0, "noise"), dtype=torch.float64
+    )
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.types import Network
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.testing import TinyProblem, tiny_images, tiny_info
 from ddbench_plugins.distillers._trajectories import (
     Weights,
@@ -81,8 +81,8 @@ def test_a_student_that_does_not_learn_has_the_whole_way_left():
 def test_slopes_to_images_and_rate_are_those_of_finite_differences():
     one, (x, y) = network(), images(0, 1, 2)
     start = Weights(one).flatten()
-    target = start + 0.1 * torch.randn(len(start), generator=generator(1)).double()
-    towards = torch.randn(x.shape, generator=generator(2)).double()
+    target = start + 0.1 * torch.randn(len(start), generator=make_generator(1)).double()
+    towards = torch.randn(x.shape, generator=make_generator(2)).double()
 
     def loss(pixels: Tensor, rate: Tensor) -> Tensor:
         return measure_way_left(walk(Weights(one), start, rate, [(pixels, y)] * 3), start, target)
@@ -98,7 +98,7 @@ def test_slopes_to_images_and_rate_are_those_of_finite_differences():
 
 def test_in_a_quadratic_the_end_and_its_slopes_are_those_of_the_books():
     """ℓ = ½ ‖θ − s‖²: θ_N = s + (1 − α)^N (θ_0 − s), and so on for its derivatives."""
-    draw = partial(torch.randn, 5, generator=generator(4), dtype=torch.float64)
+    draw = partial(torch.randn, 5, generator=make_generator(4), dtype=torch.float64)
     start, s, target = draw(), draw().requires_grad_(True), draw()
     rate, steps = torch.tensor(0.3, dtype=torch.float64, requires_grad=True), 7
     end = descend(start, rate, [lambda theta: 0.5 * (theta - s).square().sum()] * steps)
@@ -114,7 +114,7 @@ def test_in_a_quadratic_the_end_and_its_slopes_are_those_of_the_books():
 def test_slopes_are_those_of_torchs_own_transforms():
     one, (x, y) = network(), images(0, 1, 2)
     start = Weights(one).flatten()
-    target = start + 0.1 * torch.randn(len(start), generator=generator(1)).double()
+    target = start + 0.1 * torch.randn(len(start), generator=make_generator(1)).double()
 
     def loss(pixels: Tensor, rate: Tensor) -> Tensor:
         vector = start
@@ -140,22 +140,22 @@ def test_an_expert_leaves_a_point_an_epoch_and_learns():
     one = made.fresh_network(0)
     before = F.cross_entropy(one.module(real), labels).item()
     told = {"lr": 0.2, "batch_size": 5, "names": ("color",)}
-    trail = train_expert(one, one.module, real, labels, epochs=4, rng=generator(0), **told)
+    trail = train_expert(one, one.module, real, labels, epochs=4, rng=make_generator(0), **told)
     assert len(trail) == 5
     assert torch.equal(trail[-1], Weights(one).flatten())
     assert F.cross_entropy(one.module(real), labels).item() < before
     two = made.fresh_network(0)
-    short = train_expert(two, two.module, real, labels, epochs=2, rng=generator(0), **told)
+    short = train_expert(two, two.module, real, labels, epochs=2, rng=make_generator(0), **told)
     assert all(torch.equal(a, b) for a, b in zip(short, trail, strict=False))
 
 
 def test_batches_of_an_epoch_are_each_image_once_and_the_short_one_comes_first():
     part = replace(FAST, batch_synthetic=4, steps=6)
-    rows = list(part.draw_rows(10, generator(0)))
+    rows = list(part.draw_rows(10, make_generator(0)))
     assert [len(some) for some in rows] == [2, 4, 4, 2, 4, 4]
     for epoch in (rows[:3], rows[3:]):
         assert sorted(torch.cat(epoch).tolist()) == list(range(10))
-    assert [len(some) for some in FAST.draw_rows(10, generator(0))] == [10] * 4
+    assert [len(some) for some in FAST.draw_rows(10, make_generator(0))] == [10] * 4
 
 
 @dataclass(kw_only=True)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from ddbench.api.distilled_set import PortableSet, check
+from ddbench.api.distilled_set import PortableSet, check_set
 from ddbench.api.errors import DDBenchError
 from ddbench.testing.formats import differences, tiny_sets
 from ddbench_plugins.formats._safe_load import load
@@ -59,7 +59,7 @@ def test_bytes_labels_weights_and_step_size_come_back_exactly(form, whole, tmp_p
     if isinstance(form, SRe2LFolders):  # no place for a step size; images lie by class
         whole = replace(whole, rate=None).by_class()
     form.write(whole, path)
-    assert list(differences(whole, check(form.read(path), path))) == []
+    assert list(differences(whole, check_set(form.read(path), path))) == []
 
 
 def test_the_order_of_images_does_not_bind_weights_to_others(tmp_path):
@@ -86,7 +86,7 @@ def released(path: Path, **more: object) -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_file_of_dm_says_what_it_is(tmp_path):
     path = tmp_path / "res_DM_CIFAR10_ConvNet_2ipc.pt"
     images, labels = released(path)
-    found = check(DCTensors(experiment=1).read(path), path)
+    found = check_set(DCTensors(experiment=1).read(path), path)
     assert torch.equal(found.images, images)
     assert torch.equal(found.labels, labels)
     assert found.pixels == "normalised"
@@ -101,7 +101,7 @@ def test_files_of_datm_hold_learned_labels_and_a_step_size(tmp_path):
     torch.save(images, tmp_path / "images_best.pt")
     torch.save(soft, tmp_path / "labels_best.pt")
     torch.save(torch.tensor(0.0123, requires_grad=True), tmp_path / "lr_best.pt")
-    found = check(MTT.read(tmp_path), tmp_path)
+    found = check_set(MTT.read(tmp_path), tmp_path)
     assert torch.equal(found.soft_labels, soft)
     assert found.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert found.rate == torch.tensor(0.0123).item()
@@ -132,7 +132,7 @@ def test_labels_of_one_1_name_their_class_in_any_order(tmp_path):
     torch.save(torch.rand(4, 1, 8, 8), tmp_path / "images_best.pt")
     rows = torch.eye(3)[torch.tensor([2, 0, 1, 2])]
     torch.save(rows, tmp_path / "labels_best.pt")
-    found = check(MTT.read(tmp_path), tmp_path)
+    found = check_set(MTT.read(tmp_path), tmp_path)
     assert found.labels.tolist() == [2, 0, 1, 2]
     assert torch.equal(found.soft_labels, rows)
 
@@ -174,7 +174,7 @@ def test_stored_views_as_sre2l_saves_them(tmp_path):
             logits = torch.full((rows, 3), 10.0 * epoch + number).half()
             views = [torch.rand(rows, 4) / 2, torch.rand(rows) > 0.5, torch.randperm(rows)]
             torch.save([*views, np.float64(0.25), box, logits], folder / f"batch_{number}.tar")
-    found = check(SRe2LFolders().read(tmp_path), tmp_path)
+    found = check_set(SRe2LFolders().read(tmp_path), tmp_path)
     views = found.views
     assert views.logits[:, :, 0].tolist() == [[0, 0, 0, 0, 1, 1], [10, 10, 10, 10, 11, 11]]
     assert views.batches == (4, 2)
@@ -271,7 +271,7 @@ WRONG = [
 def test_tensors_that_do_not_fit(change, said):
     whole = tiny_sets()["learned labels and step size"]
     with pytest.raises(DDBenchError, match=said):
-        check(replace(whole, **change), "it")
+        check_set(replace(whole, **change), "it")
 
 
 def test_folders_of_another_class_order_are_refused(tmp_path):

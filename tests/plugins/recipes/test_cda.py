@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from ddbench.api.errors import DDBenchError
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.store.cache import Cache
-from ddbench.store.keys import canonical
+from ddbench.store.keys import spell_text
 from ddbench.store.records import Records
 from ddbench.testing import tiny_info
 from ddbench.testing.fakes import TinyProblem
@@ -77,10 +77,12 @@ def test_views_lose_more_and_more_of_the_image() -> None:
     image = torch.arange(16.0).expand(1, 3, 16, 16)
 
     def width(done: float) -> float:
-        views = [part.draw_view(image, info, generator(seed), done)[0, 0, 0] for seed in range(40)]
+        views = [
+            part.draw_view(image, info, make_generator(seed), done)[0, 0, 0] for seed in range(40)
+        ]
         return sum(float(view[8] - view[7]) for view in views) / len(views)
 
-    assert torch.equal(part.draw_view(image, info, generator(0), 0.0), image)
+    assert torch.equal(part.draw_view(image, info, make_generator(0), 0.0), image)
     assert 1 > width(0.4) > width(0.7) > width(1.0) > 0.3
 
 
@@ -96,7 +98,7 @@ def test_the_loop_tells_the_curriculum_how_far_it_is(monkeypatch: pytest.MonkeyP
 
 
 def test_a_constant_crop_is_spelt_as_before_there_were_curricula() -> None:
-    assert '"crop":[0.08,1]' in canonical(Optimize())
+    assert '"crop":[0.08,1]' in spell_text(Optimize())
 
 
 def test_settings_are_those_of_the_scripts() -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.api.types import Step
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
 from ddbench.testing import tiny_batch, tiny_info, tiny_step
@@ -68,7 +68,7 @@ def test_images_alone_in_their_class_cost_nothing() -> None:
 def test_the_gradient_of_densification_agrees_with_finite_differences() -> None:
     """With the wanted spectrum held, as sg does."""
     part = Densification(side=8)
-    start = 0.1 * torch.randn(4, 3, 8, 8, generator=generator(0), dtype=torch.float64)
+    start = 0.1 * torch.randn(4, 3, 8, 8, generator=make_generator(0), dtype=torch.float64)
     step = seen(start, (0, 0, 0, 0))
     (slope,) = torch.autograd.grad(part.penalty(step), [step.images])
     gram = start.flatten(1) @ start.flatten(1).T
@@ -80,14 +80,14 @@ def test_the_gradient_of_densification_agrees_with_finite_differences() -> None:
         return float((wanted * (wanted.log() - values.log_softmax(0))).sum())
 
     for seed in range(3):
-        way = torch.randn(start.shape, generator=generator(1, seed), dtype=torch.float64)
+        way = torch.randn(start.shape, generator=make_generator(1, seed), dtype=torch.float64)
         expected = (cost(start + 1e-5 * way) - cost(start - 1e-5 * way)) / 2e-5
         assert float((slope * way).sum()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_densification_evens_out_the_spectrum() -> None:
     part = Densification(side=8)
-    images = 0.05 * torch.randn(4, 3, 8, 8, generator=generator(2)) + 0.1
+    images = 0.05 * torch.randn(4, 3, 8, 8, generator=make_generator(2)) + 0.1
     before = cost_of(part, tiny_step(part, images=images, labels=(0,) * 4))
     for _ in range(30):
         step = tiny_step(part, images=images, labels=(0,) * 4)
@@ -100,7 +100,7 @@ def test_densification_evens_out_the_spectrum() -> None:
 
 
 def logits(seed: int) -> Tensor:
-    return torch.randn(6, 3, generator=generator(seed), dtype=torch.float64)
+    return torch.randn(6, 3, generator=make_generator(seed), dtype=torch.float64)
 
 
 def test_without_hard_labels_it_is_torchs_squared_error() -> None:

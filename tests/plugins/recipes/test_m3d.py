@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ddbench.api.features import feature_tap
 from ddbench.api.types import Network
-from ddbench.runtime.seeds import generator
-from ddbench.store.keys import canonical
+from ddbench.runtime.seeds import make_generator
+from ddbench.store.keys import spell_text
 from ddbench.testing import TinyProblem, check_part, tiny_images, tiny_info
 from ddbench_plugins.distillers._gaps import KernelGap, MeanGap
 from ddbench_plugins.distillers._pools import FreshNetworks
@@ -31,7 +31,7 @@ NETWORK = Network(nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).double(), "1")
 
 
 def points(count: int, *seed: object) -> Tensor:
-    return torch.randn(count, 7, generator=generator(0, "points", *seed), dtype=torch.float64)
+    return torch.randn(count, 7, generator=make_generator(0, "points", *seed), dtype=torch.float64)
 
 
 def gap(real: Tensor, made: Tensor) -> Tensor:
@@ -184,9 +184,9 @@ def test_a_network_that_serves_again_carries_nothing_of_before():
 
 
 def test_new_options_are_in_no_key_while_they_have_their_defaults():
-    assert "pool" not in canonical(RandomNetworks())
-    assert "factor" not in canonical(RandomNetworks())
-    assert canonical(RandomNetworks(pool=FreshNetworks(every=2))) != canonical(RandomNetworks())
+    assert "pool" not in spell_text(RandomNetworks())
+    assert "factor" not in spell_text(RandomNetworks())
+    assert spell_text(RandomNetworks(pool=FreshNetworks(every=2))) != spell_text(RandomNetworks())
 
 
 def test_settings_are_those_of_the_forks():

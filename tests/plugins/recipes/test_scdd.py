@@ -17,7 +17,7 @@ from ddbench.api.types import DatasetInfo, Network
 from ddbench.config.grid import Selection, expand
 from ddbench.config.overrides import apply
 from ddbench.data.real import RealData
-from ddbench.nn.build import fresh
+from ddbench.nn.build import build_network
 from ddbench.pipeline.stages.pretraining import FrozenBackbone, Problem, pretrain
 from ddbench.runtime.context import Context
 from ddbench.store.cache import Cache
@@ -88,7 +88,7 @@ def data(info: DatasetInfo) -> RealData:
 
 
 def network(info: DatasetInfo) -> Network:
-    return Network(fresh(PART, info, 0, CTX), "classifier")
+    return Network(build_network(PART, info, 0, CTX), "classifier")
 
 
 def pretrained(data: RealData, part: MomentumContrast = FAST, seed: int = 0) -> Network:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ddbench.api.recipe import Recipe, Training
 from ddbench.api.types import DatasetInfo
-from ddbench.runtime.seeds import generator
+from ddbench.runtime.seeds import make_generator
 from ddbench.testing import tiny_info
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
@@ -86,9 +86,9 @@ def test_the_ablation_changes_one_term_at_a_time() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_equal_weights_cost_no_more_than_any_balanced_assignment(seed: int) -> None:
     """Equal groups of features around their means are a transport, if not the best one."""
-    rng = generator(seed, "features")
+    rng = make_generator(seed, "features")
     features = torch.randn(60, 4, generator=rng, dtype=torch.float64)
-    atoms = BarycenterTarget(weights="uniform").atoms(features, 6, generator(seed))
+    atoms = BarycenterTarget(weights="uniform").atoms(features, 6, make_generator(seed))
 
     def spread(groups: list[Tensor]) -> float:
         return sum(float((g - g.mean(0)).square().sum()) for g in groups) / 60
@@ -96,7 +96,7 @@ def test_equal_weights_cost_no_more_than_any_balanced_assignment(seed: int) -> N
     dealt = [features[torch.randperm(60, generator=rng)].split(10) for _ in range(20)]
     assert atoms.report["objective"] < min(spread(list(groups)) for groups in dealt)
     # By turns the nearest feature that is left, around the very features that the target starts at.
-    cost = torch.cdist(draw_start(features, 6, generator(seed)), features)
+    cost = torch.cdist(draw_start(features, 6, make_generator(seed)), features)
     groups: list[list[int]] = [[] for _ in range(6)]
     for turn in range(60):
         row = int(cost[turn % 6].argmin())
