@@ -8,7 +8,7 @@ import math
 import re
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -113,9 +113,7 @@ def _list_claims(tables: list[Any]) -> Iterator[Any]:
             yield {**table, **row} if isinstance(row, dict) else row
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
