@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from ddbench.api.card import MethodCard
 from ddbench.api.recipe import Augmentation, Training
 from ddbench.api.toml_files import read_card
 from ddbench.api.types import DatasetInfo
+
+_Row = TypeVar("_Row")
 
 
 def card(method: str) -> MethodCard:
@@ -16,39 +20,44 @@ def card(method: str) -> MethodCard:
 
 
 def family(info: DatasetInfo) -> str:
-    """The data set's name without its resolution: `imagenette` for `imagenette@64`."""
+    """Returns a data set's name without its resolution: `imagenette` for `imagenette@64`."""
     return info.name.partition("@")[0]
 
 
-SCRIPTED = {"cifar10": 32, "cifar100": 32, "tiny_imagenet": 64, "imagenet1k": 224}
+SCRIPT_PIXELS = {"cifar10": 32, "cifar100": 32, "tiny_imagenet": 64, "imagenet1k": 224}
 """Pixels that the scripts of SRe2L, CDA, SCDD, G-VBSM and EDC are written for, by data set."""
 
 
-def scripted(info: DatasetInfo) -> str:
-    """The data set's name, if it comes at the size of those scripts; else "".
+def find_script(info: DatasetInfo) -> str:
+    """Returns the name of a data set that comes at the size of those scripts, "" for others.
 
     Rolls, rates and crops of 64 pixels say nothing of the same photographs at 224: there, Tiny
     ImageNet is one of the data sets that no script was written for. What was written for 224
     pixels is taken at every size above 64.
     """
     name = family(info)
-    pixels = SCRIPTED.get(name, 0)
+    pixels = SCRIPT_PIXELS.get(name, 0)
     fits = info.resolution > 64 if pixels > 64 else info.resolution == pixels
     return name if fits else ""
 
 
+def pick_row(rows: Mapping[int, _Row], ipc: int | None) -> _Row:
+    """Returns the row of the largest IPC that is not above `ipc`, which is 1 where it is None."""
+    return rows[max(count for count in rows if count <= max(ipc or 1, 1))]
+
+
 def smoke(**options: object) -> dict[str, dict[str, str]]:
-    """The profile `smoke`: a method from end to end in a few steps.
+    """Returns the profile `smoke`, which runs a method from end to end in a few steps.
 
     Args:
-        options: Of the distiller, such as `iterations=5`.
+        options: Options of the distiller, such as `iterations=5`.
     """
     trained = {"squeeze.epochs": "2", "evaluate.epochs": "4", "evaluate.max_updates": "20"}
     return {"smoke": {**trained, **{f"recover.{name}": str(v) for name, v in options.items()}}}
 
 
 def teacher_training(info: DatasetInfo, paper_epochs: int = 100) -> Training:
-    """How the teacher is trained.
+    """Returns how the teacher is trained, by the size of the images.
 
     Above 64 pixels as in the paper's Table 7: SGD 0.025, momentum 0.9, weight decay 1e-4,
     batches of 32, cosine. Below, one-cycle SGD of minutes on a CPU. Its rate is low because images

@@ -13,7 +13,7 @@ from ddbench_plugins.recipes._settings import card, smoke, teacher_training
 
 
 def random(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Training images drawn per class, labelled like the rows that it is compared with."""
+    """Draws training images per class, labelled like the rows that it is compared with."""
     return Recipe(
         name="random",
         card=card("random"),
@@ -26,7 +26,7 @@ def random(info: DatasetInfo, ipc: int | None) -> Recipe:
 
 
 def full(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """All training images, under the same labels and the same protocol."""
+    """Keeps all training images, under the same labels and the same protocol."""
     return Recipe(
         name="full",
         card=card("full"),

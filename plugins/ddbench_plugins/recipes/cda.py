@@ -9,12 +9,12 @@ from ddbench import hookimpl
 from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Curriculum, Optimize
-from ddbench_plugins.recipes._settings import card, scripted
+from ddbench_plugins.recipes._settings import card, find_script
 from ddbench_plugins.recipes.sre2l import sre2l
 
 
 def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """SRe2L's objective and loop under a cosine curriculum over all iterations."""
+    """Takes SRe2L's objective and loop, under a cosine curriculum over all iterations."""
     base = sre2l(info, ipc)
     assert isinstance(base.distiller, Optimize)
     crop = base.distiller.crop
@@ -22,15 +22,11 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
     end = crop[0] if isinstance(crop, tuple) and crop[0] < 1 else 0.08
     distiller = replace(base.distiller, crop=Curriculum(smallest=end))
     regularizers = base.regularizers
-    if scripted(info) == "tiny_imagenet":
+    if find_script(info) == "tiny_imagenet":
         distiller = replace(distiller, lr=0.4, roll=(0, 4))
         regularizers = (replace(regularizers[0], weight=0.05),)
     return replace(
-        base,
-        name="cda",
-        card=card("cda"),
-        distiller=distiller,
-        regularizers=regularizers,
+        base, name="cda", card=card("cda"), distiller=distiller, regularizers=regularizers
     )
 
 

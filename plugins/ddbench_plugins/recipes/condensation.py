@@ -11,15 +11,15 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._synthetic import DSA
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import card, pick_row, smoke, teacher_training
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 """Steps of the images for each network, and epochs of the network between them, by IPC."""
 
 
-def loop(info: DatasetInfo, ipc: int | None) -> GradientMatching:
-    """1,000 networks with the loops of an IPC; on tiny images some 300 steps in all."""
-    outer, inner = LOOPS[max(count for count in LOOPS if count <= max(ipc or 1, 1))]
+def choose_loop(info: DatasetInfo, ipc: int | None) -> GradientMatching:
+    """Returns the loops of an IPC over 1,000 networks; on tiny images some 300 steps in all."""
+    outer, inner = pick_row(LOOPS, ipc)
     if info.resolution > 16:
         return GradientMatching(outer=outer, inner=inner)
     return GradientMatching(
@@ -28,24 +28,24 @@ def loop(info: DatasetInfo, ipc: int | None) -> GradientMatching:
 
 
 def dc(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Gradients of real and synthetic images in networks that learn from the latter."""
+    """Matches gradients of real and synthetic images in networks that learn from the latter."""
     return Recipe(
         name="dc",
         card=card("dc"),
         squeeze=teacher_training(info),
-        distiller=loop(info, ipc),
+        distiller=choose_loop(info, ipc),
         labeller=Hard(),
         profiles=smoke(iterations=3, outer=2, inner=1),
     )
 
 
 def dsa(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """DC with one augmentation for real and synthetic images, from real images on."""
+    """Augments real and synthetic images alike in DC, and begins with real ones."""
     return Recipe(
         name="dsa",
         card=card("dsa"),
         squeeze=teacher_training(info),
-        distiller=replace(loop(info, ipc), augment=DSA, init="real"),
+        distiller=replace(choose_loop(info, ipc), augment=DSA, init="real"),
         labeller=Hard(),
         profiles=smoke(iterations=3, outer=2, inner=1),
     )

@@ -14,17 +14,17 @@ from ddbench_plugins.recipes._settings import card, smoke, teacher_training
 
 
 def herding(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """iCaRL's form; `recover.form=welling` is the original one."""
+    """Selects images by herding in iCaRL's form; `recover.form=welling` is the original one."""
     return _selection("herding", Herding(), info)
 
 
 def k_center(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Farthest first, from the image nearest to the mean of its class."""
+    """Selects the farthest image first, from the one nearest to the mean of its class on."""
     return _selection("k_center", KCenter(), info)
 
 
 def kmeans_nearest(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """The real images nearest to k-means centres."""
+    """Selects the real images nearest to k-means centres."""
     return _selection("kmeans_nearest", KMeansNearest(), info)
 
 

@@ -10,16 +10,11 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._gaps import AttentionGap
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import (
-    card,
-    family,
-    smoke,
-    teacher_training,
-)
+from ddbench_plugins.recipes._settings import card, family, smoke, teacher_training
 
 
 def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Mean embeddings in a fresh random network each iteration."""
+    """Matches mean embeddings in a fresh random network each iteration."""
     if info.resolution <= 16:
         distiller = RandomNetworks(iterations=500, batch_real=32)
     else:
@@ -36,7 +31,7 @@ def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
 
 
 def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Attention maps of all blocks but the last, and mean embeddings, in fresh random networks."""
+    """Matches mean embeddings, and attention maps of all but the last block, in random networks."""
     many = (ipc or 1) > 50
     gap = AttentionGap(embedding=0.02 if info.resolution > 64 else 0.01)
     if info.resolution <= 16:

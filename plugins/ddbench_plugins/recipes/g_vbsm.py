@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.api.recipe import (
-    MatcherTerm,
-    NamedArchitecture,
-    Recipe,
-    RegularizerTerm,
-)
+from ddbench.api.recipe import MatcherTerm, NamedArchitecture, Recipe, RegularizerTerm
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.mobile import Mobile
@@ -19,12 +14,7 @@ from ddbench_plugins.architectures.wide_resnet import WideResNet
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import (
-    card,
-    scripted,
-    smoke,
-    teacher_training,
-)
+from ddbench_plugins.recipes._settings import card, find_script, smoke, teacher_training
 from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.convolution import Convolution
@@ -41,8 +31,8 @@ EFFICIENTNET = NamedArchitecture(name="efficientnet_b0", part=Mobile("efficientn
 WIDE_RESNET = NamedArchitecture(name="wide_resnet16_2", part=WideResNet(16, 2))
 
 
-def backbones(info: DatasetInfo) -> tuple[NamedArchitecture, ...]:
-    """The scripts' teachers; up to 16 pixels those that train within a minute on a CPU."""
+def choose_backbones(info: DatasetInfo) -> tuple[NamedArchitecture, ...]:
+    """Returns the scripts' teachers; up to 16 pixels those that train within a minute on a CPU."""
     if info.resolution > 64:
         return (RESNET, MOBILENET, EFFICIENTNET, SHUFFLENET)
     if info.resolution > 16:
@@ -50,11 +40,11 @@ def backbones(info: DatasetInfo) -> tuple[NamedArchitecture, ...]:
     return (RESNET, CONVNET, WIDE_RESNET)
 
 
-def loop(info: DatasetInfo) -> Optimize:
-    """The scripts' loop where there is one, else SRe2L's settings at 64 pixels and below."""
+def choose_loop(info: DatasetInfo) -> Optimize:
+    """Returns the scripts' loop; where there is none, SRe2L's settings at 64 pixels and below."""
     if info.resolution > 64:
         return Optimize(iterations=4000, batch_size=80, lr=0.1, teachers="rotation")
-    if scripted(info):
+    if find_script(info):
         shift = 8 if info.resolution > 32 else 4
         return Optimize(
             iterations=4000, lr=0.05, crop=(1.0, 1.0), roll=(-shift, shift), teachers="rotation"
@@ -65,7 +55,7 @@ def loop(info: DatasetInfo) -> Optimize:
 
 
 def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Cross-entropy, averaged statistics of BatchNorms, convolutions and patches, densification."""
+    """Adds gaps of averaged statistics, convolutions' too, and densification to cross-entropy."""
     large = info.resolution > 64
     average, drop = MovingAverage(0.4 if large else 0.8), 0.0 if large else 0.4
     convolution = Convolution(patch=16 if large else 4, average=average, drop=drop)
@@ -81,12 +71,12 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
             RegularizerTerm(name="convolution", weight=STATISTICS, part=convolution),
             RegularizerTerm(name="densification", weight=1.0, part=Densification()),
         ),
-        distiller=loop(info),
+        distiller=choose_loop(info),
         labeller=MseGt(
-            hard_weight=0.15 if scripted(info) in ("cifar10", "cifar100") else 0.1,
+            hard_weight=0.15 if find_script(info) in ("cifar10", "cifar100") else 0.1,
             equal_norms=large,
         ),
-        companions=backbones(info),
+        companions=choose_backbones(info),
         profiles=smoke(iterations=10),
     )
 

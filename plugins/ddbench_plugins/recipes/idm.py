@@ -10,12 +10,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._pools import TrainingQueue
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import (
-    card,
-    family,
-    smoke,
-    teacher_training,
-)
+from ddbench_plugins.recipes._settings import card, family, pick_row, smoke, teacher_training
 
 _PAPER = {
     "cifar10": {1: (0.5, 5, 5000, 10), 10: (0.5, 30, 256, 10), 50: (0.1, 30, 256, 10)},
@@ -28,28 +23,27 @@ _LARGE = (3.0, 50, 128, 10)
 """Their command for 100 classes of ImageNet at 224 pixels, at every IPC."""
 
 
-def loop(info: DatasetInfo, ipc: int | None) -> RandomNetworks:
-    """The authors' setting; data sets without one take CIFAR-10's, above 64 pixels ImageNet's."""
+def choose_loop(info: DatasetInfo, ipc: int | None) -> RandomNetworks:
+    """Returns the authors' setting; without one CIFAR-10's, above 64 pixels ImageNet's."""
     if info.resolution <= 16:
         queue = TrainingQueue(interval=10, steps=5, batch_size=64)
         return RandomNetworks(
             iterations=300, batch_real=32, lr=0.2, factor=2, pool=queue, cross_entropy=0.5
         )
-    rows = _PAPER.get(family(info), _PAPER["cifar10"])
-    nearest = max((count for count in rows if count <= (ipc or 1)), default=1)
     large = info.resolution > 64
-    weight, interval, batch, steps = _LARGE if large else rows[nearest]
+    row = pick_row(_PAPER.get(family(info), _PAPER["cifar10"]), ipc)
+    weight, interval, batch, steps = _LARGE if large else row
     queue = TrainingQueue(interval=interval, steps=steps, most=50 if large else 100)
     return RandomNetworks(batch_real=batch, lr=0.2, factor=2, pool=queue, cross_entropy=weight)
 
 
 def idm(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Mean embeddings and cross-entropy in a queue of half-trained networks."""
+    """Matches mean embeddings, with cross-entropy beside, in a queue of half-trained networks."""
     return Recipe(
         name="idm",
         card=card("idm"),
         squeeze=teacher_training(info),
-        distiller=loop(info, ipc),
+        distiller=choose_loop(info, ipc),
         labeller=Hard(),
         profiles=smoke(iterations=10, **{"pool.steps": 1}),
     )

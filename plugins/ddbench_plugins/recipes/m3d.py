@@ -20,7 +20,7 @@ LR = 10.0
 
 
 def m3d(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Five Gaussian kernels as wide as the data; a network serves five iterations."""
+    """Matches features by five Gaussian kernels; a random network serves five iterations."""
     loop = RandomNetworks(
         iterations=10000,
         batch_real=64,

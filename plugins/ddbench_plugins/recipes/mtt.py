@@ -10,12 +10,7 @@ from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import (
-    card,
-    family,
-    smoke,
-    teacher_training,
-)
+from ddbench_plugins.recipes._settings import card, family, pick_row, smoke, teacher_training
 
 _COLUMNS = ("steps", "ahead", "latest", "lr", "lr_rate", "rate", "batch_synthetic")
 _PAPER = {
@@ -39,8 +34,8 @@ _PAPER = {
 """The authors' commands, by data set and IPC; other IPC take the largest that is not above."""
 
 
-def loop(info: DatasetInfo, ipc: int | None) -> TrajectoryMatching:
-    """The paper's setting for a data set and IPC; on tiny images one for a CPU."""
+def choose_loop(info: DatasetInfo, ipc: int | None) -> TrajectoryMatching:
+    """Returns the paper's setting for a data set and IPC; on tiny images one for a CPU."""
     if info.resolution <= 16:
         return TrajectoryMatching(
             iterations=200,
@@ -54,19 +49,18 @@ def loop(info: DatasetInfo, ipc: int | None) -> TrajectoryMatching:
             expert_lr=0.02,
             expert_batch=64,
         )
-    rows = _PAPER.get(family(info), _PAPER["imagenette"])
-    row = rows[max((count for count in rows if count <= (ipc or 1)), default=1)]
-    told: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
-    return TrajectoryMatching(**told)
+    row = pick_row(_PAPER.get(family(info), _PAPER["imagenette"]), ipc)
+    options: dict[str, Any] = dict(zip(_COLUMNS, row, strict=True))
+    return TrajectoryMatching(**options)
 
 
 def mtt(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Images on which a student makes up for epochs of an expert in few steps."""
+    """Makes images on which a student makes up for epochs of an expert in few steps."""
     return Recipe(
         name="mtt",
         card=card("mtt"),
         squeeze=teacher_training(info),
-        distiller=loop(info, ipc),
+        distiller=choose_loop(info, ipc),
         labeller=Hard(),
         profiles=smoke(iterations=5, steps=3, experts=2, latest=2, ahead=1),
         teacher="convnet3",

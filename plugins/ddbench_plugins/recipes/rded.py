@@ -13,7 +13,7 @@ from ddbench_plugins.recipes._settings import card, smoke, teacher_training
 
 
 def rded(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Two tiles a side from 128 pixels on, one below; five crops of 300 images a class."""
+    """Tiles realistic patches of 300 images a class: two a side from 128 pixels on, one below."""
     return Recipe(
         name="rded",
         card=card("rded"),

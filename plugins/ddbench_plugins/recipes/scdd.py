@@ -10,17 +10,17 @@ from ddbench.api.recipe import Augmentation, LinearProbe, Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.pretraining.moco import MomentumContrast
-from ddbench_plugins.recipes._settings import card, scripted, teacher_training
+from ddbench_plugins.recipes._settings import card, find_script, teacher_training
 from ddbench_plugins.recipes.sre2l import sre2l
 
 SHORT = {"squeeze.pretraining.epochs": "1", "label_squeeze.epochs": "2"}
 """What the profile `smoke` cuts besides."""
 
 
-def teacher(info: DatasetInfo) -> LinearProbe:
-    """Momentum contrast, then a linear probe; the paper's lengths above 64 pixels."""
+def pretrain_teacher(info: DatasetInfo) -> LinearProbe:
+    """Returns momentum contrast, then a linear probe: the paper's lengths above 64 pixels."""
     small = info.resolution <= 64
-    rate = 0.06 if scripted(info) in ("tiny_imagenet", "cifar100") else 0.03
+    rate = 0.06 if find_script(info) in ("tiny_imagenet", "cifar100") else 0.03
     if info.resolution <= 16:
         pretraining = MomentumContrast(
             epochs=30, batch_size=64, lr=0.06, queue=512, crop=(0.6, 1.0), colour=False
@@ -47,22 +47,22 @@ def teacher(info: DatasetInfo) -> LinearProbe:
 
 
 def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """SRe2L's objective and loop; a supervised teacher for labels."""
+    """Takes SRe2L's objective and loop through a teacher pretrained without labels."""
     base = sre2l(info, ipc)
     distiller, regularizers = base.distiller, base.regularizers
     assert isinstance(distiller, Optimize)
-    if scripted(info) == "cifar100":
+    if find_script(info) == "cifar100":
         distiller = replace(distiller, lr=0.4)
         regularizers = (replace(regularizers[0], weight=0.005),)
-    elif scripted(info) == "tiny_imagenet":
+    elif find_script(info) == "tiny_imagenet":
         distiller = replace(distiller, lr=0.6)
-    elif scripted(info) == "imagenet1k":
+    elif find_script(info) == "imagenet1k":
         distiller = replace(distiller, iterations=1000, batch_size=50)
     return replace(
         base,
         name="scdd",
         card=card("scdd"),
-        squeeze=teacher(info),
+        squeeze=pretrain_teacher(info),
         label_squeeze=teacher_training(info),
         distiller=distiller,
         regularizers=regularizers,

@@ -10,18 +10,13 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import (
-    card,
-    scripted,
-    smoke,
-    teacher_training,
-)
+from ddbench_plugins.recipes._settings import card, find_script, smoke, teacher_training
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 
 
 def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Images dealt class by class, unsquared BatchNorm norms, the first layer ten times."""
-    name = scripted(info)
+    """Adds plain norms of BatchNorm gaps, the first layer's ten times, to cross-entropy."""
+    name = find_script(info)
     distiller = Optimize(iterations=4000, lr=0.25, layout="spread")
     weight = 0.01
     if name == "tiny_imagenet":

@@ -12,25 +12,20 @@ from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
-from ddbench_plugins.recipes._settings import (
-    card,
-    family,
-    smoke,
-    teacher_training,
-)
+from ddbench_plugins.recipes._settings import card, family, smoke, teacher_training
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
 
 PAPER_LAMBDA = {"imagenette": 10.0, "tiny_imagenet": 300.0, "imagenet1k": 500.0}
 
 
-def strength(info: DatasetInfo) -> float:
-    """Weight of the BatchNorm term: the paper's where it gives one, else tuned here."""
+def choose_weight(info: DatasetInfo) -> float:
+    """Returns the weight of the BatchNorm term: the paper's where it gives one, else tuned here."""
     return PAPER_LAMBDA.get(family(info), 10.0) if info.resolution > 16 else 10.0
 
 
-def norms(info: DatasetInfo) -> tuple[Wasserstein, ClassBatchNorm]:
-    """Squares as in the paper's equations, or, up to 64 pixels, the released code's plain ones.
+def choose_norms(info: DatasetInfo) -> tuple[Wasserstein, ClassBatchNorm]:
+    """Returns squared norms as in the paper's equations; up to 64 pixels plain ones, as released.
 
     Squared sums over thousands of channels drown the barycenter's term at lambda = 10, a value
     that belongs to the plain norms, averaged over the classes of a batch.
@@ -40,8 +35,8 @@ def norms(info: DatasetInfo) -> tuple[Wasserstein, ClassBatchNorm]:
     return Wasserstein(norm="l2"), ClassBatchNorm(norm="l2", class_reduction="mean")
 
 
-def loop(info: DatasetInfo) -> Optimize:
-    """The recover loop: the paper's above 64 pixels, shorter below."""
+def choose_loop(info: DatasetInfo) -> Optimize:
+    """Returns the recover loop: the paper's above 64 pixels, shorter below."""
     if info.resolution > 64:
         rate = 0.1 if family(info) == "tiny_imagenet" else 0.25
         return Optimize(iterations=2000, lr=rate)
@@ -51,24 +46,24 @@ def loop(info: DatasetInfo) -> Optimize:
 
 
 def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """The paper's equations: learned barycenters (Eq. 12), weighted PCBN (Eq. 13-15)."""
-    matcher, regularizer = norms(info)
+    """Follows the paper's equations: learned barycenters (Eq. 12), weighted PCBN (Eq. 13-15)."""
+    matcher, regularizer = choose_norms(info)
     return Recipe(
         name="wmdd",
         card=card("wmdd"),
         squeeze=teacher_training(info),
         matchers=(MatcherTerm(name="wasserstein", weight=1.0, part=matcher),),
         regularizers=(
-            RegularizerTerm(name="class_batch_norm", weight=strength(info), part=regularizer),
+            RegularizerTerm(name="class_batch_norm", weight=choose_weight(info), part=regularizer),
         ),
-        distiller=loop(info),
+        distiller=choose_loop(info),
         labeller=FKD(),
         profiles=smoke(iterations=10),
     )
 
 
 def wmdd_code(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """The released objective: cross-entropy, unsquared norms, equal weights, averaged variances."""
+    """Follows the released objective: cross-entropy, plain norms, equal weights, mean variances."""
     target = BarycenterTarget(weights="uniform", init="normal", iterations=100)
     return replace(
         wmdd(info, ipc),
@@ -92,7 +87,7 @@ def wmdd_code(info: DatasetInfo, ipc: int | None) -> Recipe:
 
 
 def ce_pcbn(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Cross-entropy instead of the barycenter, per-class BatchNorm."""
+    """Replaces the distance to the barycenter by cross-entropy; per-class BatchNorm."""
     return replace(
         wmdd(info, ipc),
         name="ce_pcbn",
@@ -102,29 +97,23 @@ def ce_pcbn(info: DatasetInfo, ipc: int | None) -> Recipe:
 
 
 def wasserstein_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """The barycenter with global BatchNorm statistics."""
+    """Matches the barycenter, with global BatchNorm statistics."""
     recipe = wmdd(info, ipc)
+    regularizers = (_make_global(recipe),)
     return replace(
-        recipe,
-        name="wasserstein_bn",
-        card=card("wasserstein_bn"),
-        regularizers=(_global(recipe),),
+        recipe, name="wasserstein_bn", card=card("wasserstein_bn"), regularizers=regularizers
     )
 
 
 def ce_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
-    """Cross-entropy with global BatchNorm statistics: close to SRe2L."""
+    """Minimises cross-entropy with global BatchNorm statistics: close to SRe2L."""
     recipe = ce_pcbn(info, ipc)
-    return replace(
-        recipe,
-        name="ce_bn",
-        card=card("ce_bn"),
-        regularizers=(_global(recipe),),
-    )
+    regularizers = (_make_global(recipe),)
+    return replace(recipe, name="ce_bn", card=card("ce_bn"), regularizers=regularizers)
 
 
-def _global(recipe: Recipe) -> RegularizerTerm:
-    """Global statistics under the norm and weight of the recipe's per-class term."""
+def _make_global(recipe: Recipe) -> RegularizerTerm:
+    """Returns global statistics under the norm and weight of the recipe's per-class term."""
     (old,) = recipe.regularizers
     assert isinstance(old.part, ClassBatchNorm)
     part = BatchNorm(norm=old.part.norm, first_layer=old.part.first_layer)

@@ -8,7 +8,7 @@ import pytest
 
 from ddbench.reporting.method_page import PLACES, method_page
 from ddbench.testing import tiny_info
-from ddbench_plugins.recipes._settings import scripted
+from ddbench_plugins.recipes._settings import find_script
 
 
 def sized(name: str, pixels: int):
@@ -25,7 +25,7 @@ def sized(name: str, pixels: int):
     ],
 )  # fmt: skip
 def test_a_script_is_of_a_size(name, pixels, expected):
-    assert scripted(sized(name, pixels)) == expected
+    assert find_script(sized(name, pixels)) == expected
 
 
 @pytest.mark.parametrize("method", ["sre2l", "cda", "scdd", "g_vbsm", "edc", "edc_one_teacher"])
