@@ -8,8 +8,7 @@ import warnings
 import pytest
 
 from ddbench.api.errors import DDBenchWarning
-from ddbench.observers import tell
-from ddbench.registry import load
+from ddbench.registry import load, tell
 from ddbench.testing import check_plugin
 from tests.doubles.installed import install
 

@@ -204,8 +204,8 @@ def test_an_alias_that_changes_what_a_name_means_breaks_its_plugin(site, aliases
     ("part", "said"),
     [
         ("Part", "is a class; hooks return ready-to-use parts: Part()"),
-        ("Plain()", "is no dataclass: Plain needs @dataclass"),
-        ("Bare()", "lacks what every matcher has: loss, statistics, taps, target"),
+        ("Plain()", "is no dataclass: derive Plain from Matcher"),
+        ("Bare()", "lacks what every matcher has: loss"),
     ],
 )
 def test_a_part_that_is_none_is_told_with_its_plugin_when_it_is_asked_for(site, part, said):
@@ -247,7 +247,6 @@ class Aimless:
     version = 1
     statistics = ()
     def taps(self, network): return ()
-    def loss(self, step): return step.images.sum()
 
 def mine(info, ipc):
     \"\"\"Its summary.\"\"\"
@@ -265,7 +264,7 @@ def ddbench_recipes():
     assert make.__doc__ == "Its summary."
     with pytest.raises(DDBenchError) as caught:
         make(tiny_info(), 1)
-    said = "method 'mine' has a matcher 'aimless' that lacks what every matcher has: target"
+    said = "method 'mine' has a matcher 'aimless' that lacks what every matcher has: loss"
     assert said in str(caught.value)
     assert "(ddbench-one)" in str(caught.value)
     with pytest.raises(DDBenchError, match="method 'nothing' gave NoneType, expected Recipe"):

@@ -12,7 +12,7 @@ from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings
 from ddbench.nn.probe import Probe
-from ddbench.pipeline.stages.problem import Problem, Taught, Term
+from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 
@@ -26,7 +26,7 @@ def loop(world: Scene, compiled: bool) -> Callable[[], object]:
     known = {PCBN.moments: {n: t.to(settings.device) for n, t in world.moments.items()}}
     terms = [Term(1.0, matcher, world.atoms["points"].to(settings.device))]
     labels = torch.arange(settings.classes).repeat_interleave(settings.each)
-    problem = Problem(
+    problem = RecoverProblem(
         info=info,
         labels=labels.to(settings.device),
         weights=world.atoms["weights"].to(settings.device),

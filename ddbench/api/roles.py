@@ -1,18 +1,28 @@
-"""What a plug-in can be: one protocol a role.
+"""What a plug-in can be: one base class a role, with defaults for all that a part may leave out.
 
-A part is a frozen dataclass. Its fields are its options and, together with its import path and
-`version`, its cache key; its methods are pure. No base class is needed. Raise `version` when the
-same options come to mean other numbers.
+A part is a frozen dataclass: its base class makes it one. Its fields are its options and, together
+with its identity and `version`, its cache key; its methods are pure. `class Mean(Matcher)` with
+`layer: str = ""` and a `loss` is a whole matcher. A plain frozen dataclass that has the members of
+its role serves as well: it is given the defaults when it is loaded. Distillers are in
+`ddbench.api.distiller`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import difflib
+import functools
+import inspect
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import torch
 from jaxtyping import Float, Int, UInt8
 
+from ddbench.api.errors import DDBenchError
+from ddbench.api.options import Options
 from ddbench.api.types import (
     Activations,
     Atoms,
@@ -26,347 +36,302 @@ from ddbench.api.types import (
     Trial,
 )
 
-if TYPE_CHECKING:
-    from torch import Generator, Tensor, nn
-
+if TYPE_CHECKING:  # these two import this module
     from ddbench.api.distilled_set import PortableSet
+    from ddbench.api.distiller import Problem
+    from ddbench.api.labelled_views import StoredViews
 
 
-class Part(Protocol):
-    """Anything that a plug-in provides: a frozen dataclass with a version."""
-
-    version: ClassVar[int]
+REQUIRED = object()
+"""Stands for what a part has to bring."""
 
 
-@runtime_checkable
-class Statistic(Part, Protocol):
+class Part(Options):
+    """Anything that a plug-in provides: a frozen dataclass of options, with a version.
+
+    A subclass is refused where it has a public member that is no option and nearly one of the
+    contract's: `seperable` would otherwise be ignored. Helpers begin with an underscore.
+    """
+
+    version: ClassVar[int] = 1
+    """Raise it when equal options come to mean other numbers."""
+    argument: ClassVar[str] = ""
+    """Option that follows a colon: with "path", `folder:PATH` is the part `folder` of that path.
+    Data sets and architectures may have one."""
+
+    def __init_subclass__(cls, kw_only: bool = False, **rest: Any) -> None:
+        super().__init_subclass__(kw_only=kw_only, **rest)
+        refuse_misspelt_members(cls)
+
+
+def members_of(role: type) -> dict[str, Any]:
+    """Returns the public members that ddbench defines for a class and its bases, as written there.
+
+    Those that a part has to bring are `REQUIRED`: abstract methods, and attributes without a value.
+    """
+    members: dict[str, Any] = {}
+    for base in reversed(role.__mro__):
+        if base.__module__.startswith("ddbench.api."):
+            members |= dict.fromkeys(vars(base).get("__annotations__", {}), REQUIRED) | vars(base)
+    return {
+        name: REQUIRED if is_abstract(value) else value
+        for name, value in members.items()
+        if not name.startswith("_")
+    }
+
+
+def refuse_misspelt_members(kind: type) -> None:
+    """Checks the public members of a new class of parts against those that its role knows.
+
+    Raises:
+        DDBenchError: one that is no option is nearly the name of one that the role has.
+    """
+    known = members_of(kind)
+    own = {**vars(kind).get("__annotations__", {}), **vars(kind)}
+    options = {option.name for option in fields(kind)}
+    for name in sorted(own.keys() - known.keys() - options):
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        if close and not name.startswith("_"):
+            raise DDBenchError(
+                f"{kind.__name__} has a member '{name}', which its role does not know",
+                hint=f"did you mean '{close[0]}'? A helper of your own begins with an underscore",
+            )
+
+
+@functools.cache
+def complete(kind: type, role: type) -> tuple[str, ...]:
+    """Gives a plain class, one that does not derive from its role, the role's defaults.
+
+    Args:
+        kind: The class of a part, changed in place.
+        role: Its base class in this package.
+
+    Returns:
+        Members that the role requires and the class lacks.
+    """
+    options = {option.name for option in fields(kind)}
+    lacking = []
+    for name, default in members_of(role).items():
+        own = inspect.getattr_static(kind, name, REQUIRED)
+        if name in options or not (own is REQUIRED or is_abstract(own)):
+            continue
+        if default is REQUIRED:
+            lacking.append(name)
+        else:
+            setattr(kind, name, default)
+    return tuple(sorted(lacking))
+
+
+def is_abstract(member: object) -> bool:
+    """Tells whether a member is one that a part has to write."""
+    return bool(getattr(member, "__isabstractmethod__", False))
+
+
+class Statistic(Part):
     """Something that one pass over the real training data computes.
 
     All statistics that are wanted share one pass. Equal statistics share one artifact.
     """
 
+    @abstractmethod
     def taps(self, network: Network) -> tuple[Tap, ...]:
-        """The activations that `update` reads."""
-        ...
+        """Returns the activations that `update` reads."""
 
+    @abstractmethod
     def start(self, network: Network, info: DatasetInfo) -> Tensors:
-        """The empty state."""
-        ...
+        """Returns the empty state."""
 
-    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
-        """The state after one more batch; classes come mixed and in any order.
+    @abstractmethod
+    def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
+        """Returns the state after one more batch; classes come mixed and in any order.
 
         May change the tensors of `state`: nobody else looks at them again.
         """
-        ...
 
+    @abstractmethod
     def finish(self, state: Tensors) -> Tensors:
-        """What regularizers, matchers and targets receive."""
-        ...
+        """Returns what regularizers, matchers and targets receive."""
 
 
-@runtime_checkable
-class Target(Part, Protocol):
+class Target(Part):
     """Finds, once per class, the points that the images of the class are drawn to."""
 
     @property
+    @abstractmethod
     def statistic(self) -> Statistic:
-        """What holds the `features` [n d] and `labels` [n] to start from."""
-        ...
+        """Statistic that holds the `features` [n d] and `labels` [n] to start from."""
 
-    def atoms(self, features: Float[Tensor, "n d"], count: int, rng: Generator) -> Atoms:
-        """`count` atoms for the features of one class. Classes may be found side by side."""
-        ...
+    @abstractmethod
+    def atoms(
+        self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
+    ) -> Atoms:
+        """Finds `count` atoms for the features of one class. Several threads may ask at once."""
 
 
-@runtime_checkable
-class Matcher(Part, Protocol):
-    """A loss that pulls synthetic features towards real ones.
-
-    `separable: bool` may say that it is a sum over classes of what each class's images give alone,
-    without draws; a matcher that says nothing is not. The same goes for regularizers.
-    """
-
-    @property
-    def target(self) -> Target | None: ...
+class Looking(Part):
+    """A part that looks at images through a teacher: what it reads, nothing unless it says so."""
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        """What `loss` reads of `step.known`, besides what the target needs."""
-        ...
+        """Statistics of the real data that it reads, beside those of its target."""
+        return ()
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
-        """The activations that `loss` reads."""
-        ...
+        """Returns the activations that it reads.
 
-    def loss(self, step: Step) -> Float[Tensor, ""]: ...
+        Raises:
+            IncompatibleError: the network lacks what the part looks at.
+        """
+        return ()
 
 
-@runtime_checkable
-class Regularizer(Part, Protocol):
-    """A penalty that keeps synthetic images plausible.
+class Loss(Looking):
+    """A term of the objective."""
 
-    It may have one method more, `remember(step) -> Tensors`: what `step.memory` holds at the next
-    step of the same group of images with the same teacher, such as a moving average.
-    """
+    separable: ClassVar[bool] = False
+    """Whether it is a sum over classes of what each class's images give alone, without draws."""
+
+
+class Matcher(Loss):
+    """A loss that pulls synthetic features towards real ones."""
 
     @property
-    def statistics(self) -> tuple[Statistic, ...]: ...
+    def target(self) -> Target | None:
+        """Finds the atoms that `step.atoms` holds; None for a loss without any."""
+        return None
 
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        """The activations that `penalty` reads.
+    @abstractmethod
+    def loss(self, step: Step) -> Float[torch.Tensor, ""]:
+        """Returns the loss of one step."""
 
-        Raises:
-            IncompatibleError: the network lacks what the penalty looks at.
+
+class Regularizer(Loss):
+    """A penalty that keeps synthetic images plausible."""
+
+    @abstractmethod
+    def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
+        """Returns the penalty of one step."""
+
+    def remember(self, step: Step) -> Tensors:
+        """Returns what `step.memory` holds at the next step of the same images and teacher.
+
+        Tensors without a gradient, such as moving averages; nothing by default.
         """
-        ...
-
-    def penalty(self, step: Step) -> Float[Tensor, ""]: ...
+        return {}
 
 
-class Forward(Protocol):
-    """A forward pass of a network that reports what taps ask for."""
+class Labeller(Part):
+    """Decides what a student is told about the images that it sees."""
 
-    def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations: ...
-
-    def close(self) -> None:
-        """Takes out of the network what taps have put there; for networks that are used again."""
-        ...
-
-
-class Problem(Protocol):
-    """What a distiller is given."""
-
-    info: DatasetInfo
-    labels: Int[Tensor, " n"]
-    """The class of every image to make."""
-    device: Any
-    separable: bool
-    """Whether the objective is a sum over classes, and no class bears on another's images."""
-    teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]]
-    """Frozen, probed networks, the cell's own first; empty unless the distiller needs a teacher,
-    one unless it needs the objective."""
-    prepared: Sequence[Tensor]
-    """The pieces of the distiller's `preparation`, in order, on the CPU."""
-    known: Mapping[Any, Tensors]
-    """What the statistics stage found through the first teacher, by Statistic: all that the
-    distiller declares is there."""
-
-    def rng(self, *names: object) -> Generator:
-        """A CPU generator that depends on the cell's seed and these names alone."""
-        ...
-
-    def real(self, cls: int) -> Float[Tensor, "n c h w"]:
-        """Normalised training images of one class."""
-        ...
-
-    def real_indices(self, cls: int) -> Int[Tensor, " n"]:
-        """Where the training images of one class lie in the training set."""
-        ...
-
-    def real_batch(self, cls: int, count: int, rng: Generator) -> Float[Tensor, "b c h w"]:
-        """Normalised training images of one class, drawn without replacement.
-
-        As many as the class has, if `count` is more. Only these are read.
-        """
-        ...
-
-    def fresh_network(self, *names: object) -> Network:
-        """A newly initialised network of the cell's architecture (that of its teacher).
-
-        In train mode, its weights trainable, a function of the cell's seed and these names alone.
-
-        Raises:
-            DDBenchError: "networks" is not among the distiller's `needs`.
-        """
-        ...
-
-    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Forward:
-        """A forward pass of `network`, in the cell's precision, that reports what taps ask for."""
-        ...
-
-    def objective(
-        self,
-        images: Float[Tensor, "b c h w"],
-        indices: Int[Tensor, " b"],
-        progress: float,
-        teacher: int | None = None,
-    ) -> Float[Tensor, ""]:
-        """Matchers plus weighted regularizers for augmented images.
-
-        Call it once per iteration: regularizers may remember what they saw.
-
-        Args:
-            images: Normalised.
-            indices: Which of the images to make they show.
-            progress: 0 at the first iteration, 1 at the last.
-            teacher: Number of the one to look through; None for the mean over all of them.
-        """
-        ...
-
-    def normalise(self, pixels: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]: ...
-
-    def pixel_range(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
-        """Lowest and highest normalised value of each channel."""
-        ...
-
-    def room_for(self, work: Callable[[], object]) -> float:
-        """How often what `work` keeps in memory would fit into what is free; runs it once."""
-        ...
-
-    def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
-        """Told once per iteration: progress, seconds per iteration, finiteness."""
-        ...
-
-
-@runtime_checkable
-class Distiller(Part, Protocol):
-    """Makes the images: by optimising pixels, or by selecting real ones.
-
-    It may have members more. `exact: bool` says that images are stored as float32 and may leave the
-    range of pixels; without it they are clamped and rounded to bytes. `shown: int` says how many
-    images students are shown for each one that is kept, where images hold several in parts:
-    `counts` and `recover` speak of those that are shown, IPC and bytes of those that are kept;
-    `shown_of` reads it. If it needs a teacher,
-    `statistics`, what it reads of `problem.known`, and `taps(network)`, what the activations of
-    `problem.teachers` hold, mean what they mean in a Matcher; `statistics_of` and `taps_of` read
-    them. `preparation`, for a distiller that needs networks, is what is made ahead once for all
-    seeds (`ddbench.api.preparation`); `problem.prepared` holds it. `fitted(problem, labels)`
-    returns the distiller with what it leaves to the machine decided, such as a batch size; called
-    before `batches`. No number may depend on it but by rounding, for the cache does not know of it.
-    """
-
-    needs: ClassVar[frozenset[str]]
-    """Subset of {"teacher", "objective", "networks"}; decides which stages a plan has. "networks":
-    freshly initialised ones, for which nothing is trained. Matchers and regularizers bear on a
-    distiller that needs the objective, and on no other."""
-    makes: ClassVar[Literal["pixels", "indices"]]
-    """"pixels": `recover` returns normalised images; "indices": rows of the training set."""
-
-    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        """How many images of each class."""
-        ...
-
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
-        """How the images are divided: each group is recovered on its own, in this order.
-
-        A group is the unit of resuming and of sharding; its numbers must not depend on others.
-        """
-        ...
-
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Tensor:
-        """One group: [b c h w] normalised images, or [b] indices, as `makes` says."""
-        ...
-
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
-        """How often `problem.tick` will be called for a group, for the progress bar."""
-        ...
-
-
-def shown_of(distiller: Distiller) -> int:
-    """Images that students are shown for each that is kept; a distiller need not say that it is
-    one."""
-    return int(getattr(distiller, "shown", 1))
-
-
-def statistics_of(part: Part) -> tuple[Statistic, ...]:
-    """What a part reads of the statistics stage; a distiller need not say that it reads nothing."""
-    return tuple(getattr(part, "statistics", ()))
-
-
-def taps_of(part: Part, network: Network) -> tuple[Tap, ...]:
-    """The activations that a part reads; a distiller need not say that it reads none."""
-    return tuple(part.taps(network)) if hasattr(part, "taps") else ()
-
-
-@runtime_checkable
-class Labeller(Part, Protocol):
-    """What a student is told about the images it sees.
-
-    It may have one method more, `combined(answers: Float[Tensor, "e b k"]) -> Float[Tensor,
-    "b k"]`: how the logits of an ensemble of teachers become one answer; their mean without it. And
-    a property `views: StoredViews`: what students are shown, instead of what the protocol would
-    draw; `batch.answers` is then what was stored with them.
-    """
-
-    asks: ClassVar[Literal["nobody", "once", "views"]]
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
     """"nobody": labels are the classes, or came with the images. "once": the teacher sees each
     plain image, once. "views": the teacher sees every augmented, mixed batch of every epoch."""
 
     @property
     def stored(self) -> bool:
-        """With "views": answers are written by the relabel stage, not asked while training."""
-        ...
+        """Whether answers about "views" are written by relabel, not asked while training."""
+        return False
 
+    @property
+    def views(self) -> StoredViews | None:
+        """Views that students are shown instead of those that the protocol would draw.
+
+        `batch.answers` is then what was stored with them.
+        """
+        return None
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of labels that came with the images, besides their classes."""
+        return 0
+
+    def combined(self, answers: Float[torch.Tensor, "e b k"]) -> Float[torch.Tensor, "b k"]:
+        """Makes one answer of the logits of several teachers: their mean."""
+        return answers.mean(0)
+
+    @abstractmethod
     def loss(
-        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
-    ) -> Float[Tensor, ""]:
-        """Training loss of one batch. Several students may ask at once, each in its own thread.
+        self,
+        student: Float[torch.Tensor, "b k"],
+        batch: Batch,
+        teacher: Float[torch.Tensor, "_ k"] | None,
+    ) -> Float[torch.Tensor, ""]:
+        """Returns the training loss of one batch. Several students may ask at once, in threads.
 
         Args:
             student: Logits.
-            batch: What was shown.
+            batch: What was shown, and how much of the training lies behind.
             teacher: None ("nobody"), logits of every plain image [n k] ("once"), or the logits of
                 this batch [b k] ("views").
         """
-        ...
 
 
-@runtime_checkable
-class Evaluator(Part, Protocol):
-    """Reads numbers off a finished student or distilled set; never trains, never selects.
+class Evaluator(Part):
+    """Reads numbers off a finished student or distilled set; never trains, never selects."""
 
-    An optional class attribute `needs: frozenset[str]` may hold "features" (the teacher's features
-    of real and distilled images: `trial.features()`), "images" (`trial.distilled()`) and "student"
-    (its answers to other images: `trial.student(images)`, `trial.test_images()`).
-    """
-
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Subset of {"features", "images", "student"}: what it asks of a Trial."""
     metrics: ClassVar[tuple[Metric, ...]]
+    """The numbers that it reports."""
 
-    def evaluate(self, trial: Trial) -> Mapping[str, float]: ...
+    @abstractmethod
+    def evaluate(self, trial: Trial) -> Mapping[str, float]:
+        """Returns a number for each metric; one that has no meaning here may be left out."""
 
 
-@runtime_checkable
-class Dataset(Part, Protocol):
-    """Real data. `resolution` is a field: 0 means the images' own."""
+class Dataset(Part):
+    """Real data: its description, and its images in a fixed order."""
 
-    @property
-    def resolution(self) -> int: ...
+    default_ipc: ClassVar[int] = 10
+    """Images per class where the user names none."""
 
+    resolution: int = field(default=0, kw_only=True)
+    """Pixels a side; 0 for the images' own."""
+
+    @abstractmethod
     def info(self, root: Path | None) -> DatasetInfo:
-        """Classes, shape, counts and fingerprint, without decoding images.
+        """Describes classes, shape, counts and fingerprint, without decoding images.
 
         Raises:
             DDBenchError: the data is not there or not in the expected layout.
         """
-        ...
 
+    @abstractmethod
     def read(
         self, split: Literal["train", "test"], root: Path | None
-    ) -> Iterator[tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]]:
-        """Decoded images of a split in a fixed order, in chunks."""
-        ...
+    ) -> Iterator[tuple[UInt8[torch.Tensor, "b c h w"], Int[torch.Tensor, " b"]]]:
+        """Yields decoded images and classes of a split in a fixed order, in chunks."""
+
+    def prepare(self, root: Path | None, download: bool = False) -> list[str]:
+        """Puts the data where `read` looks for it (`ddbench data prepare`); returns what was done.
+
+        Raises:
+            DDBenchError: the data is not there and may not be downloaded, or cannot be.
+        """
+        return []
+
+    def verify(self, root: Path | None) -> list[str]:
+        """Compares the files with what is expected (`ddbench data verify`); returns the faults."""
+        return []
 
 
-@runtime_checkable
-class Architecture(Part, Protocol):
-    """A family of networks, built for a data set's classes and resolution.
+class Architecture(Part):
+    """A family of networks, built for a data set's classes and resolution."""
 
-    An optional class attribute `warmup: float` is the part of the updates over which the learning
-    rate has to rise for such a network to learn at all, as it has to for transformers.
-    """
+    warmup: ClassVar[float] = 0.0
+    """Part of the updates over which the learning rate has to rise for such a network to learn, as
+    it has to for transformers."""
 
-    def build(self, info: DatasetInfo) -> nn.Module:
-        """A freshly initialised network (from torch's global generator)."""
-        ...
+    @abstractmethod
+    def build(self, info: DatasetInfo) -> torch.nn.Module:
+        """Builds a freshly initialised network (from torch's global generator)."""
 
-    def classifier(self, module: nn.Module) -> str:
-        """Name of the module whose input holds the features."""
-        ...
+    @abstractmethod
+    def classifier(self, module: torch.nn.Module) -> str:
+        """Returns the name of the module whose input holds the features."""
 
 
-@runtime_checkable
-class SetFormat(Part, Protocol):
+class SetFormat(Part):
     """A layout on disk in which distilled sets are handed on, ddbench's own or another program's.
 
     `read` and `write` raise a DDBenchError that is one clear sentence; nothing that a file holds is
@@ -377,22 +342,39 @@ class SetFormat(Part, Protocol):
     layout: ClassVar[str]
     """What is looked for, in a line: `images_best.pt and labels_best.pt in a folder`."""
 
+    @abstractmethod
     def detect(self, path: Path) -> bool:
-        """Whether a file or folder looks like this layout, from names alone."""
-        ...
+        """Tells from names alone whether a file or folder looks like this layout."""
 
+    @abstractmethod
     def read(self, path: Path) -> PortableSet:
-        """What is there, in the space in which it was found.
+        """Reads a set, in the space of pixels in which it was found.
 
         Raises:
             DDBenchError: it is not of this layout, damaged, or unsafe to load.
         """
-        ...
 
+    @abstractmethod
     def write(self, distilled: PortableSet, path: Path) -> None:
-        """Writes the set to a path that does not exist yet; the caller renames it when it is whole.
+        """Writes a set to a path that does not exist yet; the caller renames it when it is whole.
 
         Raises:
             DDBenchError: the layout cannot hold this set without loss.
         """
-        ...
+
+
+class Pretraining(Part):
+    """Trains a network without labels, before its classifier is trained on the frozen rest."""
+
+    @abstractmethod
+    def updates(self, count: int) -> int:
+        """Returns how often `problem.tick` will be called for so many training images."""
+
+    @abstractmethod
+    def pretrain(self, problem: Problem, network: Network) -> None:
+        """Trains a network in place; it is in train mode, and its weights are trainable.
+
+        Args:
+            problem: Real images, of which this stage gives no labels.
+            network: Freshly initialised.
+        """

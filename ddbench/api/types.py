@@ -6,12 +6,14 @@ t test images, d features, c h w channels, height and width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
+
+from ddbench.api.errors import DDBenchError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -197,16 +199,35 @@ class FeatureSample:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A finished student, as evaluators see it. Read only."""
+    """A finished student, as evaluators see it. Read only.
+
+    Evaluators are given more than logits if their `needs` ask for it, by the word in each method.
+    """
 
     logits: Float[Tensor, "t k"]
     labels: Int[Tensor, " t"]
     info: DatasetInfo
     seed: int
-    distilled: Callable[[], DistilledSet] | None = None
-    features: Callable[[], FeatureSample] | None = None
-    """For evaluators whose `needs` holds "features"."""
-    test_images: Callable[[], UInt8[Tensor, "t c h w"]] | None = None
-    """For evaluators whose `needs` holds "student"; with `labels` their classes."""
-    student: Callable[[UInt8[Tensor, "n c h w"]], Float[Tensor, "n k"]] | None = None
-    """Logits of any images; for evaluators whose `needs` holds "student"."""
+
+    def distilled(self) -> DistilledSet:
+        """Returns the set that the student was trained on: "images"."""
+        raise _not_asked_for("images")
+
+    def features(self) -> FeatureSample:
+        """Returns the teacher's features of real and distilled images: "features"."""
+        raise _not_asked_for("features")
+
+    def test_images(self) -> UInt8[Tensor, "t c h w"]:
+        """Returns the test images, of which `labels` are the classes: "student"."""
+        raise _not_asked_for("student")
+
+    def student(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Returns the student's logits of any images: "student"."""
+        raise _not_asked_for("student")
+
+
+def _not_asked_for(need: str) -> DDBenchError:
+    return DDBenchError(
+        f"the evaluator asks a trial for more than it needs: '{need}' is not among its `needs`",
+        hint=f'needs: ClassVar[frozenset[str]] = frozenset({{"{need}"}})',
+    )

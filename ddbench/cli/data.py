@@ -59,9 +59,8 @@ def prepare(
     with shown_progress() as progress:
         session = open_session("cpu", "fp32", data_root, cache, progress)
         named = find_dataset(name, session.registry)
-        if hasattr(named.part, "prepare"):
-            for note in named.part.prepare(session.ctx.data_root, download):
-                typer.echo(note)
+        for note in named.part.prepare(session.ctx.data_root, download):
+            typer.echo(note)
         data = open_data(named, session.ctx, session.cache())
     typer.echo(
         f"{data.info.name} is ready: {len(data.train_labels)} training and "
@@ -79,7 +78,7 @@ def verify(name: NameArgument, data_root: DataRootOption = None) -> None:
     root = find_data_root(data_root)
     named = find_dataset(name, load())
     found = describe(named, root)
-    problems = named.part.verify(root) if hasattr(named.part, "verify") else []
+    problems = named.part.verify(root)
     for problem in problems:
         typer.echo(f"problem: {problem}")
     if problems:

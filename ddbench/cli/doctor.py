@@ -68,7 +68,7 @@ def _datasets(console: Any, registry: Registry, root: Path | None) -> None:
     """Which are at hand; one that is not is no problem."""
     for name in registry.names("dataset"):
         part = registry.parts["dataset"][name]
-        if getattr(part, "argument", None):
+        if part.argument:
             continue
         try:
             info = part.info(root)

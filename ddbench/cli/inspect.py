@@ -88,7 +88,7 @@ def _also(registry: Registry, kind: str, name: str) -> str:
     other = [a.partition(":")[2] for a, n in registry.aliases.items() if n == name and
              a.startswith(f"{kind}:")]  # fmt: skip
     part = registry.parts[kind][name]
-    argument = getattr(part, "argument", None)
+    argument = getattr(part, "argument", "")
     suffix = f":{argument.upper()}" if argument and not getattr(part, argument) else ""
     return suffix + (f" ({', '.join(other)})" if other else "")
 

@@ -112,7 +112,7 @@ def expand(
         named = find_dataset(dataset, registry, selection.holdout)
         info = describe(named, root)
         protocols = [registry.get("protocol", name)(info) for name in selection.protocols]
-        for ipc in selection.ipcs or (getattr(named.part, "default_ipc", DEFAULT_IPC),):
+        for ipc in selection.ipcs or (named.part.default_ipc,):
             cells = list(_cells(selection, registry, named, info, ipc, protocols, readers))
             _collect(cells, info, extra, plans)
             for cell in _reference_cells(cells, selection, registry, info):

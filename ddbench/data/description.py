@@ -83,7 +83,7 @@ def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
 def _changed_options(part: Dataset) -> dict[str, Any]:
     """Version and options that a fingerprint of files may not tell of. Where the files lie is no
     matter, and the resolution is in the shape of every image."""
-    known = {"resolution", getattr(part, "argument", "")}
+    known = {"resolution", part.argument}
     changed = {
         f.name: value
         for f in dataclasses.fields(part)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def _changed_options(part: Dataset) -> dict[str, Any]:
         and f.name not in known
         and not isinstance(value, Path)
     }
-    version = getattr(part, "version", 1)
+    version = part.version
     return changed if version == 1 else {**changed, "version of the part": version}
 
 

@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ddbench.api.distilled_set import PortableSet, hash_tensor, to_unit
+from ddbench.api.distiller import DistillProblem
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
-from ddbench.api.roles import Labeller, Problem
+from ddbench.api.roles import Labeller
 from ddbench.api.types import Batch, DatasetInfo
 from ddbench.data.whitening import Whitening
 from ddbench.store.keys import spell_text
@@ -45,14 +46,16 @@ class StoredSet:
     def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: Problem, indices: Int[Tensor, " b"]) -> int:
+    def iterations_of(self, problem: DistillProblem, indices: Int[Tensor, " b"]) -> int:
         return 1
 
     def weights(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Those that were stored."""
         return _OPEN[self.sha256]["weights"]
 
-    def recover(self, problem: Problem, indices: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+    def recover(
+        self, problem: DistillProblem, indices: Int[Tensor, " b"]
+    ) -> Float[Tensor, "b c h w"]:
         problem.tick()
         images = _OPEN[self.sha256]["images"]
         scale = 1 if self.exact else 255

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ddbench.api.errors import DDBenchError, DivergedError, IncompatibleError
 from ddbench.api.record import LearningCurve, Record
 from ddbench.api.roles import Evaluator
-from ddbench.observers import tell
 from ddbench.pipeline.plan import Plan, cell_key
 from ddbench.pipeline.recording import (
     _base,
@@ -22,7 +21,7 @@ from ddbench.pipeline.recording import (
     relabelled,
 )
 from ddbench.pipeline.scoring import _trial, judged
-from ddbench.registry import Registry
+from ddbench.registry import Registry, tell
 from ddbench.runtime.context import Context
 from ddbench.runtime.memory import is_out_of_memory, let_go
 from ddbench.store.cache import Cache

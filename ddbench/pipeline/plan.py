@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ddbench.api.distiller import Distiller
 from ddbench.api.errors import DDBenchError
-from ddbench.api.preparation import preparation_of
 from ddbench.api.recipe import NamedArchitecture, Training
-from ddbench.api.roles import Distiller, Statistic, shown_of, statistics_of
+from ddbench.api.roles import Statistic
 from ddbench.api.types import DatasetInfo
-from ddbench.config.ranges import check_protocol, check_training
 from ddbench.pipeline.cell import Cell
 from ddbench.pipeline.specs import (
     Evaluate,
@@ -157,10 +155,10 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     recipe = cell.recipe
     _check_needs(cell)
     counts = _counts(cell, info)
-    check_training(recipe.squeeze, "squeeze")
+    recipe.squeeze.check("squeeze")
     if recipe.label_squeeze is not None:
-        check_training(recipe.label_squeeze, "label_squeeze")
-    check_protocol(cell.protocol)
+        recipe.label_squeeze.check("label_squeeze")
+    cell.protocol.check()
     _check_whitening(cell)
     making = _recover_spec(cell, info, counts)
     through = _through(cell, making, bool(extra))
@@ -238,7 +236,7 @@ def _read(teacher: PlannedTeacher, making: Recover) -> Iterator[Key]:
     """Keys of what the recover stage reads of a teacher."""
     known = {stage.spec.statistic: stage.key for stage in teacher.statistics}
     yield teacher.squeeze.key
-    yield from (known[s] for part in making.parts for s in statistics_of(part))
+    yield from (known[s] for part in making.parts for s in part.statistics)
     yield from (target.key for target in teacher.targets if target is not None)
 
 
@@ -255,13 +253,13 @@ def _check_needs(cell: Cell) -> None:
             f"method '{cell.method}' optimises images but has no matcher and no regularizer",
             hint="give it one: --matcher wasserstein",
         )
-    if statistics_of(recipe.distiller) and "teacher" not in needs:
+    if recipe.distiller.statistics and "teacher" not in needs:
         raise DDBenchError(
             f"the distiller of method '{cell.method}' reads statistics but needs no teacher",
             "statistics are taken of a teacher's activations",
             hint='add "teacher" to its `needs`',
         )
-    if preparation_of(recipe.distiller) is not None and "networks" not in needs:
+    if recipe.distiller.preparation is not None and "networks" not in needs:
         raise DDBenchError(
             f"the distiller of method '{cell.method}' has a preparation but needs no networks",
             "preparations are made through fresh networks",
@@ -272,12 +270,7 @@ def _check_needs(cell: Cell) -> None:
 def _check_whitening(cell: Cell) -> None:
     """A teacher would have to be asked about whitened views, and knows normalised ones."""
     epsilon, labeller = cell.protocol.zca, cell.recipe.labeller
-    if not math.isfinite(epsilon) or epsilon < 0:
-        raise DDBenchError(
-            f"evaluate.zca is {epsilon}", "expected: 0 for none, or above 0",
-            hint="--set evaluate.zca=0.1 is MTT's",
-        )  # fmt: skip
-    if epsilon and (labeller.asks == "views" or hasattr(labeller, "views")):
+    if epsilon and (labeller.asks == "views" or labeller.views is not None):
         raise DDBenchError(
             "students of whitened images cannot have labels of augmented views",
             "the teacher that gives them knows images that were not whitened",
@@ -292,7 +285,7 @@ def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
             f"--ipc {cell.ipc} is out of range", "expected: 1 or more",
             hint="for example --ipc 1,10",
         )  # fmt: skip
-    kept = [count // shown_of(cell.recipe.distiller) for count in counts]
+    kept = [count // cell.recipe.distiller.shown for count in counts]
     short = [
         (name, have, want)
         for name, have, want in zip(info.classes, info.train_counts, kept, strict=True)
@@ -322,7 +315,7 @@ def _squeeze(
 
 
 def _prepare(cell: Cell, info: DatasetInfo) -> PlannedStage | None:
-    preparation = preparation_of(cell.recipe.distiller)
+    preparation = cell.recipe.distiller.preparation
     if preparation is None:
         return None
     spec = Prepare(

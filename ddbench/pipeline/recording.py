@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import Claim
 from ddbench.api.record import PublishedFigure, Record, StageCost, Status
-from ddbench.api.roles import Evaluator, shown_of
+from ddbench.api.roles import Evaluator
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.specs import STAGES
@@ -132,7 +132,7 @@ def _named(report: Mapping[str, float], teachers: Mapping[str, str], key: str) -
 
 def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, list[str]]:
     """Of stored students, so that `ddbench cache gc` keeps them."""
-    if not any("student" in getattr(e, "needs", ()) for e in evaluators.values()):
+    if not any("student" in e.needs for e in evaluators.values()):
         return {}
     from ddbench.pipeline.runner import student_stage
 
@@ -155,9 +155,9 @@ def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
     """What a distilled set takes: its images as bytes, its labels as they are stored, and the
     teacher where labels are its answers to what students are shown."""
     shown = len(workshop.recovered(plan).tensors()["labels"])
-    count = shown // shown_of(plan.cell.recipe.distiller)
+    count = shown // plan.cell.recipe.distiller.shown
     channels, height, width = plan.info.shape
-    labels = 8 * count + getattr(plan.cell.recipe.labeller, "kept_bytes", 0)
+    labels = 8 * count + plan.cell.recipe.labeller.kept_bytes
     stored = workshop.relabelled(plan)
     if stored is not None:
         labels += _tensor_bytes(stored)

@@ -328,7 +328,7 @@ class Workshop:
             batch_size=training.batch_size,
             seed=stream_seed(plan.cell.seed),
             device=self.ctx.device,
-            stored=getattr(plan.cell.recipe.labeller, "views", None),
+            stored=plan.cell.recipe.labeller.views,
             whitening=self.whitening(plan),
         )
 

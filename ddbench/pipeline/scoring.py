@@ -5,24 +5,58 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from jaxtyping import Float, UInt8
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features, feature_tap
 from ddbench.api.roles import Evaluator
-from ddbench.api.types import FeatureSample, Tensors, Trial
+from ddbench.api.types import DistilledSet, FeatureSample, Tensors, Trial
 from ddbench.pipeline.plan import Plan
 from ddbench.runtime.memory import is_out_of_memory
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
     from ddbench.pipeline.runner import Workshop
 
+LENT_FOR: Mapping[str, tuple[str, ...]] = {
+    "images": ("distilled",),
+    "features": ("features",),
+    "student": ("test_images", "student"),
+}
+"""Methods of a trial that answer, by what an evaluator `needs`."""
 _LEAVE_OUT = "leave it out of --evaluator: the cell is finished without it"
 
 
-def judged(name: str, evaluator: Evaluator, trial: Trial) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class LentTrial(Trial):
+    """A trial that lends more than logits; each thing is made when it is asked for."""
+
+    lent: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """By method; one that is missing is not lent."""
+
+    def distilled(self) -> DistilledSet:
+        return self.lent.get("distilled", lambda: Trial.distilled(self))()
+
+    def features(self) -> FeatureSample:
+        return self.lent.get("features", lambda: Trial.features(self))()
+
+    def test_images(self) -> UInt8[torch.Tensor, "t c h w"]:
+        return self.lent.get("test_images", lambda: Trial.test_images(self))()
+
+    def student(self, images: UInt8[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n k"]:
+        return self.lent.get("student", lambda images: Trial.student(self, images))(images)
+
+
+def lend(trial: LentTrial, needs: frozenset[str]) -> LentTrial:
+    """Returns a trial that lends what an evaluator says that it needs, and no more."""
+    allowed = {method for need in needs for method in LENT_FOR.get(need, ())}
+    return replace(trial, lent={name: ask for name, ask in trial.lent.items() if name in allowed})
+
+
+def judged(name: str, evaluator: Evaluator, trial: LentTrial) -> dict[str, float]:
     """Metric -> number.
 
     Raises:
@@ -30,7 +64,7 @@ def judged(name: str, evaluator: Evaluator, trial: Trial) -> dict[str, float]:
             to finite numbers.
     """
     try:
-        values = evaluator.evaluate(trial)
+        values = evaluator.evaluate(lend(trial, evaluator.needs))
     except DDBenchError:
         raise
     except Exception as fault:
@@ -73,16 +107,18 @@ def _number(name: str, metric: str, value: Any) -> float:
     return number
 
 
-def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> Trial:
-    return Trial(
+def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> LentTrial:
+    return LentTrial(
         logits=tensors["logits"],
         labels=tensors["labels"],
         info=plan.info,
         seed=plan.cell.seed,
-        distilled=lambda: workshop.distilled(plan).as_set(),
-        features=lambda: feature_sample(plan, workshop),
-        test_images=lambda: workshop.data(plan.cell.dataset).test_images,
-        student=_student(plan, run, workshop),
+        lent={
+            "distilled": lambda: workshop.distilled(plan).as_set(),
+            "features": lambda: feature_sample(plan, workshop),
+            "test_images": lambda: workshop.data(plan.cell.dataset).test_images,
+            "student": _student(plan, run, workshop),
+        },
     )
 
 
@@ -119,5 +155,5 @@ def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ..
     """What evaluators want of the statistics stage."""
     needs: set[str] = set()
     for evaluator in evaluators.values():
-        needs |= set(getattr(evaluator, "needs", frozenset()))
+        needs |= evaluator.needs
     return (Features(),) if "features" in needs else ()

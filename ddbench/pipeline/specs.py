@@ -11,20 +11,9 @@ import functools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ddbench.api.preparation import Preparation
+from ddbench.api.distiller import Distiller, Preparation
 from ddbench.api.recipe import Augmentation, Training
-from ddbench.api.roles import (
-    Architecture,
-    Distiller,
-    Labeller,
-    Matcher,
-    Part,
-    Regularizer,
-    Statistic,
-    Target,
-    statistics_of,
-    taps_of,
-)
+from ddbench.api.roles import Architecture, Labeller, Matcher, Part, Regularizer, Statistic, Target
 from ddbench.api.types import DatasetInfo, Network, Tap
 from ddbench.runtime.context import Precision
 
@@ -123,11 +112,11 @@ class Recover:
     @property
     def statistics(self) -> tuple[Statistic, ...]:
         """What the parts read, each once."""
-        return tuple(dict.fromkeys(s for part in self.parts for s in statistics_of(part)))
+        return tuple(dict.fromkeys(s for part in self.parts for s in part.statistics))
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
         """The activations that the parts read."""
-        return tuple(tap for part in self.parts for tap in taps_of(part, network))
+        return tuple(tap for part in self.parts for tap in part.taps(network))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,17 +10,10 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor, nn
 
+from ddbench.api.distiller import Distiller
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import feature_tap
-from ddbench.api.preparation import preparation_of
-from ddbench.api.roles import (
-    Distiller,
-    Matcher,
-    Regularizer,
-    Statistic,
-    statistics_of,
-    taps_of,
-)
+from ddbench.api.roles import Matcher, Regularizer, Statistic
 from ddbench.api.types import (
     Activations,
     Batch,
@@ -31,9 +24,9 @@ from ddbench.api.types import (
     Step,
     Tap,
     Tensors,
-    Trial,
 )
 from ddbench.nn.probe import Probe, freeze_network
+from ddbench.pipeline.scoring import LentTrial
 from ddbench.runtime.context import Context, use_seed
 from ddbench.runtime.seeds import derive_seed, make_generator
 from ddbench.training.batches import pixels
@@ -234,7 +227,7 @@ def tiny_trial(
     *,
     logits: Float[Tensor, "t k"] | None = None,
     labels: Int[Tensor, " t"] | None = None,
-) -> Trial:
+) -> LentTrial:
     """Makes the trial of a student with these logits, or of one that is right half of the time."""
     info = info or tiny_info()
     if labels is None:
@@ -243,15 +236,17 @@ def tiny_trial(
         rng = make_generator(0, "tiny trial")
         logits = torch.randn(len(labels), info.num_classes, generator=rng)
         logits[torch.arange(len(labels)), labels] += 1
-    return Trial(
+    return LentTrial(
         logits=logits,
         labels=labels,
         info=info,
         seed=0,
-        distilled=lambda: _tiny_set(info),
-        features=lambda: _tiny_features(info),
-        test_images=lambda: _tiny_test_images(info, labels),
-        student=lambda images: _ask_student(info, images),
+        lent={
+            "distilled": lambda: _tiny_set(info),
+            "features": lambda: _tiny_features(info),
+            "test_images": lambda: _tiny_test_images(info, labels),
+            "student": lambda images: _ask_student(info, images),
+        },
     )
 
 
@@ -303,16 +298,16 @@ class TinyProblem:
 
     def __post_init__(self) -> None:
         network = tiny_network(self.info)
-        read = () if self.distiller is None else statistics_of(self.distiller)
+        read = () if self.distiller is None else self.distiller.statistics
         self.known = {s: collect(s, network, self.info) for s in read}
-        taps = () if self.distiller is None else taps_of(self.distiller, network)
+        taps = () if self.distiller is None else self.distiller.taps(network)
         probe = Probe(network, [feature_tap(network), *taps], Context())
         self.teachers = [probe] if self.needs - {"networks"} else []
 
     @property
     def prepared(self) -> Sequence[Tensor]:
         """Pieces of the distiller's preparation, made when they are first asked for."""
-        part = None if self.distiller is None else preparation_of(self.distiller)
+        part = None if self.distiller is None else self.distiller.preparation
         if part is not None and not self._prepared:
             ahead = TinyProblem(info=self.info, needs=self.needs)
             self._prepared = [part.piece(ahead, number) for number in range(part.pieces)]

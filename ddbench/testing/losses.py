@@ -35,8 +35,7 @@ def check_regularizer(part: Any) -> Iterator[str]:
     """Checks the statistics, the penalty and the memory of a regularizer."""
     yield from check_statistics(part)
     yield from _check_term(part, part.penalty, "penalty")
-    if hasattr(part, "remember"):
-        yield from guarded("remember", lambda: _check_memory(part))
+    yield from guarded("remember", lambda: _check_memory(part))
 
 
 def _check_memory(part: Any) -> Iterator[str]:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ddbench.api.errors import IncompatibleError
-from ddbench.api.preparation import preparation_of
-from ddbench.api.types import Metric, Trial
+from ddbench.api.types import Metric
+from ddbench.pipeline.scoring import lend
 from ddbench.testing.fakes import TinyProblem, tiny_batch, tiny_info, tiny_trial
 from ddbench.testing.losses import check_statistics
 from ddbench.testing.structure import check_loss, check_structure, finite, guarded, same
@@ -27,7 +27,7 @@ LENGTH = "iterations"
 
 
 def _check_needs(kind: str, part: Any) -> Iterator[str]:
-    needs: frozenset[str] = getattr(part, "needs", frozenset())
+    needs = part.needs
     known = NEEDS[kind]
     if not isinstance(needs, frozenset) or not needs <= known:
         yield f"needs is {needs!r}, expected a frozenset out of {sorted(known)}"
@@ -44,12 +44,11 @@ def check_distiller(part: Any) -> Iterator[str]:
     if part.makes not in ("pixels", "indices"):
         yield f"makes is {part.makes!r}, expected pixels or indices"
         return
-    if (hasattr(part, "statistics") or hasattr(part, "taps")) and "teacher" not in part.needs:
-        yield 'declares statistics or taps without "teacher" in `needs`'
+    if part.statistics and "teacher" not in part.needs:
+        yield 'declares statistics without "teacher" in `needs`'
         return
-    if hasattr(part, "statistics"):
-        yield from check_statistics(part)
-    if preparation_of(part) is not None:
+    yield from check_statistics(part)
+    if part.preparation is not None:
         yield from _check_preparation(part)
     yield from guarded("counts", lambda: _check_counts(part))
     yield from guarded("batches", lambda: _check_batches(part))
@@ -169,7 +168,7 @@ def _check_labels(part: Any, share: float) -> Iterator[str]:
     student = torch.randn(rows, classes, generator=rng).requires_grad_(True)
     teacher = 3 * torch.randn(rows, classes, generator=rng)
     given = None if part.asks == "nobody" else teacher.clone()
-    if hasattr(type(part), "views"):  # answers come with the views that it brings
+    if part.views is not None:  # answers come with the views that it brings
         batch = dataclasses.replace(batch, answers=teacher.clone())
     value = part.loss(student, batch, given)
     wrong = list(check_loss("loss", value))
@@ -207,7 +206,7 @@ def check_evaluator(part: Any) -> Iterator[str]:
 
 
 def _check_numbers(part: Any, names: list[str]) -> Iterator[str]:
-    trial = _limit(part, tiny_trial())
+    trial = lend(tiny_trial(), part.needs)
     kept = trial.logits.clone(), trial.labels.clone()
     try:
         numbers = part.evaluate(trial)
@@ -224,17 +223,5 @@ def _check_numbers(part: Any, names: list[str]) -> Iterator[str]:
             yield f"evaluate gave {name} = {value!r}, expected a finite float"
     if not same(trial.logits, kept[0]) or not same(trial.labels, kept[1]):
         yield "evaluate changes the trial"
-    if not same(dict(part.evaluate(_limit(part, tiny_trial()))), dict(numbers)):
+    if not same(dict(part.evaluate(lend(tiny_trial(), part.needs))), dict(numbers)):
         yield "evaluate differs from call to call"
-
-
-def _limit(part: Any, trial: Trial) -> Trial:
-    """Drops the extras of a trial that the evaluator does not say it needs."""
-    needs: frozenset[str] = getattr(part, "needs", frozenset())
-    return dataclasses.replace(
-        trial,
-        features=trial.features if "features" in needs else None,
-        distilled=trial.distilled if "images" in needs else None,
-        test_images=trial.test_images if "student" in needs else None,
-        student=trial.student if "student" in needs else None,
-    )

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.registry import PART_NAME
+from ddbench.registry.forms import form_fault
 from ddbench.store.keys import spell_text
-from ddbench.structure import ROLES, form_fault, members
 
 PROTOCOL_NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 """Protocols are named after their files, such as `ddbench-v1`."""
@@ -29,29 +29,20 @@ def check_name(kind: str, name: str) -> Iterator[str]:
 
 
 def check_structure(kind: str, part: Any) -> Iterator[str]:
-    """A part that has the members of its role, and a cache key that means it and nothing else."""
+    """Checks that a part has the members of its role, and a key that means it and nothing else."""
+    fault = form_fault(kind, part)
+    if fault:
+        yield fault
     if isinstance(part, type) or not dataclasses.is_dataclass(part):
-        yield form_fault(kind, part)
         return
     if not type(part).__dataclass_params__.frozen:
         yield "is not frozen: @dataclass(frozen=True, slots=True)"
-    yield from _check_version(kind, part)
-    missing = sorted(name for name in members(ROLES[kind]) if not hasattr(part, name))
-    if kind == "evaluator" and "version" in missing:
-        missing.remove("version")  # 1 where it is not given
-    if missing:
-        yield f"lacks what every {kind} has: {', '.join(missing)}"
-    yield from _check_value(part)
-
-
-def _check_version(kind: str, part: Any) -> Iterator[str]:
     if any(field.name == "version" for field in dataclasses.fields(part)):
         yield "has an option `version`: write `version: ClassVar[int] = 1`"
-    version = getattr(type(part), "version", None)
-    if version is None and kind != "evaluator":
-        yield "has no version: write `version: ClassVar[int] = 1`"
-    elif version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+    version = getattr(type(part), "version", 1)
+    if not isinstance(version, int) or isinstance(version, bool):
         yield f"has version {version!r}, expected an int"
+    yield from _check_value(part)
 
 
 def _check_value(part: Any) -> Iterator[str]:

@@ -13,10 +13,18 @@ from typing import Any
 from ddbench.api.errors import DDBenchError, unknown
 from ddbench.api.record import Record
 from ddbench.api.toml_files import read_protocol
-from ddbench.observers import OBSERVERS, fault_of
-from ddbench.registry import GROUP, KINDS, RESTRICT, Plugin, Registry, normal
+from ddbench.registry import (
+    GROUP,
+    KINDS,
+    OBSERVERS,
+    RESTRICT,
+    ROLES,
+    Plugin,
+    Registry,
+    fault_of,
+    normal,
+)
 from ddbench.runtime.context import use_seed
-from ddbench.structure import ROLES
 from ddbench.testing.formats import check_format
 from ddbench.testing.losses import check_matcher, check_regularizer, check_statistic, check_target
 from ddbench.testing.runs import check_distiller, check_evaluator, check_labeller

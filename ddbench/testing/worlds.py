@@ -34,7 +34,7 @@ CheckPart = Callable[[str, str, Any], list[str]]
 
 def check_architecture(part: Any) -> Iterator[str]:
     """Checks an architecture's network at 32 pixels, or at the first larger size that it takes."""
-    argument = getattr(part, "argument", None)
+    argument = part.argument
     if argument and not getattr(part, argument):
         return  # nothing to build without a name
     for pixels in SIZES:
@@ -94,7 +94,7 @@ def _check_classifier(place: str, seen: dict[str, Any], logits: Tensor) -> Itera
 
 def check_dataset(part: Any) -> Iterator[str]:
     """Checks a data set's description and images, if they lie under `DDBENCH_DATA`."""
-    argument = getattr(part, "argument", None)
+    argument = part.argument
     if argument and not getattr(part, argument):
         return
     root = find_data_root(None)

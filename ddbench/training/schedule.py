@@ -45,7 +45,7 @@ def annealed(training: Training, images: int) -> Training:
 
 def warmed(training: Training, architecture: Architecture) -> Training:
     """The training with the warm-up that an architecture asks for, unless it has one already."""
-    asked = getattr(architecture, "warmup", 0.0)
+    asked = architecture.warmup
     if not asked or training.warmup or training.schedule == "onecycle":
         return training
     return replace(training, warmup=asked)

@@ -29,7 +29,7 @@ from benchmarks.perf.timing import Timing, ratio
 from benchmarks.perf.world import Settings, contiguous_copy
 from ddbench.api.types import Network
 from ddbench.nn.probe import Probe
-from ddbench.pipeline.stages.problem import Problem, Taught, Term
+from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 from ddbench.runtime.context import Context
 from ddbench.training.batches import pixels
 from ddbench_plugins.matchers.wasserstein import Wasserstein
@@ -134,7 +134,7 @@ def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], lis
     with Probe(network, (*matcher.taps(network), *part.PCBN.taps(network)), Context()) as probe:
         known = {part.PCBN.moments: moments}
         taught = Taught(network, probe, [Term(1.0, matcher, atoms)], known)
-        problem = Problem(
+        problem = RecoverProblem(
             info=scene.data.info, labels=labels, weights=scene.atoms["weights"], device="cpu",
             seed=0, data=scene.data, taught=[taught], regularizers=[(part.STRENGTH, part.PCBN)],
         )  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
-from ddbench.structure import ROLES, members
+from ddbench.api.roles import REQUIRED, members_of
+from ddbench.registry import ROLES
 
 
 def install(site: Path, distribution: str, modules: Mapping[str, str]) -> list[EntryPoint]:
@@ -32,7 +33,8 @@ def install(site: Path, distribution: str, modules: Mapping[str, str]) -> list[E
 
 def provider(kind: str, *names: str, aliases: Mapping[str, str] | None = None) -> str:
     """Source of a plug-in whose parts have what their role asks for, and do nothing."""
-    wanted = members(ROLES[kind]) if kind in ROLES else {"__call__"}
+    role = members_of(ROLES[kind]) if kind in ROLES else {"__call__": REQUIRED}
+    wanted = [name for name, default in role.items() if default is REQUIRED]
     body = "\n".join(f"    {name} = {'print' if name == '__call__' else None}" for name in wanted)
     return f"""
 from dataclasses import dataclass

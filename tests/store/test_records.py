@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning
 from ddbench.api.record import Record, StageCost
+from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric
 from ddbench.pipeline import execute as execution
 from ddbench.pipeline import runner as workshop
 from ddbench.pipeline.scoring import judged
 from ddbench.runtime.context import Context
 from ddbench.store.records import Records, merge_earlier, read_folder, read_record
+from ddbench.testing import tiny_trial
 
 
 def record(evaluators: dict[str, object], metrics: list[dict[str, float]], **changes) -> Record:
@@ -70,13 +72,12 @@ def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, mon
     assert records.get("k").metrics == EARLIER.metrics
 
 
-class Odd:
+class Odd(Evaluator):
     """Says what it is told to."""
 
-    metrics = (Metric("odd", ""),)
+    metrics: ClassVar[tuple[Metric, ...]] = (Metric("odd", ""),)
 
-    def __init__(self, said: Any) -> None:
-        self.said = said
+    said: Any = None
 
     def evaluate(self, trial: object) -> Mapping[str, float]:
         if isinstance(self.said, Exception):
@@ -97,11 +98,11 @@ class Odd:
 )
 def test_what_is_no_finite_number_of_its_own_is_refused_by_name(said, told):
     with pytest.raises(DDBenchError, match=f"evaluator 'odd' {told}"):
-        judged("odd", Odd(said), None)
+        judged("odd", Odd(said), tiny_trial())
 
 
 def test_a_tensor_of_no_dimension_is_a_number():
-    assert judged("odd", Odd({"odd": torch.tensor(2.5)}), None) == {"odd": 2.5}
+    assert judged("odd", Odd({"odd": torch.tensor(2.5)}), tiny_trial()) == {"odd": 2.5}
 
 
 def test_a_record_with_an_infinite_report_can_be_read(tmp_path):

@@ -232,7 +232,7 @@ class Score:
         ("tensor", "expected a finite float"),
         ("random", "differs from call to call"),
         ("meddling", "changes the trial"),
-        ("sneaky", "evaluate raised TypeError"),
+        ("sneaky", "asks a trial for more than it needs"),
     ],
 )
 def test_faults_of_evaluators(fault, says):
@@ -289,12 +289,12 @@ def test_faults_of_distillers(fault, says):
 
 @dataclass(frozen=True)
 class Blind(RandomSelection):
-    statistics: ClassVar[tuple[Any, ...]] = ()
+    statistics: ClassVar[tuple[Any, ...]] = (Features(),)
 
 
 def test_a_distiller_that_knows_something_needs_a_teacher():
     (problem,) = check_part("distiller", "blind", Blind())
-    assert problem == 'declares statistics or taps without "teacher" in `needs`'
+    assert problem == 'declares statistics without "teacher" in `needs`'
 
 
 # -- architectures and recipes ---------------------------------------------------------------------

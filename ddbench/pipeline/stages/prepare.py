@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from ddbench.api.errors import DivergedError
@@ -12,7 +11,7 @@ from ddbench.api.types import Tensors
 from ddbench.data.real import RealData
 from ddbench.pipeline.specs import Prepare
 from ddbench.pipeline.stages.groups import Losses, cleared_by_a_fault
-from ddbench.pipeline.stages.problem import Problem
+from ddbench.pipeline.stages.problem import StageProblem
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.store.cache import PartialGroups
@@ -61,7 +60,7 @@ def _diverged(number: int, pieces: int) -> Callable[[float, int], DivergedError]
 
 def _problem(
     spec: Prepare, data: RealData, ctx: Context, meter: Meter, advance: object, losses: Losses
-) -> Problem:
+) -> StageProblem:
     meter.group()
 
     def tick(loss: Tensor | None) -> None:
@@ -69,10 +68,8 @@ def _problem(
         losses.tell(loss)
         advance(1)  # type: ignore[operator]
 
-    return Problem(
+    return StageProblem(
         info=data.info,
-        labels=torch.empty(0, dtype=torch.long),
-        weights=torch.empty(0),
         device=ctx.device,
         seed=spec.seed,
         data=data,

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jaxtyping import Float, Int
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from ddbench.api.errors import DivergedError
-from ddbench.api.pretraining import Pretraining
-from ddbench.api.tensors import send_to
-from ddbench.api.types import DatasetInfo, Network, Tap
+from ddbench.api.errors import DDBenchError, DivergedError
+from ddbench.api.roles import Pretraining
+from ddbench.api.types import Network, Tap
 from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.stages.groups import Losses
+from ddbench.pipeline.stages.problem import StageProblem
 from ddbench.runtime.context import Context
-from ddbench.runtime.seeds import make_generator
-from ddbench.training.batches import pixels
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What a pretraining sees; see `ddbench.api.pretraining.PretrainingProblem`."""
+@dataclass(slots=True, kw_only=True)
+class UnlabelledProblem(StageProblem):
+    """Real images without their classes; probes of the one network are closed after the stage."""
 
-    info: DatasetInfo
-    device: str
-    network: Network
-    data: RealData
-    seed: int
-    ctx: Context
-    on_tick: Callable[[Tensor], None]
+    scope: str = "pretraining"
     probes: list[Probe] = field(default_factory=list)
 
-    @property
-    def count(self) -> int:
-        return len(self.data.train_labels)
-
-    def images(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        return pixels(send_to(self.data.train_images.index_select(0, rows), self.device), self.info)
-
-    def rng(self, *names: object) -> Generator:
-        return make_generator(self.seed, "pretraining", *names)
+    def real_indices(self, cls: int) -> Int[Tensor, " n"]:
+        raise DDBenchError("a pretraining asks for the images of a class", "it is given no labels")
 
     def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
         self.probes.append(Probe(network, taps, self.ctx))
         return self.probes[-1]
-
-    def tick(self, loss: Float[Tensor, ""]) -> None:
-        self.on_tick(loss)
 
 
 def pretrain(part: Pretraining, network: Network, data: RealData, seed: int, ctx: Context) -> None:
@@ -60,17 +42,16 @@ def pretrain(part: Pretraining, network: Network, data: RealData, seed: int, ctx
     updates, losses = part.updates(len(data.train_labels)), Losses(_diverged)
     with ctx.progress.stage("squeeze: pretrain without labels", updates) as advance:
 
-        def tick(loss: Tensor) -> None:
+        def tick(loss: Tensor | None) -> None:
             losses.tell(loss)
             advance(1)
 
-        problem = Problem(
-            info=data.info, device=ctx.device, network=network, data=data, seed=seed, ctx=ctx,
-            on_tick=tick,
-        )  # fmt: skip
+        problem = UnlabelledProblem(
+            info=data.info, device=ctx.device, seed=seed, data=data, on_tick=tick, ctx=ctx
+        )
         network.module.train()
         try:
-            part.pretrain(problem)
+            part.pretrain(problem, network)
             losses.last()
         finally:
             for probe in problem.probes:

@@ -43,26 +43,70 @@ class Taught:
 
 
 @dataclass(slots=True, kw_only=True)
-class Problem:
-    """What a distiller sees of a cell; see `ddbench.api.roles.Problem`."""
+class StageProblem:
+    """Real images, fresh networks and named draws of a stage: `ddbench.api.distiller.Problem`."""
 
     info: DatasetInfo
-    labels: Int[Tensor, " n"]
-    weights: Float[Tensor, " n"]
     device: str
     seed: int
     data: RealData
+    scope: str = "recover"
+    """First name of every draw."""
+    architecture: Architecture | None = None
+    """Architecture of fresh networks; None where none may be asked for."""
+    on_tick: Callable[[Float[Tensor, ""] | None], None] = lambda loss: None
+    ctx: Context = field(default_factory=Context)
+    _rows: dict[int, Tensor] = field(default_factory=dict)
+
+    def rng(self, *names: object) -> Generator:
+        return make_generator(self.seed, self.scope, *names)
+
+    def images(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        images = self.data.train_images.index_select(0, rows)  # ten times as fast as images[rows]
+        return pixels(send_to(images, self.device), self.info)
+
+    def real_indices(self, cls: int) -> Int[Tensor, " n"]:
+        if cls not in self._rows:  # looked for once: loops ask at every iteration
+            self._rows[cls] = self.data.of_class(cls)
+        return self._rows[cls]
+
+    def real(self, cls: int) -> Float[Tensor, "n c h w"]:
+        return self.images(self.real_indices(cls))
+
+    def real_batch(self, cls: int, count: int, rng: Generator) -> Float[Tensor, "b c h w"]:
+        rows = self.real_indices(cls)
+        return self.images(rows[torch.randperm(len(rows), generator=rng)[:count]])
+
+    def fresh_network(self, *names: object) -> Network:
+        if self.architecture is None:
+            raise DDBenchError(
+                "this distiller asks for networks but does not say so",
+                hint='add "networks" to its `needs`',
+            )
+        seed = derive_seed(self.seed, self.scope, "network", *names)
+        module = build_network(self.architecture, self.info, seed, self.ctx)
+        return Network(module, self.architecture.classifier(module))
+
+    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
+        return Probe(network, taps, self.ctx)
+
+    def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
+        self.on_tick(loss)
+
+
+@dataclass(slots=True, kw_only=True)
+class RecoverProblem(StageProblem):
+    """Images to make, and what they are made by: `ddbench.api.distiller.DistillProblem`."""
+
+    labels: Int[Tensor, " n"]
+    weights: Float[Tensor, " n"]
     taught: Sequence[Taught] = ()
     prepared: Sequence[Tensor] = ()
     regularizers: Sequence[tuple[float, Regularizer]] = ()
-    on_tick: Callable[[Float[Tensor, ""] | None], None] = lambda loss: None
-    architecture: Architecture | None = None
-    ctx: Context = field(default_factory=Context)
-    _rows: dict[int, Tensor] = field(default_factory=dict)
     _group: int = 0
     _calls: int = 0
     _memory: dict[tuple[int, int], Tensors] = field(default_factory=dict)
-    """What regularizers remember, by teacher and regularizer."""
+    """Tensors that regularizers remember, by teacher and regularizer."""
 
     @property
     def teachers(self) -> list[Probe]:
@@ -72,7 +116,7 @@ class Problem:
     def separable(self) -> bool:
         terms = [term.matcher for teacher in self.taught for term in teacher.terms]
         parts = (*terms, *(regularizer for _, regularizer in self.regularizers))
-        return all(getattr(part, "separable", False) for part in parts)
+        return all(part.separable for part in parts)
 
     @property
     def known(self) -> Mapping[Any, Tensors]:
@@ -82,38 +126,6 @@ class Problem:
         """Forgets what was remembered, so that a group does not depend on those before it."""
         self._group, self._calls = group, 0
         self._memory.clear()
-
-    def rng(self, *names: object) -> Generator:
-        return make_generator(self.seed, "recover", *names)
-
-    def real_indices(self, cls: int) -> Int[Tensor, " n"]:
-        if cls not in self._rows:  # looked for once: loops ask at every iteration
-            self._rows[cls] = self.data.of_class(cls)
-        return self._rows[cls]
-
-    def real(self, cls: int) -> Float[Tensor, "n c h w"]:
-        return self._read(self.real_indices(cls))
-
-    def real_batch(self, cls: int, count: int, rng: Generator) -> Float[Tensor, "b c h w"]:
-        rows = self.real_indices(cls)
-        return self._read(rows[torch.randperm(len(rows), generator=rng)[:count]])
-
-    def _read(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
-        images = self.data.train_images.index_select(0, rows)  # ten times as fast as images[rows]
-        return self.normalise(send_to(images, self.device) / 255)
-
-    def fresh_network(self, *names: object) -> Network:
-        if self.architecture is None:
-            raise DDBenchError(
-                "this distiller asks for networks but does not say so",
-                hint='add "networks" to its `needs`',
-            )
-        seed = derive_seed(self.seed, "recover", "network", *names)
-        module = build_network(self.architecture, self.info, seed, self.ctx)
-        return Network(module, self.architecture.classifier(module))
-
-    def probe(self, network: Network, taps: Sequence[Tap] = ()) -> Probe:
-        return Probe(network, taps, self.ctx)
 
     def normalise(self, pixels_: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         return pixels(pixels_, self.info)
@@ -125,9 +137,6 @@ class Problem:
 
     def room_for(self, work: Callable[[], object]) -> float:
         return room_for(work, self.device)
-
-    def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
-        self.on_tick(loss)
 
     def objective(
         self,
@@ -171,9 +180,8 @@ class Problem:
         for place, (weight, regularizer) in enumerate(self.regularizers):
             seen = replace(step, memory=self._memory.get((number, place), {}))
             total = total + weight * _scalar(regularizer.penalty(seen), regularizer, "penalty")
-            if hasattr(regularizer, "remember"):
-                with torch.no_grad():
-                    self._memory[number, place] = dict(regularizer.remember(seen))
+            with torch.no_grad():
+                self._memory[number, place] = dict(regularizer.remember(seen))
         return total
 
 

@@ -13,14 +13,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ddbench.api.distiller import Distiller
 from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
-from ddbench.api.roles import Distiller, Statistic
+from ddbench.api.roles import Statistic
 from ddbench.api.types import Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.specs import Recover, RecoverAnew
 from ddbench.pipeline.stages.groups import CHECK_EVERY, Losses, cleared_by_a_fault
-from ddbench.pipeline.stages.problem import Problem, Taught, Term
+from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.runtime.memory import is_out_of_memory, let_go
@@ -67,7 +68,7 @@ def recover(
     """
     labels = torch.repeat_interleave(torch.arange(data.info.num_classes), torch.tensor(spec.counts))
     weights = _weights(spec, labels, teachers[0].atoms if teachers else ())
-    problem = Problem(
+    problem = RecoverProblem(
         info=data.info,
         labels=labels.to(ctx.device),
         weights=weights.to(ctx.device),
@@ -92,8 +93,9 @@ def recover(
 def _weights(spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]) -> Float[Tensor, " n"]:
     """The distiller's own, or those of the first teacher's first target, else equal ones; a class
     sums to 1."""
-    if hasattr(spec.distiller, "weights"):
-        return spec.distiller.weights(labels)
+    own = spec.distiller.weights(labels)
+    if own is not None:
+        return own
     for found in atoms:
         if found is not None:
             return found["weights"]
@@ -114,7 +116,7 @@ def _taught(spec: Recover, teacher: Teacher, ctx: Context) -> Taught:
 
 def _all_groups(
     spec: Recover,
-    problem: Problem,
+    problem: RecoverProblem,
     labels: Tensor,
     partial: PartialGroups,
     ctx: Context,
@@ -154,7 +156,7 @@ def _all_groups(
     return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
 
 
-def _group(spec: Recover, problem: Problem, group: Int[Tensor, " b"]) -> Tensor:
+def _group(spec: Recover, problem: RecoverProblem, group: Int[Tensor, " b"]) -> Tensor:
     """One group; where a device has no room for it, with activations computed again."""
     while True:
         problem.begin(int(group[0]))
@@ -172,20 +174,18 @@ def _group(spec: Recover, problem: Problem, group: Int[Tensor, " b"]) -> Tensor:
         )
 
 
-def _checkpointed(problem: Problem) -> bool:
+def _checkpointed(problem: RecoverProblem) -> bool:
     """Makes all teachers so; whether any was not."""
     return sum(probe.checkpoint() for probe in problem.teachers) > 0
 
 
 def _fitted(
-    spec: Recover, problem: Problem, labels: Tensor, partial: PartialGroups
+    spec: Recover, problem: RecoverProblem, labels: Tensor, partial: PartialGroups
 ) -> tuple[Recover, PartialGroups, dict[str, float]]:
     """What the distiller leaves to the machine is decided, and said in the report.
 
     Groups of an interrupted run count where they were divided in the same way.
     """
-    if not hasattr(spec.distiller, "fitted"):
-        return spec, partial, {}
     fitted = spec.distiller.fitted(problem, labels)
     names = [field.name for field in dataclasses.fields(fitted)]
     decided = {
@@ -204,11 +204,11 @@ def _fitted(
     return dataclasses.replace(spec, distiller=fitted), partial.divided(name), report
 
 
-def _stored(spec: Recover, made: Tensor, problem: Problem) -> Tensor:
+def _stored(spec: Recover, made: Tensor, problem: RecoverProblem) -> Tensor:
     """What a distiller gave, as it is kept."""
     if spec.distiller.makes == "indices":
         return made.cpu()
-    if getattr(spec.distiller, "exact", False):
+    if spec.distiller.exact:
         return unnormalise(made, problem).cpu().contiguous()
     return quantise(made, problem)
 
@@ -240,7 +240,7 @@ class _Watch:
         )
 
 
-def quantise(images: Float[Tensor, "b c h w"], problem: Problem) -> Tensor:
+def quantise(images: Float[Tensor, "b c h w"], problem: RecoverProblem) -> Tensor:
     """Normalised images as the bytes that are stored: clamped to [0, 1], rounded to 255 steps.
 
     Differences:
@@ -250,7 +250,9 @@ def quantise(images: Float[Tensor, "b c h w"], problem: Problem) -> Tensor:
     return levels.to(torch.uint8).cpu().contiguous()
 
 
-def unnormalise(images: Float[Tensor, "b c h w"], problem: Problem) -> Float[Tensor, "b c h w"]:
+def unnormalise(
+    images: Float[Tensor, "b c h w"], problem: RecoverProblem
+) -> Float[Tensor, "b c h w"]:
     """Pixels of normalised images; those that an image can have are in [0, 1]."""
     mean = torch.tensor(problem.info.mean, device=images.device).view(1, -1, 1, 1)
     std = torch.tensor(problem.info.std, device=images.device).view(1, -1, 1, 1)
@@ -258,7 +260,7 @@ def unnormalise(images: Float[Tensor, "b c h w"], problem: Problem) -> Float[Ten
 
 
 def check_made(
-    distiller: Distiller, made: Any, problem: Problem, group: Int[Tensor, " b"]
+    distiller: Distiller, made: Any, problem: RecoverProblem, group: Int[Tensor, " b"]
 ) -> Tensor:
     """What a distiller's `recover` gave, unchanged.
 
@@ -272,7 +274,7 @@ def check_made(
     return made
 
 
-def _check_pixels(name: str, made: Any, problem: Problem, group: Int[Tensor, " b"]) -> None:
+def _check_pixels(name: str, made: Any, problem: RecoverProblem, group: Int[Tensor, " b"]) -> None:
     wanted = (len(group), *problem.info.shape)
     right = isinstance(made, Tensor) and made.dtype.is_floating_point
     if not right or tuple(made.shape) != wanted:
@@ -289,7 +291,7 @@ def _check_pixels(name: str, made: Any, problem: Problem, group: Int[Tensor, " b
         )
 
 
-def _check_indices(name: str, made: Any, problem: Problem, group: Int[Tensor, " b"]) -> None:
+def _check_indices(name: str, made: Any, problem: RecoverProblem, group: Int[Tensor, " b"]) -> None:
     right = isinstance(made, Tensor) and made.dtype == torch.long
     if not right or tuple(made.shape) != (len(group),):
         raise DDBenchError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Int
 
-from ddbench.api.roles import Problem
+from ddbench.api.distiller import DistillProblem
 from ddbench.api.types import DatasetInfo
 
 
@@ -21,5 +21,5 @@ class ClassByClass:
         """One group a class."""
         return [(labels == cls).nonzero().flatten() for cls in labels.unique()]
 
-    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
+    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
         return 1

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 
-from ddbench.api.roles import Problem
+from ddbench.api.distiller import DistillProblem
 from ddbench.api.types import Network
 from ddbench_plugins._options import check_at_least
 
@@ -43,7 +43,7 @@ class Pool(Protocol):
 
     version: ClassVar[int]
 
-    def learners(self, problem: Problem) -> Iterator[Learner]:
+    def learners(self, problem: DistillProblem) -> Iterator[Learner]:
         """One an iteration, without end. What happens between iterations happens between these."""
         ...
 
@@ -61,7 +61,7 @@ class FreshNetworks:
     def __post_init__(self) -> None:
         check_at_least(self, every=1)
 
-    def learners(self, problem: Problem) -> Iterator[Learner]:
+    def learners(self, problem: DistillProblem) -> Iterator[Learner]:
         for number in count():
             one = Learner(problem.fresh_network(number))
             for _ in range(self.every):
@@ -104,7 +104,7 @@ class TrainingQueue:
         counts = dict.fromkeys(("start", "most", "interval", "batch_size"), 1)
         check_at_least(self, **counts, trained=0, steps=0, lr=0, momentum=0, weight_decay=0)
 
-    def learners(self, problem: Problem) -> Iterator[Learner]:
+    def learners(self, problem: DistillProblem) -> Iterator[Learner]:
         queue: deque[Learner] = deque(maxlen=self.most)
         for iteration in count():
             new = self.start if iteration == 0 else int(iteration % self.interval == 0)
@@ -121,7 +121,7 @@ class TrainingQueue:
         """Of a new network: those of the start, then one an interval."""
         return filled if iteration == 0 else self.start - 1 + iteration // self.interval
 
-    def _start_learner(self, problem: Problem, number: int) -> Learner:
+    def _start_learner(self, problem: DistillProblem, number: int) -> Learner:
         network = problem.fresh_network(number)
         sgd = torch.optim.SGD(
             network.module.parameters(),
@@ -131,7 +131,7 @@ class TrainingQueue:
         )
         return Learner(network, sgd)
 
-    def _train(self, problem: Problem, one: Learner, iteration: int) -> None:
+    def _train(self, problem: DistillProblem, one: Learner, iteration: int) -> None:
         """A few steps on real images of all classes."""
         assert one.sgd is not None
         classes = problem.info.num_classes

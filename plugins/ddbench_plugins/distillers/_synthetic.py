@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import torch
 from jaxtyping import Float, Int
 
-from ddbench.api.roles import Problem
+from ddbench.api.distiller import DistillProblem
 from ddbench.api.types import DatasetInfo
 
 Start: TypeAlias = Literal["real", "noise"]
@@ -21,7 +21,7 @@ def count_equally(info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
 
 
 def group_rows(
-    problem: Problem, indices: Int[torch.Tensor, " b"]
+    problem: DistillProblem, indices: Int[torch.Tensor, " b"]
 ) -> dict[int, Int[torch.Tensor, " m"]]:
     """Where in a group the images of each class are, classes in order."""
     labels = problem.labels[indices.to(problem.labels.device)].cpu()
@@ -29,7 +29,7 @@ def group_rows(
 
 
 def start_images(
-    problem: Problem, classes: dict[int, Int[torch.Tensor, " m"]], init: Start
+    problem: DistillProblem, classes: dict[int, Int[torch.Tensor, " m"]], init: Start
 ) -> Float[torch.Tensor, "b c h w"]:
     """Normalised images to begin with: different training images of the class, or N(0, 1).
 

@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 
+from ddbench.api.distiller import Problem
 from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.errors import IncompatibleError
-from ddbench.api.preparation import PreparationProblem
 from ddbench.api.types import DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._synthetic import DSA
@@ -76,7 +76,7 @@ class ExpertTrails:
     def updates(self, info: DatasetInfo) -> int:
         return self.epochs * -(-sum(info.train_counts) // self.batch_size)
 
-    def piece(self, problem: PreparationProblem, number: int) -> Float[torch.Tensor, "t p"]:
+    def piece(self, problem: Problem, number: int) -> Float[torch.Tensor, "t p"]:
         network = problem.fresh_network("expert", number)
         Weights(network)  # says no before real images are read
         real = [problem.real(cls) for cls in range(problem.info.num_classes)]

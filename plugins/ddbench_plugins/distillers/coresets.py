@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
-from ddbench.api.roles import Distiller, Problem, Statistic
+from ddbench.api.roles import Statistic
 from ddbench_plugins.distances.transport import squared_distances
 from ddbench_plugins.distillers._per_class import ClassByClass
 from ddbench_plugins.matchers._atoms import cluster, draw_seed
@@ -31,7 +32,7 @@ class FeatureSelection(ClassByClass):
         return (Features(layer=self.layer),)
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Int[torch.Tensor, " b"]:
         """Rows of the training set, different ones, in the order in which they were chosen.
 

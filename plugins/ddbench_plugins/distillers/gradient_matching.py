@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.dsa import draw, parse_strategy
-from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._gradients import Distance, compare_gradients
@@ -77,12 +77,12 @@ class GradientMatching:
         """One group: the networks learn from all classes."""
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
+    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
         """Steps of the images."""
         return self.iterations * self.outer
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
         classes = group_rows(problem, indices)
         images = start_images(problem, classes, self.init)
@@ -104,7 +104,7 @@ class GradientMatching:
 
     def compute_slope(
         self,
-        problem: Problem,
+        problem: DistillProblem,
         network: Network,
         images: Float[torch.Tensor, "b c h w"],
         classes: Classes,
@@ -135,7 +135,7 @@ class GradientMatching:
 
     def _differentiate(
         self,
-        problem: Problem,
+        problem: DistillProblem,
         network: Network,
         images: Float[torch.Tensor, "b c h w"],
         cls: int,
@@ -152,7 +152,7 @@ class GradientMatching:
 
     def _learn(
         self,
-        problem: Problem,
+        problem: DistillProblem,
         network: Network,
         learner: torch.optim.Optimizer,
         images: Float[torch.Tensor, "b c h w"],
@@ -176,7 +176,9 @@ class GradientMatching:
                 loss.backward()
                 learner.step()
 
-    def _settle(self, problem: Problem, network: Network, classes: Classes, *place: int) -> None:
+    def _settle(
+        self, problem: DistillProblem, network: Network, classes: Classes, *place: int
+    ) -> None:
         """Batch normalisation sees real images of all classes once, and is fixed for the step."""
         names = set(network.norm_layers())
         if not names:

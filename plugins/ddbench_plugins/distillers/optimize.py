@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.augment import crop_all, draw_boxes, draw_flips, resample
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.errors import DDBenchError
-from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo
 
 SHARE = 0.5
@@ -134,7 +134,7 @@ class Optimize:
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return (ipc or 1,) * info.num_classes
 
-    def fitted(self, problem: Problem, labels: Int[torch.Tensor, " n"]) -> Optimize:
+    def fitted(self, problem: DistillProblem, labels: Int[torch.Tensor, " n"]) -> Optimize:
         """With `batch_size="auto"` as many images as half of the free memory holds.
 
         On a CPU 100 at most, where larger batches gain nothing, and 1,000 elsewhere: few kernels
@@ -192,11 +192,11 @@ class Optimize:
                 held.append(rows)
         return groups + ([torch.cat(held)] if held else [])
 
-    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
+    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
         return self.iterations
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
         group = () if self.same_views else (int(indices[0]),)
         rng = problem.rng("group", *group)
@@ -247,7 +247,7 @@ class Optimize:
         return images.roll(shift, dims=(2, 3)) if any(shift) else images
 
     def _start_images(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"], rng: torch.Generator
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"], rng: torch.Generator
     ) -> Float[torch.Tensor, "b c h w"]:
         shape = (len(indices), *problem.info.shape)
         if self.init == "noise" and self.same_views:

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
+from ddbench.api.distiller import Distiller, DistillProblem, Forward
 from ddbench.api.dsa import Drawn, draw, parse_strategy
-from ddbench.api.roles import Distiller, Forward, Problem
 from ddbench.api.types import Activations, DatasetInfo, Network
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._gaps import Gap, MeanGap
@@ -97,11 +97,11 @@ class RandomNetworks:
         """One group: every iteration's network is built once, for all classes."""
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
+    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
         return self.iterations
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
         """Raises:
         DDBenchError: images cannot be divided into tiles of equal size.
@@ -127,7 +127,7 @@ class RandomNetworks:
         return result
 
     def start_images(
-        self, problem: Problem, shown: Classes
+        self, problem: DistillProblem, shown: Classes
     ) -> tuple[Float[torch.Tensor, "n c h w"], dict[int, Int[torch.Tensor, " m"]]]:
         """Images to begin with, and which are of which class: each factor² real images in one.
 
@@ -146,7 +146,7 @@ class RandomNetworks:
 
     def compute_slope(
         self,
-        problem: Problem,
+        problem: DistillProblem,
         network: Network,
         images: Float[torch.Tensor, "b c h w"],
         classes: Classes,
@@ -184,7 +184,11 @@ class RandomNetworks:
         return total, slope
 
     def _draw_real(
-        self, problem: Problem, classes: Sequence[int], views: Sequence[Drawn], iteration: int
+        self,
+        problem: DistillProblem,
+        classes: Sequence[int],
+        views: Sequence[Drawn],
+        iteration: int,
     ) -> list[Float[torch.Tensor, "n c h w"]]:
         return [
             view.apply(

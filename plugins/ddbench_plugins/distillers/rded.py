@@ -11,8 +11,8 @@ from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.augment import draw_boxes
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.errors import DDBenchError
-from ddbench.api.roles import Distiller, Problem
 from ddbench_plugins.distillers._per_class import ClassByClass
 from ddbench_plugins.distillers._tiles import check_divisible, tile
 
@@ -61,7 +61,7 @@ class RDED(ClassByClass):
                 raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
         """Mosaics of the best patches: tile k of all images holds the k-th best of their ranks.
 
@@ -100,7 +100,7 @@ class RDED(ClassByClass):
         return torch.cat(found).unflatten(0, (len(images), crops))
 
     def score_patches(
-        self, problem: Problem, patches: Float[torch.Tensor, "p c s t"], cls: int
+        self, problem: DistillProblem, patches: Float[torch.Tensor, "p c s t"], cls: int
     ) -> Float[torch.Tensor, " p"]:
         """Cross-entropy of the teacher on each patch: low where it looks like its class.
 

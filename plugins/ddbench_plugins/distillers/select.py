@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 
 from ddbench import hookimpl
-from ddbench.api.roles import Distiller, Problem
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._per_class import ClassByClass
 
@@ -24,7 +24,7 @@ class RandomSelection(ClassByClass):
     makes: ClassVar[Literal["pixels", "indices"]] = "indices"
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Int[torch.Tensor, " b"]:
         cls = int(problem.labels[int(indices[0])])
         rows = problem.real_indices(cls)
@@ -45,7 +45,7 @@ class WholeSet(ClassByClass):
         return info.train_counts
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Int[torch.Tensor, " b"]:
         problem.tick()
         return problem.real_indices(int(problem.labels[int(indices[0])]))

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.dsa import draw, parse_strategy
-from ddbench.api.roles import Distiller, Problem
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._synthetic import (
@@ -97,11 +97,11 @@ class TrajectoryMatching:
         """One group: students learn from all classes."""
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: Problem, indices: Int[torch.Tensor, " b"]) -> int:
+    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
         return self.iterations
 
     def recover(
-        self, problem: Problem, indices: Int[torch.Tensor, " b"]
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
         weights = Weights(problem.fresh_network("student"))
         images = start_images(problem, group_rows(problem, indices), self.init).requires_grad_(True)

@@ -14,7 +14,6 @@ from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
-from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class ClassSeparation:
         Raises:
             DDBenchError: there are no features, or a class has no distilled image.
         """
-        sample = sample_of(trial, "class_separation")
+        sample = trial.features()
         classes = []
         for cls, name in enumerate(trial.info.classes):
             made = sample.distilled[sample.distilled_labels == cls].cpu().double()
@@ -54,7 +53,7 @@ class ClassSeparation:
                 raise DDBenchError(
                     f"class '{name}' has no distilled image",
                     "class_separation needs one of every class",
-                    hint=LEAVE_OUT,
+                    hint="leave the evaluator out: --evaluator accuracy",
                 )
             classes.append(made)
         found = {

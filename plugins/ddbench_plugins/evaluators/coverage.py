@@ -14,7 +14,6 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
 from ddbench_plugins._options import check_at_least
-from ddbench_plugins.evaluators._features import sample_of
 
 SURFACE = 1e-4
 """Relative width of a ball's surface, which is outside: a chosen real image lies on the surface of
@@ -52,7 +51,7 @@ class Coverage:
             DDBenchError: there are no features, or a class has no distilled image or no more than k
                 real ones.
         """
-        sample = sample_of(trial, "coverage")
+        sample = trial.features()
         found = []
         for cls, name in enumerate(trial.info.classes):
             real = sample.real[sample.real_labels == cls].cpu().double()

@@ -17,7 +17,6 @@ from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.mmd import adaptive_bandwidth, rbf_mmd_squared
 from ddbench_plugins.distances.sliced import draw_directions, sliced_wasserstein_squared
 from ddbench_plugins.distances.transport import wasserstein_squared
-from ddbench_plugins.evaluators._features import LEAVE_OUT, sample_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Discrepancy:
         Raises:
             DDBenchError: there are no features, or a class has no distilled or no real image.
         """
-        sample, rng = sample_of(trial, "discrepancy"), torch.Generator().manual_seed(self.seed)
+        sample, rng = trial.features(), torch.Generator().manual_seed(self.seed)
         directions = draw_directions(sample.real.shape[1], self.projections, rng)
         classes = [
             self._measure_class(sample, cls, name, directions, rng)
@@ -84,7 +83,7 @@ class Discrepancy:
             raise DDBenchError(
                 f"class {cls}, '{name}', has {len(real)} real and {len(made)} distilled images",
                 "discrepancy needs at least one of each",
-                hint=LEAVE_OUT,
+                hint="leave the evaluator out: --evaluator accuracy",
             )
         return measure_discrepancies(made, weights, real, directions)
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 
 from ddbench.api.augment import draw_boxes, draw_flips, resample
+from ddbench.api.distiller import Problem
 from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import feature_tap
-from ddbench.api.pretraining import PretrainingProblem
 from ddbench.api.types import Network
 
 Look: TypeAlias = 'Callable[[Float[torch.Tensor, "b c h w"]], Float[torch.Tensor, "b d"]]'
@@ -75,12 +75,11 @@ class MomentumContrast:
     def _steps(self, count: int) -> int:
         return max(1, math.ceil(count / self.batch_size))
 
-    def pretrain(self, problem: PretrainingProblem) -> None:
+    def pretrain(self, problem: Problem, network: Network) -> None:
         """Trains the network's backbone; its classifier is left as it is."""
-        network = problem.network
         keys = Network(copy.deepcopy(network.module).requires_grad_(False), network.classifier)
         look, key_look = watch_features(problem, network), watch_features(problem, keys)
-        head = make_projection(count_features(problem, look), self.width, problem)
+        head = make_projection(count_features(problem, network, look), self.width, problem)
         key_head = copy.deepcopy(head).requires_grad_(False)
         learnt = [*network.module.parameters(), *head.parameters()]
         followed = [*keys.module.parameters(), *key_head.parameters()]
@@ -89,10 +88,11 @@ class MomentumContrast:
             torch.randn(self.queue, self.width, generator=rng)
         ).to(problem.device)
         sgd = torch.optim.SGD(learnt, self.lr, momentum=0.9, weight_decay=self.weight_decay)
+        count = sum(problem.info.train_counts)
         for epoch in range(self.epochs):
             sgd.param_groups[0]["lr"] = self.lr / 2 * (1 + math.cos(math.pi * epoch / self.epochs))
-            order = torch.randperm(problem.count, generator=problem.rng("order", epoch))
-            for step, rows in enumerate(order.tensor_split(self._steps(problem.count))):
+            order = torch.randperm(count, generator=problem.rng("order", epoch))
+            for step, rows in enumerate(order.tensor_split(self._steps(count))):
                 images, rng = problem.images(rows), problem.rng("views", epoch, step)
                 views = [self.draw_view(images, problem, rng) for _ in range(2)]
                 with torch.no_grad():
@@ -109,7 +109,7 @@ class MomentumContrast:
     def draw_view(
         self,
         images: Float[torch.Tensor, "b c h w"],
-        problem: PretrainingProblem,
+        problem: Problem,
         rng: torch.Generator,
     ) -> Float[torch.Tensor, "b c h w"]:
         """A crop, flip and change of colour of its own for every image."""
@@ -119,23 +119,23 @@ class MomentumContrast:
         return draw(parse_strategy("color"), count, rng).apply(found) if self.colour else found
 
 
-def watch_features(problem: PretrainingProblem, network: Network) -> Look:
+def watch_features(problem: Problem, network: Network) -> Look:
     """Images to the input of the network's classifier."""
     tap = feature_tap(network)
     probe = problem.probe(network, [tap])
     return lambda images: probe(images).taps[tap]["features"]
 
 
-def count_features(problem: PretrainingProblem, look: Look) -> int:
+def count_features(problem: Problem, network: Network, look: Look) -> int:
     """How many features there are; the look does not count in running statistics."""
-    problem.network.module.eval()
+    network.module.eval()
     with torch.no_grad():
         width = look(problem.images(torch.arange(1))).shape[1]
-    problem.network.module.train()
+    network.module.train()
     return width
 
 
-def make_projection(features: int, width: int, problem: PretrainingProblem) -> torch.nn.Module:
+def make_projection(features: int, width: int, problem: Problem) -> torch.nn.Module:
     """Two layers on top of the features, drawn from the problem's own numbers."""
     layers = [
         torch.nn.utils.skip_init(torch.nn.Linear, features, features),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
+from ddbench.api.distiller import Distiller
 from ddbench.api.recipe import Recipe
-from ddbench.api.roles import Distiller
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.coresets import Herding, KCenter, KMeansNearest
 from ddbench_plugins.labellers.fkd import FKD

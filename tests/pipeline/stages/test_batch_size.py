@@ -180,7 +180,7 @@ def test_separable_losses_are_sums_over_classes(
 ) -> None:
     """What the parts say of themselves, checked on the objective of all and of single classes."""
     from ddbench.api.features import Features
-    from ddbench.pipeline.stages.problem import Problem, Taught, Term
+    from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 
     matchers = [Wasserstein(), CrossEntropy(reduction="sum"), Mean(), Nothing()]
     (features,) = statistics([Features()], data, teacher, Context(), Meter("cpu"))
@@ -190,7 +190,7 @@ def test_separable_losses_are_sums_over_classes(
     for matcher in matchers:
         part = PCBN if isinstance(matcher, Nothing) else None
         taps = (*matcher.taps(teacher), *(PCBN.taps(teacher) if part else ()))
-        whole = Problem(
+        whole = RecoverProblem(
             info=INFO, labels=labels, weights=torch.full((len(labels),), 1 / IPC), device="cpu",
             seed=0, data=data, regularizers=[(1.0, PCBN)] if part else [],
         )  # fmt: skip

@@ -19,7 +19,7 @@ from ddbench.config.overrides import apply
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import Probe, freeze_network
-from ddbench.pipeline.stages.problem import Problem, Taught, Term
+from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 from ddbench.pipeline.stages.relabel import ask, combined, relabel
 from ddbench.pipeline.stages.statistics import statistics
 from ddbench.runtime.context import Context
@@ -156,7 +156,7 @@ class Witness:
         return {"steps": step.memory.get("steps", torch.zeros(())) + 1}
 
 
-def problem(data: RealData, networks: list[Network], *regularizers: Any) -> Problem:
+def problem(data: RealData, networks: list[Network], *regularizers: Any) -> RecoverProblem:
     matchers = (CrossEntropy(), Mean())
     taught = []
     for network in networks:
@@ -164,7 +164,7 @@ def problem(data: RealData, networks: list[Network], *regularizers: Any) -> Prob
         taps = [tap for m in (*matchers, *regularizers) for tap in m.taps(network)]
         terms = [Term(1.0, matcher, None) for matcher in matchers]
         taught.append(Taught(network, Probe(network, taps, CTX), terms, {Features(): known}))
-    return Problem(
+    return RecoverProblem(
         info=data.info, labels=torch.tensor([0, 1, 2]), weights=torch.ones(3), device="cpu",
         seed=0, data=data, taught=taught, regularizers=[(1.0, r) for r in regularizers],
     )  # fmt: skip

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ddbench.api.errors import DDBenchError, DivergedError
-from ddbench.api.preparation import preparation_of
 from ddbench.api.types import DatasetInfo
 from ddbench.config.grid import Selection, expand
 from ddbench.data.real import RealData
@@ -176,7 +175,7 @@ def test_it_needs_networks(registry: Registry) -> None:
     cell = replace(found.cell, recipe=replace(found.cell.recipe, distiller=Silent(iterations=1)))
     with pytest.raises(DDBenchError, match="has a preparation but needs no networks"):
         plan(cell, found.info)
-    assert preparation_of(RandomNetworks()) is None
+    assert RandomNetworks().preparation is None
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.specs import Recover, data_key
-from ddbench.pipeline.stages.problem import Problem
+from ddbench.pipeline.stages.problem import RecoverProblem
 from ddbench.pipeline.stages.recover import Teacher, quantise, recover
 from ddbench.pipeline.stages.statistics import statistics
 from ddbench.runtime.context import Context
@@ -337,8 +337,8 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(
 # -- storing ---------------------------------------------------------------------------------------
 
 
-def _problem(data: RealData) -> Problem:
-    return Problem(
+def _problem(data: RealData) -> RecoverProblem:
+    return RecoverProblem(
         info=INFO, labels=torch.zeros(1, dtype=torch.long), weights=torch.ones(1), device="cpu",
         seed=0, data=data,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from ddbench.config.grid import Selection, expand
 from ddbench.data.real import RealData
 from ddbench.pipeline.plan import plan
 from ddbench.pipeline.specs import RecoverAnew, data_key
-from ddbench.pipeline.stages.problem import Problem
+from ddbench.pipeline.stages.problem import RecoverProblem
 from ddbench.pipeline.stages.recover import recover
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -46,15 +46,15 @@ def data() -> RealData:
     return RealData(INFO, images.contiguous(), labels, images[:6], torch.arange(6) % 3)
 
 
-def problem(data: RealData, **changes: Any) -> Problem:
+def problem(data: RealData, **changes: Any) -> RecoverProblem:
     told = {
         "info": INFO, "labels": torch.arange(3), "weights": torch.ones(3), "device": "cpu",
         "seed": 0, "data": data, "architecture": NETWORK,
     }  # fmt: skip
-    return Problem(**{**told, **changes})
+    return RecoverProblem(**{**told, **changes})
 
 
-def weights(made: Problem, *names: object) -> Tensor:
+def weights(made: RecoverProblem, *names: object) -> Tensor:
     return torch.cat([p.flatten() for p in made.fresh_network(*names).module.parameters()])
 
 

@@ -18,7 +18,7 @@ from ddbench.pipeline.specs import Prepare, Recover, data_key
 from ddbench.pipeline.stages.groups import Losses
 from ddbench.pipeline.stages.prepare import prepare
 from ddbench.pipeline.stages.pretraining import pretrain
-from ddbench.pipeline.stages.problem import Problem
+from ddbench.pipeline.stages.problem import RecoverProblem
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -155,11 +155,11 @@ class Short:
     def updates(self, info: Any) -> int:
         return 24
 
-    def piece(self, problem: Problem, number: int) -> Tensor:
-        self.pretrain(problem)
+    def piece(self, problem: RecoverProblem, number: int) -> Tensor:
+        self.pretrain(problem, None)
         return torch.zeros(1)
 
-    def pretrain(self, problem: Any) -> None:
+    def pretrain(self, problem: Any, network: Any) -> None:
         for _ in range(24):
             problem.tick(torch.tensor(torch.nan))
 

@@ -27,7 +27,7 @@ def evaluated(features, labels):
     sample = FeatureSample(real, torch.zeros(9).long(), made, labels, weights)
     classes = tuple(str(cls) for cls in range(int(labels.max()) + 1))
     trial = replace(
-        tiny_trial(), features=lambda: sample, info=replace(tiny_info(), classes=classes)
+        tiny_trial(), lent={"features": lambda: sample}, info=replace(tiny_info(), classes=classes)
     )
     return ClassSeparation().evaluate(trial)
 
@@ -89,8 +89,8 @@ def test_what_there_are_too_few_images_for_is_left_out():
 def test_a_class_without_images_and_a_trial_without_features_are_one_sentence():
     with pytest.raises(DDBenchError, match="class '1' has no distilled image"):
         evaluated([[0.0], [2.0]], [0, 2])
-    with pytest.raises(DDBenchError, match="has none"):
-        ClassSeparation().evaluate(replace(tiny_trial(), features=None))
+    with pytest.raises(DDBenchError, match="asks a trial for more than it needs"):
+        ClassSeparation().evaluate(replace(tiny_trial(), lent={}))
 
 
 def test_neither_number_is_better_high_or_low():

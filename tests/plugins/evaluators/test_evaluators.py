@@ -8,7 +8,8 @@ from sklearn.metrics import accuracy_score, top_k_accuracy_score
 from torchmetrics.functional.classification import multiclass_accuracy
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.types import DatasetInfo, FeatureSample, Trial
+from ddbench.api.types import DatasetInfo, FeatureSample
+from ddbench.pipeline.scoring import LentTrial
 from ddbench_plugins.evaluators import accuracy, discrepancy
 from ddbench_plugins.evaluators.accuracy import Accuracy, count_hits
 from ddbench_plugins.evaluators.discrepancy import Discrepancy
@@ -18,7 +19,7 @@ def trial_of(logits, labels, features=None):
     classes = tuple(f"class {cls}" for cls in range(logits.shape[1]))
     counts = (1,) * len(classes)
     info = DatasetInfo("toy", classes, (1, 2, 2), (0.0,), (1.0,), counts, counts, "")
-    return Trial(logits, labels, info, 0, features=features)
+    return LentTrial(logits, labels, info, 0, {"features": features} if features else {})
 
 
 # -- accuracy --------------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def test_single_real_image_has_no_bandwidth_of_its_own():
 
 
 def test_missing_features_and_empty_classes_are_refused():
-    with pytest.raises(DDBenchError, match="this trial has none"):
+    with pytest.raises(DDBenchError, match="asks a trial for more than it needs"):
         Discrepancy().evaluate(trial_of(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long)))
     with pytest.raises(DDBenchError, match="class 1, 'class 1', has 1 real and 0 distilled"):
         evaluated(sample_of([[0.0], [1.0]], [0, 1], [[0.0]], [0], [1.0]))

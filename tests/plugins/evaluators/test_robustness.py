@@ -13,7 +13,8 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from ddbench.api.errors import DDBenchError, IncompatibleError
-from ddbench.api.types import DatasetInfo, FeatureSample, Trial
+from ddbench.api.types import DatasetInfo, FeatureSample
+from ddbench.pipeline.scoring import LentTrial
 from ddbench.testing import tiny_info, tiny_trial
 from ddbench_plugins.evaluators.calibration import Calibration
 from ddbench_plugins.evaluators.corruptions import NAMES, Corruptions
@@ -24,7 +25,7 @@ def trial_of(logits, labels, **extras):
     classes = tuple(f"class {cls}" for cls in range(logits.shape[1]))
     counts = (1,) * len(classes)
     info = DatasetInfo("toy", classes, (1, 2, 2), (0.0,), (1.0,), counts, counts, "")
-    return Trial(logits, labels, info, 0, **extras)
+    return LentTrial(logits, labels, info, 0, extras)
 
 
 # -- coverage and density --------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def test_too_few_real_images_for_the_neighbours_are_one_sentence():
         Coverage(neighbours=6).evaluate(trial)
     with pytest.raises(DDBenchError, match="neighbours is 0"):
         Coverage(neighbours=0).evaluate(trial)
-    with pytest.raises(DDBenchError, match="has none"):
+    with pytest.raises(DDBenchError, match="asks a trial for more than it needs"):
         Coverage().evaluate(trial_of(torch.eye(2), torch.arange(2)))
 
 
@@ -245,5 +246,5 @@ def test_corruptions_refuse_what_they_cannot_do():
         Corruptions().evaluate(tiny_trial(tiny_info(channels=4)))
     with pytest.raises(DDBenchError, match="quality is 0"):
         Corruptions(quality=0).evaluate(tiny_trial())
-    with pytest.raises(DDBenchError, match="no student"):
+    with pytest.raises(DDBenchError, match="asks a trial for more than it needs"):
         Corruptions().evaluate(trial_of(torch.eye(2), torch.arange(2)))

@@ -18,7 +18,7 @@ from ddbench.config.grid import Selection, expand
 from ddbench.config.overrides import apply
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
-from ddbench.pipeline.stages.pretraining import FrozenBackbone, Problem, pretrain
+from ddbench.pipeline.stages.pretraining import FrozenBackbone, UnlabelledProblem, pretrain
 from ddbench.runtime.context import Context
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
@@ -113,11 +113,11 @@ def test_pretraining_needs_no_labels_and_is_a_function_of_the_seed(data: RealDat
 
 def test_pretraining_ticks_as_often_as_it_says(data: RealData) -> None:
     made, ticks = network(data.info), []
-    told = Problem(
-        info=data.info, device="cpu", network=made, data=data, seed=0, ctx=CTX,
+    told = UnlabelledProblem(
+        info=data.info, device="cpu", data=data, seed=0, ctx=CTX,
         on_tick=lambda loss: ticks.append(float(loss)),
     )  # fmt: skip
-    FAST.pretrain(told)
+    FAST.pretrain(told, made)
     assert len(ticks) == FAST.updates(18) == 6
     assert made.module.training
     norm = made.module.features[1]
@@ -135,18 +135,18 @@ def test_two_views_of_an_image_come_closer_than_those_of_others(data: RealData) 
         colour=False,
     )  # fmt: skip
     info = replace(data.info, mirror=False)
-    told = Problem(
-        info=info, device="cpu", network=network(info), data=replace(data, train_images=images),
+    told = UnlabelledProblem(
+        info=info, device="cpu", data=replace(data, train_images=images),
         seed=0, ctx=CTX, on_tick=lambda loss: losses.append(float(loss)),
     )  # fmt: skip
-    part.pretrain(told)
+    part.pretrain(told, network(info))
     chance = math.log(1 + part.queue)
     assert sum(losses[-9:]) / 9 < 0.5 * chance
 
 
 def test_the_projection_is_drawn_from_the_problem(data: RealData) -> None:
-    told = Problem(
-        info=data.info, device="cpu", network=network(data.info), data=data, seed=0, ctx=CTX,
+    told = UnlabelledProblem(
+        info=data.info, device="cpu", data=data, seed=0, ctx=CTX,
         on_tick=lambda loss: None,
     )  # fmt: skip
     first, second = (make_projection(6, 4, told).state_dict() for _ in range(2))

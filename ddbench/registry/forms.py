@@ -1,21 +1,20 @@
-"""Whether a part has the form that its role asks for, told without running anything of it."""
+"""Checks that a part has the form that its role asks for, without running anything of it."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from ddbench.api import roles
-from ddbench.api.preparation import Preparation
+from ddbench.api.distiller import Distiller, Preparation
 from ddbench.api.recipe import Recipe
 
 ROLES: Mapping[str, type[Any]] = {
     "matcher": roles.Matcher,
     "regularizer": roles.Regularizer,
     "evaluator": roles.Evaluator,
-    "distiller": roles.Distiller,
+    "distiller": Distiller,
     "labeller": roles.Labeller,
     "dataset": roles.Dataset,
     "architecture": roles.Architecture,
@@ -23,38 +22,29 @@ ROLES: Mapping[str, type[Any]] = {
     "statistic": roles.Statistic,
     "target": roles.Target,
     "preparation": Preparation,
+    "pretraining": roles.Pretraining,
 }
 """Kinds whose parts are dataclasses; recipes and protocols are functions that return them."""
 
 
-@functools.cache
-def members(role: type[Any]) -> frozenset[str]:
-    """Names of what a protocol asks for."""
-    found: set[str] = set()
-    for base in role.__mro__:
-        if getattr(base, "_is_protocol", False) and base is not Protocol:
-            public = {name for name in vars(base) if not name.startswith("_")}
-            found |= public | set(vars(base).get("__annotations__", {}))
-    return frozenset(found)
-
-
 def form_fault(kind: str, part: Any) -> str:
-    """What keeps a part from being used at all, in words that follow its name; "" if nothing."""
+    """Returns what keeps a part from being used at all, in words that follow its name, or "".
+
+    A plain class that has all that its role requires is given the role's defaults.
+    """
     if kind not in ROLES:
         expected = "a function" if kind == "recipe" else "a function or the Path of a TOML file"
         return "" if callable(part) else f"is {type(part).__name__}, expected {expected}"
     if isinstance(part, type):
         return f"is a class; hooks return ready-to-use parts: {part.__name__}()"
     if not dataclasses.is_dataclass(part):
-        return f"is no dataclass: {type(part).__name__} needs @dataclass(frozen=True, slots=True)"
-    options = {field.name for field in dataclasses.fields(part)}
-    wanted = members(ROLES[kind]) - {"version"}  # keys ask for it where it is needed
-    missing = sorted(name for name in wanted - options if not hasattr(type(part), name))
+        return f"is no dataclass: derive {type(part).__name__} from {ROLES[kind].__name__}"
+    missing = roles.complete(type(part), ROLES[kind])
     return f"lacks what every {kind} has: {', '.join(missing)}" if missing else ""
 
 
 def recipe_fault(recipe: Any) -> str:
-    """The same of what a recipe gave."""
+    """Returns what keeps a recipe from being used, in words that follow its name, or ""."""
     if not isinstance(recipe, Recipe):
         return f"gave {type(recipe).__name__}, expected Recipe"
     parts = [("matcher", f"matcher '{term.name}'", term.part) for term in recipe.matchers]

@@ -1,4 +1,4 @@
-"""Finds plug-ins and the parts that they provide.
+"""Finds plug-ins and loads them.
 
 A broken plug-in is a line in a list and harms nobody else; two parts of one name are an error.
 """
@@ -21,118 +21,33 @@ import pluggy
 from ddbench.api import hooks as hookspecs
 from ddbench.api.errors import DDBenchError, DDBenchWarning, unknown
 from ddbench.api.toml_files import read_protocol
+from ddbench.registry.parts import KINDS, SHOWN_AS, Plugin, Registry
 from ddbench.store.keys import identified_classes
 
 GROUP = "ddbench"
 RESTRICT = "DDBENCH_PLUGINS"
 """Environment variable: comma-separated distributions whose plug-ins load; others are ignored."""
 
-KINDS: Mapping[str, str] = {
-    "matcher": "ddbench_matchers",
-    "regularizer": "ddbench_regularizers",
-    "evaluator": "ddbench_evaluators",
-    "distiller": "ddbench_distillers",
-    "labeller": "ddbench_labellers",
-    "dataset": "ddbench_datasets",
-    "architecture": "ddbench_architectures",
-    "protocol": "ddbench_protocols",
-    "recipe": "ddbench_recipes",
-    "format": "ddbench_formats",
+MOVED: Mapping[str, str] = {
+    f"ddbench.{old}": f"ddbench.api.{new}"
+    for old, new in {
+        "roles": "roles (distillers and their problems: ddbench.api.distiller)",
+        "types": "types",
+        "spec": "recipe",
+        "errors": "errors",
+        "features": "features",
+        "reductions": "moments",
+        "augment": "augment",
+        "siamese": "dsa",
+        "portable": "distilled_set",
+        "stored_views": "labelled_views",
+        "preparation": "distiller",
+        "pretraining": "roles",
+        "widening": "tensors",
+        "hookspecs": "hooks",
+    }.items()
 }
-PART_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-"""Names are typed on command lines and, with `:`, `@`, `+` and `*`, put together there."""
-SHOWN_AS: Mapping[str, str] = {"recipe": "method", "dataset": "data set"}
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """One entry point: where it comes from, what it gave, or why it could not be loaded."""
-
-    name: str
-    distribution: str
-    module: str
-    provides: tuple[str, ...] = ()
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """All parts by kind and name. A value, not a global: functions that need it are given it."""
-
-    parts: Mapping[str, Mapping[str, Any]]
-    aliases: Mapping[str, str]
-    plugins: tuple[Plugin, ...]
-    manager: pluggy.PluginManager
-
-    @property
-    def packages(self) -> frozenset[str]:
-        """Top-level packages whose classes keys and records may name."""
-        return frozenset({"ddbench", *(p.module.partition(".")[0] for p in self.plugins)})
-
-    def names(self, kind: str) -> list[str]:
-        return sorted(self.parts[kind])
-
-    def resolve(self, kind: str, name: str) -> str:
-        """The name under which a part is known, for a name or an alias."""
-        return self.aliases.get(f"{kind}:{name}", name)
-
-    def get(self, kind: str, name: str) -> Any:
-        """A part by name or alias.
-
-        A name such as `folder:PATH` or `timm:NAME` fills the field that the part of the name before
-        the colon calls its `argument`. A protocol may also be named by the path of a TOML file.
-
-        Raises:
-            DDBenchError: nobody provides it, or it is no part of its kind.
-        """
-        if kind == "protocol" and name.endswith(".toml"):
-            return functools.partial(read_protocol, Path(name))
-        name = self.resolve(kind, name)
-        if name in self.parts[kind]:
-            part = self._formed(kind, name)
-            if getattr(part, "argument", None) and not getattr(part, part.argument):
-                raise DDBenchError(
-                    f"{SHOWN_AS.get(kind, kind)} '{name}' needs an argument",
-                    hint=f"write {name}:{part.argument.upper()}",
-                )
-            return part
-        head, colon, rest = name.partition(":")
-        part = self._formed(kind, head) if head in self.parts[kind] else None
-        if colon and rest and part is not None and getattr(part, "argument", None):
-            return replace(part, **{part.argument: rest})
-        broken = [p for p in self.plugins if p.error and name in p.name]
-        facts = [f"plug-in {p.name} ({p.distribution}) did not load: {p.error}" for p in broken]
-        known = set(self.parts[kind]) | {
-            alias.partition(":")[2] for alias in self.aliases if alias.startswith(f"{kind}:")
-        }
-        raise unknown(SHOWN_AS.get(kind, kind), name, known, *facts)
-
-    def _formed(self, kind: str, name: str) -> Any:
-        """A part by name. Found out when it is asked for: others of its plug-in may be good."""
-        from ddbench.structure import form_fault, recipe_fault
-
-        part = self.parts[kind][name]
-        self._refuse(kind, name, form_fault(kind, part))
-        if kind != "recipe":
-            return part
-
-        @functools.wraps(part)
-        def recipe(*place: Any, **named: Any) -> Any:
-            made = part(*place, **named)
-            self._refuse(kind, name, recipe_fault(made))
-            return made
-
-        return recipe
-
-    def _refuse(self, kind: str, name: str, fault: str) -> None:
-        if fault:
-            told = f"{SHOWN_AS.get(kind, kind)} '{name}' {fault}"
-            for plugin in (p for p in self.plugins if f"{kind} {name}" in p.provides):
-                raise DDBenchError(
-                    told, f"plug-in {plugin.name} ({plugin.distribution})",
-                    hint=f"`ddbench check {plugin.distribution}` says more",
-                )  # fmt: skip
-            raise DDBenchError(told)  # of a registry that was put together by hand
+"""Modules of the contract before ddbench.api, and where what they held is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +219,12 @@ def _refuse_misspelt(module: Any, point: EntryPoint) -> None:
 
 def _in_a_line(fault: BaseException) -> str:
     """What a list has room for; pluggy says what is wrong in the last of its lines."""
+    moved = MOVED.get(fault.name or "") if isinstance(fault, ModuleNotFoundError) else None
+    if moved is not None:
+        return f"{fault.name} is {moved} now: change the import"  # type: ignore[union-attr]
     text = f"{fault.problem}; {fault.hint}" if isinstance(fault, DDBenchError) else str(fault)
+    if "Cannot overwrite attribute __setattr__" in text:
+        return f"{text}: its role makes it a frozen dataclass; leave out @dataclass"
     lines = [line.strip() for line in text.rstrip("; ").splitlines() if line.strip()]
     shown = lines if isinstance(fault, pluggy.PluginValidationError) else lines[:1]
     return f"{type(fault).__name__}: {'; '.join(shown) or 'no message'}"

@@ -1,0 +1,174 @@
+"""Values that are made of options: frozen dataclasses whose annotations say what each may be."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Literal, dataclass_transform
+
+from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt, Predicate
+
+from ddbench.api.errors import DDBenchError
+
+
+@dataclass(frozen=True)
+class Rule(Predicate):
+    """A condition on one option that is no plain range: `Annotated[..., Rule(check, "a < b")]`."""
+
+    expected: str = ""
+    """What is expected, for errors and lists."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Options:
+    """A frozen dataclass of options; a subclass needs no decorator.
+
+    Fields are the options. Ranges stand in their annotations, in the words of `annotated_types`:
+    `iterations: Annotated[int, Ge(1)] = 300`. They are checked whenever a value is made.
+    """
+
+    def __init_subclass__(cls, kw_only: bool = False, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if "__dataclass_fields__" not in vars(
+            cls
+        ):  # else a decorator makes it once more, for slots
+            dataclass(frozen=True, kw_only=kw_only)(cls)
+
+    def __post_init__(self) -> None:
+        """Checks every option; a subclass with checks of its own calls this one first.
+
+        Raises:
+            DDBenchError: an option is out of its range.
+        """
+        for name, hint in ranges_of(type(self)):
+            value = getattr(self, name)
+            if not allows(hint, value):
+                raise DDBenchError(f"{name} is {value}", f"expected: {describe_range(hint)}")
+
+
+@functools.cache
+def ranges_of(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Returns the options of a dataclass whose annotations restrict them: names and type hints."""
+    hints = ((option.name, hint_of(kind, option.name)) for option in fields(kind))
+    return tuple((name, hint) for name, hint in hints if describe_range(hint))
+
+
+def hint_of(kind: type, name: str) -> Any:
+    """Returns the type hint of an option, ranges and all; `Any` where it cannot be evaluated.
+
+    Names that a plug-in imports for type checkers alone cannot be. Hints are looked at one by one,
+    for others of the class may need torch.
+    """
+    for owner in kind.__mro__:
+        if name in vars(owner).get("__annotations__", {}):
+            alone = types.SimpleNamespace(__annotations__={name: owner.__annotations__[name]})
+            known = vars(sys.modules[owner.__module__])
+            try:
+                return typing.get_type_hints(alone, known, include_extras=True)[name]
+            except NameError:
+                return Any
+    return Any
+
+
+def allows(hint: Any, value: Any) -> bool:
+    """Tells whether a value keeps to the ranges of its hint; other types than it says pass."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return allows(inner[0], value) and all(_holds(c, value) for c in _constraints(inner[1:]))
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_a(choice, value) and allows(choice, value) for choice in inner)
+    if origin is tuple and isinstance(value, tuple | list):
+        every = inner[:1] * len(value) if inner[-1:] == (...,) else inner
+        return all(map(allows, every, value))
+    return True
+
+
+def _is_a(hint: Any, value: Any) -> bool:
+    """Tells whether a value is of one choice of a union."""
+    if typing.get_origin(hint) is Annotated:
+        return _is_a(typing.get_args(hint)[0], value)
+    if typing.get_origin(hint) is Literal:
+        return value in typing.get_args(hint)
+    kind = typing.get_origin(hint) or hint
+    accepted = (int, float) if kind is float else kind
+    return value is None if kind in (None, types.NoneType) else isinstance(value, accepted)
+
+
+def _constraints(metadata: tuple[Any, ...]) -> Iterator[BaseMetadata]:
+    for one in metadata:
+        if isinstance(one, GroupedMetadata):
+            yield from _constraints(tuple(one))
+        elif isinstance(one, BaseMetadata):
+            yield one
+
+
+def _holds(constraint: BaseMetadata, value: Any) -> bool:
+    match constraint:
+        case Ge(ge=bound):
+            return bool(value >= bound)
+        case Gt(gt=bound):
+            return bool(value > bound)
+        case Le(le=bound):
+            return bool(value <= bound)
+        case Lt(lt=bound):
+            return bool(value < bound)
+        case Predicate(func=check):
+            return bool(check(value))
+    return True
+
+
+def describe_range(hint: Any) -> str:
+    """Returns what a hint allows, in words (`0 to below 1`); "" where it restricts nothing."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        own = _describe(list(_constraints(inner[1:])))
+        return " and ".join(filter(None, (describe_range(inner[0]), own)))
+    if origin in (typing.Union, types.UnionType):
+        told = [describe_range(choice) or _name(choice) for choice in inner]
+        return ", or ".join(told) if any(map(describe_range, inner)) else ""
+    if origin is tuple and any(map(describe_range, inner)):
+        each = list(dict.fromkeys(describe_range(item) for item in inner if item is not ...))
+        count = "" if ... in inner else f"{len(inner)} numbers, "
+        return f"{count}each {each[0]}" if len(each) == 1 else f"{count}{'; '.join(each)}"
+    return ""
+
+
+def _name(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(str, typing.get_args(hint)))
+    return "none" if hint in (None, types.NoneType) else getattr(hint, "__name__", str(hint))
+
+
+def _describe(constraints: list[BaseMetadata]) -> str:
+    bound: dict[str, str] = {}
+    rules = []
+    for constraint in constraints:
+        match constraint:
+            case Ge(ge=value):
+                bound["from"] = f"{value:g}"
+            case Gt(gt=value):
+                bound["above"] = f"{value:g}"
+            case Le(le=value):
+                bound["to"] = f"{value:g}"
+            case Lt(lt=value):
+                bound["below"] = f"{value:g}"
+            case Rule(expected=text):
+                rules.append(text)
+    return " and ".join(filter(None, (_describe_interval(bound), *rules)))
+
+
+def _describe_interval(bound: dict[str, str]) -> str:
+    match bound:
+        case {"from": low, "to": high}:
+            return f"{low} to {high}"
+        case {"from": low, "below": high}:
+            return f"{low} to below {high}"
+        case {"from": low}:
+            return f"{low} or more"
+        case {"above": low, "to": high}:
+            return f"above {low}, at most {high}"
+    return ", ".join(f"{word} {value}" for word, value in bound.items()).replace("to ", "at most ")
