@@ -5,7 +5,23 @@ neither torch nor any plug-in. What a folder may import stands in its `__init__.
 machine, in `.importlinter`.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ddbench.api.hooks import hookimpl
 
-__all__ = ["hookimpl"]
+if TYPE_CHECKING:
+    from ddbench.reporting.frame import results
+
+__all__ = ["hookimpl", "results"]
 __version__ = "0.1.0"
+_LAZY = {"results": "ddbench.reporting.frame"}
+"""Functions for Python, and the modules that they are imported from when they are first used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
