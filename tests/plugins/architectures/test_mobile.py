@@ -1,8 +1,6 @@
-"""Small networks against torchvision's own and known sizes; strides that suit the images."""
+"""Small networks against torchvision's own; strides that suit the images."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,11 +10,6 @@ from torchvision.models import get_model
 from ddbench.api.errors import DDBenchError
 from ddbench.testing import tiny_info
 from ddbench_plugins.architectures.mobile import MODELS, Mobile
-from ddbench_plugins.architectures.wide_resnet import WideResNet
-
-
-def size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -40,17 +33,6 @@ def test_small_and_grey_images_keep_their_size_at_first(model: str) -> None:
         assert isinstance(network.maxpool, nn.Identity)
 
 
-def test_wrn_16_2_has_its_size() -> None:
-    """691,674 weights for ten classes: 0.7 million in the paper."""
-    network = WideResNet(16, 2).build(replace(tiny_info(classes=10), shape=(3, 32, 32)))
-    assert size(network) == 691_674
-    assert (
-        sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in network.modules()) == 13
-    )
-
-
 def test_what_is_not_there_is_refused() -> None:
     with pytest.raises(DDBenchError, match="unknown network 'mobilenet_v9'"):
         Mobile("mobilenet_v9").build(tiny_info())
-    with pytest.raises(DDBenchError, match="no wide resnet of depth 15"):
-        WideResNet(15).build(tiny_info())
