@@ -56,6 +56,7 @@ class DatasetInfo:
         return self.shape[1]
 
 
+@runtime_checkable
 class Reduction(Protocol):
     """What is kept of an activation, computed where the activation appears."""
 

@@ -27,7 +27,7 @@ from ddbench.runtime.lazy_torch import defer_torch
 class _Commands(TyperGroup):
     """Says what Ctrl-C stopped; typer makes an exit without a word of it."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:  # typer brings its own click in some versions
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

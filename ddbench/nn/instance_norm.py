@@ -96,7 +96,7 @@ def _plain_gradients(
 class InstanceNorm(nn.GroupNorm):
     """A GroupNorm of one channel a group: the same function and parameters."""
 
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(self, input: Float[Tensor, "b c *sides"]) -> Float[Tensor, "b c *sides"]:
         if (
             input.dim() != 4
             or input.device.type != "cpu"

@@ -188,7 +188,9 @@ class _InSlopes(torch.autograd.Function):
         ctx.sides, ctx.size = x.shape[2:], kernel.shape[2]
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(
+        ctx: Any, *slopes: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
         (x, kernel, whole), y, back = ctx.saved_tensors, slopes[0], None
         if y is None:  # only the matrix was used, which has no slopes
             return None, None, None, None
@@ -241,7 +243,9 @@ class _InKernel(torch.autograd.Function):
         ctx.save_for_backward(x, y)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(
+        ctx: Any, *slopes: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
         (x, y), (kernel,), wanted = ctx.saved_tensors, slopes, ctx.needs_input_grad
         back = _InImages.apply(y, kernel, x.shape[2:], ctx.stride, None) if wanted[0] else None
         through = convolved(x, kernel, ctx.stride) if wanted[1] else None

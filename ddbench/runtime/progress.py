@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Advance = Callable[..., None]
 """Call with the number of steps done and, if you like, a short `note`."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What stages report to."""
 
