@@ -214,7 +214,7 @@ def _plans(
     )
     plans = []
     # A card's options and teacher may be of stages that this judgement goes without.
-    for made in session.plans(table, evaluators, tell_unread=False):
+    for made in session.plans(table, evaluators, warn_unused=False):
         if made.cell.method == known:
             labels: Labeller | None = learned if came else None
             if came and labels is None:
@@ -234,7 +234,7 @@ def _report_unread(teacher: str, plans: list[Plan]) -> None:
 
     readers = Readers()
     for made in plans:
-        readers.look_at_teachers(teacher, made.cell, made.info)
+        readers.note_teachers(teacher, made.cell, made.info)
     readers.report()
 
 

@@ -55,7 +55,7 @@ def import_(
     what they are; `ddbench eval` takes the new folder, and takes the files themselves as well.
     """
     from ddbench.config.session import open_session
-    from ddbench.config.terms import chosen_part
+    from ddbench.config.terms import choose_part
     from ddbench.data.exchange import Answers, placed, read_set, write_set
 
     answers = Answers(
@@ -66,7 +66,7 @@ def import_(
     found = read_set(path, choose_format(path, format_, session.registry, "--format"))
     found = placed(found, answers, session.registry, session.ctx.data_root, path)
     target = folder or Path(f"{path.resolve().stem}-imported")
-    write_set(chosen_part("format", "--format", OWN, session.registry)[1], found, target)
+    write_set(choose_part("format", "--format", OWN, session.registry)[1], found, target)
     typer.echo(f"wrote {_told(found)} to {target}")
     names = ("dataset", "method", "student", "labels")
     typer.echo("  " + ", ".join(f"{name} {found.card.get(name) or 'unsaid'}" for name in names))
@@ -109,12 +109,12 @@ def export(
     What a format of another program has no place for goes into a file or field of ddbench's beside
     it, so that the set can be read again exactly; what it cannot hold at all is refused.
     """
-    from ddbench.config.terms import chosen_part
+    from ddbench.config.terms import choose_part
     from ddbench.data.exchange import read_set, write_set
     from ddbench.registry import load
 
     registry = load()
-    name, form = chosen_part("format", "--format", format_, registry)
+    name, form = choose_part("format", "--format", format_, registry)
     path = Path(run)
     if path.exists() and path.suffix != ".json":
         found = read_set(path, choose_format(path, layout, registry, "--layout"))
@@ -140,11 +140,11 @@ def choose_format(path: Path, text: str, registry: Registry, flag: str) -> SetFo
     Raises:
         DDBenchError: no such format or option of it, or the path looks like none or several.
     """
-    from ddbench.config.terms import chosen_part
+    from ddbench.config.terms import choose_part
     from ddbench.data.exchange import recognise_format
 
     if text:
-        return chosen_part("format", flag, text, registry)[1]
+        return choose_part("format", flag, text, registry)[1]
     return recognise_format(path, registry, flag)
 
 

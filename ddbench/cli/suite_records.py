@@ -28,7 +28,7 @@ def of_suite(
     plans = [
         made
         for number, precision in enumerate(sorted({record.precision for record in found}))
-        for made in session.plans(table, evaluators, precision=precision, tell_unread=number == 0)
+        for made in session.plans(table, evaluators, precision=precision, warn_unused=number == 0)
     ]
     asked = {metric.name for part in evaluators.values() for metric in part.metrics}
     shown = []

@@ -176,11 +176,11 @@ def metrics_of(evaluators: Sequence[str]) -> set[str]:
     """
     if not evaluators:
         return set()
-    from ddbench.config.terms import chosen_evaluator
+    from ddbench.config.terms import choose_evaluator
     from ddbench.registry import load
 
     registry = load()
-    parts = [chosen_evaluator(text, registry)[1] for text in evaluators]
+    parts = [choose_evaluator(text, registry)[1] for text in evaluators]
     return {metric.name for part in parts for metric in part.metrics}
 
 

@@ -1,28 +1,28 @@
-"""What the user asked for -> cells, with the reference rows that every leaderboard carries."""
+"""Expands a grid, as the user names it, into the plans of its cells and their reference rows."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from ddbench.api.card import Claim
 from ddbench.api.errors import DDBenchError
-from ddbench.api.recipe import Claim, NamedArchitecture, Protocol, Recipe
+from ddbench.api.recipe import NamedArchitecture, Recipe
 from ddbench.api.roles import Statistic
 from ddbench.api.types import DatasetInfo
 from ddbench.config.overrides import apply
 from ddbench.config.profiles import Profile
 from ddbench.config.rows import (
-    all_recipes,
-    composed,
-    composed_name,
     find_teachers,
-    recipe_of,
-    relabelled,
-    with_claims,
+    make_all_recipes,
+    make_recipe,
+    name_composition,
+    replace_claims,
+    replace_labeller,
+    replace_losses,
 )
 from ddbench.config.unused import Readers
 from ddbench.data.description import NamedDataset, describe, find_dataset
@@ -31,10 +31,8 @@ from ddbench.pipeline.plan import Plan, plan
 from ddbench.registry import Registry
 from ddbench.runtime.context import Precision
 
-DEFAULT_IPC = 10
-"""Where a data set does not name its own `default_ipc`."""
 DEFAULT_TEACHER = "resnet18"
-"""Where neither the user nor the recipe names one."""
+"""The teacher where neither the user nor the recipe names one."""
 _Place: TypeAlias = tuple[str, ...]
 
 
@@ -59,25 +57,30 @@ class Selection:
     datasets: tuple[str, ...] = ("digits",)
     ipcs: tuple[int, ...] = ()
     students: tuple[str, ...] = ("resnet18",)
+    """Architectures of the students."""
     teachers: tuple[str, ...] = ()
-    """Without any, each recipe's own, or the default."""
+    """Architectures of the teachers; without any, each recipe's own, or the default."""
     labels: tuple[str, ...] = ()
     """Labellers instead of the recipe's."""
     protocols: tuple[str, ...] = ("ddbench-v1",)
     seeds: int = 3
+    """Number of distillation seeds."""
     seed: int = 0
+    """The first of them."""
     runs: int = 1
-    """Students trained on each distilled set."""
+    """Number of students trained on each distilled set."""
     holdout: float = 0.0
+    """Share of the training images that serves as test data; 0 for the real test data."""
     reference: bool = True
     """Whether the reference rows are added."""
     assignments: Mapping[str, str] = field(default_factory=dict)
+    """Options of every cell, by path."""
     assignments_for: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Options of the cells of one method."""
+    """Options of the cells of single methods."""
     profile: Profile = field(default_factory=Profile)
     variants: tuple[Variant, ...] = ()
     claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
-    """Published figures of rows by name; they come before those of the recipes."""
+    """Published figures by row; they come before those of the recipes."""
     title: str = ""
     precision: Precision = "fp32"
 
@@ -88,114 +91,212 @@ def expand(
     root: Path | None,
     extra: tuple[Statistic, ...] = (),
     *,
-    tell_unread: bool = True,
+    warn_unused: bool = True,
 ) -> list[Plan]:
-    """The plans of every cell, reference rows last, each once.
+    """Returns the plans of every cell, each once, reference rows last.
 
     Args:
         selection: What was asked for.
-        registry: The parts that there are.
+        registry: The installed parts.
         root: Folder of the data sets.
         extra: Statistics that evaluators want.
-        tell_unread: Whether to warn of options and teachers that no row reads.
+        warn_unused: Whether to warn of options and teachers that no row reads.
 
     Raises:
         DDBenchError: an unknown name, an option out of range, data that are not there, a variant
-            that changes nothing, or an ensemble with a network that no row asks.
+            that changes nothing, or an ensemble with a network that no row reads.
     """
     _check_ranges(selection)
-    selection = _own_names(selection, registry)
+    selection = _resolve_methods(selection, registry)
     plans: dict[_Place, Plan] = {}
     references: dict[_Place, Plan] = {}
     readers = Readers(extra)
-    for dataset in selection.datasets:
-        named = find_dataset(dataset, registry, selection.holdout)
-        info = describe(named, root)
-        protocols = [registry.get("protocol", name)(info) for name in selection.protocols]
-        for ipc in selection.ipcs or (named.part.default_ipc,):
-            cells = list(_cells(selection, registry, named, info, ipc, protocols, readers))
-            _collect(cells, info, extra, plans)
-            for cell in _reference_cells(cells, selection, registry, info):
-                made = plan(cell, info, extra)
-                references.setdefault(_place(made), made)
-    if tell_unread:
+    for name in selection.datasets:
+        dataset = find_dataset(name, registry, selection.holdout)
+        info = describe(dataset, root)
+        for ipc in selection.ipcs or (dataset.part.default_ipc,):
+            block = _Block(selection, registry, dataset, info, ipc)
+            cells = list(block.cells(readers))
+            _add_plans(cells, info, extra, plans)
+            for cell in block.reference_cells(cells):
+                planned = plan(cell, info, extra)
+                references.setdefault(_place_of(planned), planned)
+    if warn_unused:
         readers.report()
     return [*plans.values(), *(p for place, p in references.items() if place not in plans)]
 
 
-def _place(made: Plan) -> _Place:
-    """A cell once for every table that it stands in: under hard labels random images are the same
-    cell beside each teacher."""
-    cell = made.cell
+def _place_of(planned: Plan) -> _Place:
+    """Returns what tells cells apart: their keys, and the table that they stand in.
+
+    Under hard labels, random images are the same cell beside each teacher.
+    """
+    cell = planned.cell
     names = (cell.dataset.name, cell.teacher.name, cell.student.name, cell.protocol.name)
-    return (made.key, *names)
+    return (planned.key, *names)
 
 
-def _cells(
-    selection: Selection,
-    registry: Registry,
-    named: NamedDataset,
-    info: DatasetInfo,
-    ipc: int,
-    protocols: Sequence[Protocol],
-    readers: Readers,
-) -> Iterator[Cell]:
-    rows = list(_recipes(selection, registry, info, ipc))
-    selection.profile.check([recipe for _, recipe, _ in rows])
-    _check_terms(selection.assignments, [recipe for _, recipe, _ in rows])
-    compared = not all(recipe.baseline for _, recipe, _ in rows)
-    for label, plain, changes in rows:
-        own = selection.claims.get(label, ())
-        recipe = with_claims(plain, (*own, *plain.card.claims))
-        for labels in selection.labels or ("",):
-            chosen = recipe
-            if labels:
-                chosen = relabelled(recipe, registry.get("labeller", labels), own)
+def _add_plans(
+    cells: list[Cell], info: DatasetInfo, extra: tuple[Statistic, ...], plans: dict[_Place, Plan]
+) -> None:
+    """Adds the plans of cells, and refuses a row that is the same as another one."""
+    for cell in cells:
+        planned = plan(cell, info, extra)
+        first = plans.setdefault(_place_of(planned), planned)
+        if first.cell.method != cell.method:
+            raise DDBenchError(
+                f"'{cell.method}' changes nothing against '{first.cell.method}'",
+                "every stage has the same key",
+                hint="remove one of them, or give an option another value",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the grid: its label, its recipe, and the options that its variant sets."""
+
+    label: str
+    recipe: Recipe
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The part of a grid with one data set and one number of images per class."""
+
+    selection: Selection
+    registry: Registry
+    dataset: NamedDataset
+    info: DatasetInfo
+    ipc: int
+
+    def cells(self, readers: Readers) -> Iterator[Cell]:
+        """Yields the cells of every row that was asked for, and notes what they read."""
+        chosen = self.selection
+        rows = [labelled for row in self._rows() for labelled in self._with_labels(row)]
+        recipes = [row.recipe for row in rows]
+        chosen.profile.check(recipes)
+        _check_terms(chosen.assignments, recipes)
+        compared = not all(recipe.baseline for recipe in recipes)
+        protocols = [self.registry.get("protocol", name)(self.info) for name in chosen.protocols]
+        for row in rows:
             for protocol, teacher, student, seed in product(
                 protocols,
-                selection.teachers or (recipe.teacher or DEFAULT_TEACHER,),
-                selection.students,
-                range(selection.seed, selection.seed + selection.seeds),
+                chosen.teachers or (row.recipe.teacher or DEFAULT_TEACHER,),
+                chosen.students,
+                range(chosen.seed, chosen.seed + chosen.seeds),
             ):
-                first, companions = find_teachers(teacher, recipe, registry)
-                cell = Cell(
-                    method=label,
-                    recipe=chosen,
-                    dataset=named,
-                    ipc=ipc,
+                first, companions = find_teachers(teacher, row.recipe, self.registry)
+                part = self.registry.get("architecture", student)
+                bare = Cell(
+                    method=row.label,
+                    recipe=row.recipe,
+                    dataset=self.dataset,
+                    ipc=self.ipc,
                     teacher=first,
                     companions=companions,
-                    student=NamedArchitecture(
-                        name=student, part=registry.get("architecture", student)
-                    ),
+                    student=NamedArchitecture(name=student, part=part),
                     protocol=protocol,
                     seed=seed,
-                    students=selection.runs,
-                    precision=selection.precision,
-                    profile=selection.profile.mark(recipe),
+                    students=chosen.runs,
+                    precision=chosen.precision,
+                    profile=chosen.profile.mark(row.recipe),
                 )
-                wanted = selection.assignments
-                if compared and recipe.baseline:
-                    wanted = _bearing_on(cell, wanted)
-                sized = recipe.profiles.get(selection.profile.name, {})
-                of_method = selection.assignments_for.get(recipe.name, {})
-                told = {**sized, **wanted, **of_method, **changes}
-                of_profile = selection.profile.options(recipe)
-                asked = [path for path in told if of_profile.get(path) != told[path]]
-                made = apply(cell, told)
-                if seed == selection.seed:  # what the others read is the same
-                    readers.look_at(cell, told, asked, info)
-                    if selection.teachers:
-                        readers.look_at_teachers(teacher, made, info)
-                yield made
+                options = self._options(row, compared)
+                cell = apply(bare, options)
+                if seed == chosen.seed:  # cells of the other seeds read the same
+                    by_profile = chosen.profile.options(row.recipe)
+                    asked = [path for path in options if by_profile.get(path) != options[path]]
+                    readers.note_options(bare, options, asked, self.info)
+                    if chosen.teachers:
+                        readers.note_teachers(teacher, cell, self.info)
+                yield cell
+
+    def reference_cells(self, cells: Sequence[Cell]) -> Iterator[Cell]:
+        """Yields baseline recipes under the labels, protocol and networks of each group of rows."""
+        if not self.selection.reference:
+            return
+        for name, recipe in make_all_recipes(self.registry, self.info, self.ipc):
+            whole = recipe.baseline and (
+                recipe.distiller.counts(self.info, self.ipc) == self.info.train_counts
+            )
+            for cell in cells if recipe.baseline else ():
+                # The teacher must be the very one of the rows that this row is compared with.
+                same = replace(
+                    recipe,
+                    labeller=cell.recipe.labeller,
+                    squeeze=cell.recipe.squeeze,
+                    label_squeeze=cell.recipe.label_squeeze,
+                )
+                beside = replace(
+                    cell,
+                    method=name,
+                    recipe=same,
+                    ipc=None if whole else cell.ipc,
+                    profile=self.selection.profile.mark_of_reference(cell.recipe, same),
+                )
+                yield apply(beside, self.selection.assignments_for.get(recipe.name, {}))
+
+    def _rows(self) -> Iterator[_Row]:
+        """Yields every row under its recipe's own labels."""
+        chosen, place = self.selection, (self.registry, self.info, self.ipc)
+        _refuse_equal_names(chosen.variants)
+        for variant in chosen.variants:
+            recipe = make_recipe(variant.method or chosen.methods[0], *place)
+            recipe = replace_losses(recipe, variant.matcher, variant.regularizer, *place)
+            if variant.set:  # what was published of the method says nothing of other options
+                recipe = replace_claims(recipe, ())
+            yield _Row(variant.name or name_composition(recipe), recipe, variant.set)
+        if chosen.variants:
+            return
+        for method in chosen.methods:
+            recipe = make_recipe(method, *place)
+            if not chosen.matchers and not chosen.regularizers:
+                yield _Row(self.registry.resolve("recipe", method), recipe)
+                continue
+            for matcher, regularizer in product(
+                chosen.matchers or ("",), chosen.regularizers or ("",)
+            ):
+                composed = replace_losses(recipe, matcher, regularizer, *place)
+                yield _Row(name_composition(composed), composed)
+
+    def _with_labels(self, row: _Row) -> Iterator[_Row]:
+        """Yields a row, with the suite's claims, under each of the chosen labels."""
+        claims = self.selection.claims.get(row.label, ())
+        recipe = replace_claims(row.recipe, (*claims, *row.recipe.card.claims))
+        for labels in self.selection.labels:
+            labeller = self.registry.get("labeller", labels)
+            yield replace(row, recipe=replace_labeller(recipe, labeller, claims))
+        if not self.selection.labels:
+            yield replace(row, recipe=recipe)
+
+    def _options(self, row: _Row, compared: bool) -> dict[str, str]:
+        """Returns the options of a row's cells, whoever sets them; the last in order wins."""
+        chosen = self.selection
+        shared = chosen.assignments
+        if compared and row.recipe.baseline:
+            shared = _drop_options_of_loops(shared, row.recipe)
+        sized = row.recipe.profiles.get(chosen.profile.name, {})
+        own = chosen.assignments_for.get(row.recipe.name, {})
+        return {**sized, **shared, **own, **row.options}
+
+
+def _drop_options_of_loops(options: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
+    """Drops `recover.*` options that a reference row has no field for.
+
+    They bear on the rows that it is compared with, which refuse them if they are wrong.
+    """
+    distiller: Any = recipe.distiller
+    known = {field.name for field in fields(distiller)}
+    return {
+        path: text
+        for path, text in options.items()
+        if not path.startswith("recover.") or path.split(".")[1] in known
+    }
 
 
 def _check_terms(assignments: Mapping[str, str], recipes: Sequence[Recipe]) -> None:
-    """An option of matchers or regularizers bears on at least one row.
-
-    Raises:
-        DDBenchError: no row has any.
-    """
+    """Refuses an option of matchers or regularizers where no row has any."""
     for path in assignments:
         root = path.partition(".")[0]
         if root in ("matcher", "regularizer") and not any(getattr(r, f"{root}s") for r in recipes):
@@ -206,57 +307,20 @@ def _check_terms(assignments: Mapping[str, str], recipes: Sequence[Recipe]) -> N
             )
 
 
-def _own_names(selection: Selection, registry: Registry) -> Selection:
-    """The selection with options of single methods under the methods' own names.
+def _resolve_methods(selection: Selection, registry: Registry) -> Selection:
+    """Returns the selection with options of single methods under the methods' own names.
 
     Raises:
         DDBenchError: there is no such method.
     """
 
-    def renamed(options: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    def resolve(options: Mapping[str, Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
         for name in options:
             registry.get("recipe", name)
-        return {registry.resolve("recipe", name): changes for name, changes in options.items()}
+        return {registry.resolve("recipe", name): own for name, own in options.items()}
 
-    profile = replace(selection.profile, set_for=renamed(selection.profile.set_for))
-    of_method = renamed(selection.assignments_for)
-    return replace(selection, assignments_for=of_method, profile=profile)
-
-
-def _bearing_on(cell: Cell, assignments: Mapping[str, str]) -> dict[str, str]:
-    """Without options of the recover loop that a reference row does not have: they bear on the
-    rows that it is compared with, which refuse them if they are wrong."""
-    fields = {field.name for field in dataclasses.fields(cell.recipe.distiller)}
-    return {
-        path: text
-        for path, text in assignments.items()
-        if not path.startswith("recover.") or path.split(".")[1] in fields
-    }
-
-
-def _recipes(
-    selection: Selection, registry: Registry, info: DatasetInfo, ipc: int
-) -> Iterator[tuple[str, Recipe, Mapping[str, str]]]:
-    """Label, recipe and further changes of every row."""
-    _refuse_equal_names(selection.variants)
-    for variant in selection.variants:
-        base = recipe_of(registry, variant.method or selection.methods[0], info, ipc)
-        changed = composed(base, variant.matcher, variant.regularizer, registry, info, ipc)
-        if variant.set:  # what was published for the method says nothing of it with other options
-            changed = with_claims(changed, ())
-        yield variant.name or composed_name(changed), changed, variant.set
-    if selection.variants:
-        return
-    for method in selection.methods:
-        base = recipe_of(registry, method, info, ipc)
-        if not selection.matchers and not selection.regularizers:
-            yield registry.resolve("recipe", method), base, {}
-            continue
-        for matcher, regularizer in product(
-            selection.matchers or ("",), selection.regularizers or ("",)
-        ):
-            changed = composed(base, matcher, regularizer, registry, info, ipc)
-            yield composed_name(changed), changed, {}
+    profile = replace(selection.profile, set_for=resolve(selection.profile.set_for))
+    return replace(selection, assignments_for=resolve(selection.assignments_for), profile=profile)
 
 
 def _refuse_equal_names(variants: Sequence[Variant]) -> None:
@@ -270,61 +334,21 @@ def _refuse_equal_names(variants: Sequence[Variant]) -> None:
             )
 
 
-def _reference_cells(
-    cells: list[Cell], selection: Selection, registry: Registry, info: DatasetInfo
-) -> Iterator[Cell]:
-    """Baseline recipes under the labels, protocol and networks of each group of rows."""
-    if not selection.reference:
-        return
-    ipc = cells[0].ipc if cells else None
-    for name, recipe in all_recipes(registry, info, ipc):
-        for cell in cells if recipe.baseline else ():
-            # The teacher must be the very one of the rows that this row is compared with.
-            same = replace(
-                recipe,
-                labeller=cell.recipe.labeller,
-                squeeze=cell.recipe.squeeze,
-                label_squeeze=cell.recipe.label_squeeze,
-            )
-            whole = recipe.distiller.counts(info, cell.ipc) == info.train_counts
-            beside = replace(
-                cell, method=name, recipe=same, ipc=None if whole else cell.ipc,
-                profile=selection.profile.mark_of_reference(cell.recipe, same),
-            )  # fmt: skip
-            yield apply(beside, selection.assignments_for.get(recipe.name, {}))
-
-
-def _collect(
-    cells: list[Cell], info: DatasetInfo, extra: tuple[Statistic, ...], plans: dict[_Place, Plan]
-) -> None:
-    for cell in cells:
-        made = plan(cell, info, extra)
-        place = _place(made)
-        if place in plans and plans[place].cell.method != cell.method:
-            other = plans[place].cell.method
-            raise DDBenchError(
-                f"'{cell.method}' changes nothing against '{other}'",
-                "every stage has the same key",
-                hint="remove one of them, or give an option another value",
-            )
-        plans.setdefault(place, made)
-
-
 def _check_ranges(selection: Selection) -> None:
-    for ipc in selection.ipcs:
-        if ipc < 1:
-            raise _out_of_range("--ipc", ipc, "1 or more", "1,10")
-    for name, value in (("--seeds", selection.seeds), ("--students", selection.runs)):
-        if value < 1:
-            raise _out_of_range(name, value, "1 or more", "3")
-    if not 0 <= selection.holdout < 1:
-        raise _out_of_range("--holdout", f"{selection.holdout:g}", "0 to below 1", "0.2")
-    if selection.seed < 0:
-        raise _out_of_range("--seed", selection.seed, "0 or more", "0")
-
-
-def _out_of_range(flag: str, value: object, expected: str, example: str) -> DDBenchError:
-    return DDBenchError(
-        f"{flag} {value} is out of range", f"expected: {expected}",
-        hint=f"for example {flag} {example}",
-    )  # fmt: skip
+    """Refuses numbers that no grid can have."""
+    rules: list[tuple[str, object, bool, str, str]] = [
+        ("--ipc", ipc, ipc >= 1, "1 or more", "1,10") for ipc in selection.ipcs
+    ]
+    rules += [
+        ("--seeds", selection.seeds, selection.seeds >= 1, "1 or more", "3"),
+        ("--students", selection.runs, selection.runs >= 1, "1 or more", "3"),
+        ("--holdout", f"{selection.holdout:g}", 0 <= selection.holdout < 1, "0 to below 1", "0.2"),
+        ("--seed", selection.seed, selection.seed >= 0, "0 or more", "0"),
+    ]
+    for flag, value, allowed, expected, example in rules:
+        if not allowed:
+            raise DDBenchError(
+                f"{flag} {value} is out of range",
+                f"expected: {expected}",
+                hint=f"for example {flag} {example}",
+            )

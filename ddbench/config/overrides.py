@@ -1,4 +1,4 @@
-"""`--set recover.iterations=200`: one option of a cell replaced, with its name and type checked."""
+"""Sets single options of a cell, as `--set recover.iterations=200` does, by name and type."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +17,24 @@ from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
 from ddbench.api.toml_files import is_finite
 from ddbench.pipeline.cell import Cell
 
-ROOTS = (
-    "squeeze", "label_squeeze", "matcher", "regularizer", "recover", "relabel", "evaluate",
-    "teacher", "student",
-)  # fmt: skip
+_PLACES = {
+    "squeeze": ("recipe", "squeeze"),
+    "label_squeeze": ("recipe", "label_squeeze"),
+    "matcher": ("recipe", "matchers"),
+    "regularizer": ("recipe", "regularizers"),
+    "recover": ("recipe", "distiller"),
+    "relabel": ("recipe", "labeller"),
+    "evaluate": ("protocol", "training"),
+    "teacher": ("teacher", "part"),
+    "student": ("student", "part"),
+}
+"""Where in a cell the options of a stage or role lie, by the beginning of their paths."""
+_OF_PROTOCOL = ("holdout", "holdout_every", "zca")
+"""Options under `evaluate` that are the protocol's own and not its training's."""
 
 
 def apply(cell: Cell, assignments: Mapping[str, str]) -> Cell:
-    """The cell with every assignment made, in order, and remembered in `overrides`.
+    """Returns the cell with every assignment made, in order, and remembered in `overrides`.
 
     Paths begin with a stage or role: `squeeze.epochs` (`label_squeeze.epochs` where labels have a
     teacher of their own), `matcher.norm` (or `matcher.NAME.norm` where there are several),
@@ -41,7 +51,7 @@ def apply(cell: Cell, assignments: Mapping[str, str]) -> Cell:
 
 
 def parse_assignment(text: str) -> tuple[str, str]:
-    """`path=value` in two.
+    """Splits `path=value` in two.
 
     Raises:
         DDBenchError: there is no `=`.
@@ -49,121 +59,106 @@ def parse_assignment(text: str) -> tuple[str, str]:
     path, equals, value = text.partition("=")
     if not equals or not path.strip():
         raise DDBenchError(
-            f"cannot read '--set {text}'", "expected: --set PATH=VALUE",
+            f"cannot read '--set {text}'",
+            "expected: --set PATH=VALUE",
             hint="for example --set recover.iterations=200",
-        )  # fmt: skip
+        )
     return path.strip(), value.strip()
 
 
 def _apply_one(cell: Cell, path: str, text: str) -> Cell:
     root, *rest = path.split(".")
-    if root not in ROOTS or not rest:
-        known = ", ".join(f"{name}.*" for name in ROOTS)
-        guess = find_nearest(root, ROOTS)
-        hint = (
-            f"did you mean '{guess}.…'?" if guess and guess != root else "name one of its options"
-        )
+    if root not in _PLACES or not rest:
+        known = ", ".join(f"{name}.*" for name in _PLACES)
+        guess = find_nearest(root, _PLACES)
+        misspelt = guess and guess != root
+        hint = f"did you mean '{guess}.…'?" if misspelt else "name one of its options"
         raise DDBenchError(f"unknown option '{path}'", f"known: {known}", hint=hint)
-    origin = f"{path}={text}"  # of a flag, a suite file or a profile
-    recipe, protocol = cell.recipe, cell.protocol
-    if root == "squeeze":
-        recipe = replace(recipe, squeeze=changed(recipe.squeeze, rest, text, origin, "squeeze"))
-    elif root == "label_squeeze":
-        recipe = _change_label_squeeze(recipe, rest, text, origin)
-    elif root == "recover":
-        recipe = replace(recipe, distiller=changed(recipe.distiller, rest, text, origin, "recover"))
-    elif root == "relabel":
-        recipe = replace(recipe, labeller=changed(recipe.labeller, rest, text, origin, "relabel"))
-    elif root in ("matcher", "regularizer"):
-        recipe = _change_term(recipe, root, rest, text, origin)
-    elif root == "evaluate" and rest[0] in ("holdout", "holdout_every", "zca"):
-        protocol = changed(protocol, rest, text, origin, "evaluate")
-    elif root == "evaluate":
-        training = changed(protocol.training, rest, text, origin, "evaluate")
-        protocol = replace(protocol, training=training)
-    elif root == "teacher" and cell.companions:
-        return _change_teacher(cell, rest, text, origin)
-    else:
-        named = getattr(cell, root)
-        part = changed(named.part, rest, text, origin, root)
-        return replace(cell, **{root: replace(named, part=part)})
-    return replace(cell, recipe=recipe, protocol=protocol)
-
-
-def _change_label_squeeze(recipe: Recipe, rest: list[str], text: str, origin: str) -> Recipe:
-    if recipe.label_squeeze is None:
+    origin = f"{path}={text}"  # it may be of a flag, a suite file or a profile
+    if root in ("matcher", "regularizer"):
+        return replace(cell, recipe=_set_in_term(cell.recipe, root, rest, text, origin))
+    if root == "teacher" and cell.companions:
+        return _set_in_ensemble(cell, rest, text, origin)
+    if root == "label_squeeze" and cell.recipe.label_squeeze is None:
         raise DDBenchError(
-            f"the teacher that method '{recipe.name}' asks for labels is the one it distils from",
-            f"from {origin}", hint=f"write squeeze.{'.'.join(rest)}=…",
-        )  # fmt: skip
-    told = changed(recipe.label_squeeze, rest, text, origin, "label_squeeze")
-    return replace(recipe, label_squeeze=told)
+            f"method '{cell.recipe.name}' has no label_squeeze: its labels come from the teacher "
+            "that it distils from",
+            f"from {origin}",
+            hint=f"write squeeze.{'.'.join(rest)}=…",
+        )
+    place = ("protocol",) if root == "evaluate" and rest[0] in _OF_PROTOCOL else _PLACES[root]
+    return set_option(cell, [*place, *rest], text, origin, root)
 
 
-def _change_teacher(cell: Cell, rest: list[str], text: str, origin: str) -> Cell:
-    """An option of one teacher of an ensemble; of the cell's own, unless another is named."""
-    names = [teacher.name for teacher in cell.teachers]
-    chosen = cell.teacher.name
-    if rest[0] in names and len(rest) > 1:
-        chosen, rest = rest[0], rest[1:]
+def _set_in_ensemble(cell: Cell, rest: list[str], text: str, origin: str) -> Cell:
+    """Sets an option of one teacher of several: the cell's own, unless another is named."""
+    name = cell.teacher.name
+    if rest[0] in [teacher.name for teacher in cell.teachers] and len(rest) > 1:
+        name, *rest = rest
     first, *others = (
-        replace(t, part=changed(t.part, rest, text, origin, f"teacher '{chosen}'"))
-        if t.name == chosen
-        else t
-        for t in cell.teachers
+        set_option(teacher, ["part", *rest], text, origin, f"teacher '{name}'")
+        if teacher.name == name
+        else teacher
+        for teacher in cell.teachers
     )
     return replace(cell, teacher=first, companions=tuple(others))
 
 
-def _change_term(recipe: Recipe, root: str, rest: list[str], text: str, origin: str) -> Recipe:
-    """An option of one matcher or regularizer; its name may be left out where there is but one."""
-    field = f"{root}s"
-    terms: tuple[MatcherTerm | RegularizerTerm, ...] = getattr(recipe, field)
+def _set_in_term(recipe: Recipe, root: str, rest: list[str], text: str, origin: str) -> Recipe:
+    """Sets an option of one matcher or regularizer; a single one need not be named."""
+    terms: Sequence[MatcherTerm | RegularizerTerm] = getattr(recipe, f"{root}s")
     if not terms:
         return recipe  # a reference row has none: the option bears on the other rows
     names = [term.name for term in terms]
     if rest[0] in names and len(rest) > 1:
-        chosen, rest = rest[0], rest[1:]
+        chosen, *rest = rest
     elif len(terms) == 1:
         chosen = names[0]
     else:
         raise DDBenchError(
-            f"which {root} does '{origin}' mean?", f"there are: {', '.join(names)}",
+            f"which {root} does '{origin}' mean?",
+            f"there are: {', '.join(names)}",
             hint=f"write {root}.{names[0]}.{'.'.join(rest)}=…",
-        )  # fmt: skip
-    what = f"{root} '{chosen}'"
+        )
+    place = rest if rest == ["weight"] else ["part", *rest]
+    options: dict[str, Any] = {
+        f"{root}s": tuple(
+            set_option(term, place, text, origin, f"{root} '{chosen}'")
+            if term.name == chosen
+            else term
+            for term in terms
+        )
+    }
+    return replace(recipe, **options)
 
-    def change(term: Any) -> Any:
-        if term.name != chosen:
-            return term
-        if rest == ["weight"]:
-            return changed(term, ["weight"], text, origin, what)
-        return replace(term, part=changed(term.part, rest, text, origin, what))
 
-    return replace(recipe, **{field: tuple(change(term) for term in terms)})
+def set_option(value: Any, path: Sequence[str], text: str, origin: str, what: str) -> Any:
+    """Returns a frozen dataclass with one option replaced.
 
-
-def changed(value: Any, path: list[str], text: str, origin: str, what: str) -> Any:
-    """A frozen dataclass with the option at `path` replaced.
+    Args:
+        value: The dataclass.
+        path: The option's name, after those of the inner dataclasses that it lies in.
+        text: The new value, as the user wrote it.
+        origin: The whole assignment as the user wrote it, for errors.
+        what: How errors call the part.
 
     Raises:
-        DDBenchError: no such option, or a value of the wrong type.
+        DDBenchError: no such option, or a value of the wrong type or out of range.
     """
     name, *rest = path
     fields = {f.name for f in dataclasses.fields(value)}
-    if name not in fields:
+    old = getattr(value, name) if name in fields else None
+    if name not in fields or (rest and not dataclasses.is_dataclass(old)):
         raise _no_option(value, ".".join(path), origin, what)
-    old = getattr(value, name)
     if rest:
-        if not dataclasses.is_dataclass(old):
-            raise _no_option(value, ".".join(path), origin, what)
-        return replace(value, **{name: changed(old, rest, text, origin, what)})
+        return replace(value, **{name: set_option(old, rest, text, origin, what)})
     if dataclasses.is_dataclass(old):
         inner = ", ".join(f"{name}.{f.name}" for f in dataclasses.fields(old))
         raise DDBenchError(
-            f"{what} option '{name}' is made of options (from {origin})", inner,
+            f"{what} option '{name}' is made of options (from {origin})",
+            inner,
             hint="set one of these",
-        )  # fmt: skip
+        )
     typed = _typed(type(value), name, text, origin, what)
     try:
         return replace(value, **{name: typed})

@@ -1,4 +1,4 @@
-"""Named sizes of a run, such as `smoke`: what recipes and a suite file change under a name."""
+"""Named sizes of a run, such as `smoke`: options that recipes and a suite file set by a name."""
 
 from __future__ import annotations
 
@@ -14,39 +14,43 @@ _SHARED = ("squeeze", "relabel", "evaluate", "teacher", "student")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The profile that was asked for, as far as the suite file says what it is."""
+    """The chosen profile, with what the suite file says of it."""
 
     name: str = ""
-    """"" for none."""
+    """Its name; "" for none."""
     known: tuple[str, ...] = ()
     """Names of all profiles of the file."""
     set: Mapping[str, str] = field(default_factory=dict)
     """Options that the file's table of this name sets for every method."""
     set_for: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Options that it sets for one method."""
+    """Options that it sets for single methods, by the method's name."""
 
     def options(self, recipe: Recipe) -> dict[str, str]:
-        """All that the profile changes in a recipe's cells, whoever says so."""
-        of_file = {**self.set, **self.set_for.get(recipe.name, {})}
-        return {**recipe.profiles.get(self.name, {}), **of_file}
+        """Returns all options that the profile sets in a recipe's cells; the file's win."""
+        own = recipe.profiles.get(self.name, {})
+        return {**own, **self.set, **self.set_for.get(recipe.name, {})}
 
     def mark(self, recipe: Recipe) -> str:
-        """The name where the profile changes options of a recipe's cells, else "": a choice of
-        data sets or seeds alone makes the same cells as without it."""
+        """Returns the profile's name if it sets options of a recipe's cells, else "".
+
+        A choice of data sets or seeds alone makes the same cells as without the profile.
+        """
         return self.name if self.options(recipe) else ""
 
     def mark_of_reference(self, recipe: Recipe, reference: Recipe) -> str:
-        """The same of a reference row, which shares training and labels with the recipe's rows,
-        and may have options of its own."""
+        """Returns the same as `mark` for a reference row beside a recipe's rows.
+
+        It shares training and labels with them, and may have options of its own.
+        """
         roots = {path.partition(".")[0] for path in self.options(recipe)}
         own = self.set_for.get(reference.name)
         return self.name if own or roots & set(_SHARED) else ""
 
     def check(self, recipes: Sequence[Recipe]) -> None:
-        """The profile means something: the file has it, or every recipe.
+        """Checks that the file has the profile, or else every recipe.
 
         Raises:
-            DDBenchError: it does not.
+            DDBenchError: neither has it.
         """
         if not self.name or self.name in self.known:
             return

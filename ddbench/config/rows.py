@@ -6,19 +6,20 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ddbench.api.card import Claim
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-from ddbench.api.recipe import Claim, NamedArchitecture, Recipe
+from ddbench.api.recipe import NamedArchitecture, Recipe
 from ddbench.api.roles import Labeller
 from ddbench.api.types import DatasetInfo
-from ddbench.config.terms import with_matcher, with_regularizer
+from ddbench.config.terms import replace_matchers, replace_regularizers
 from ddbench.registry import Registry
 
 
-def recipe_of(registry: Registry, method: str, info: DatasetInfo, ipc: int | None) -> Recipe:
-    """A method's recipe for a data set.
+def make_recipe(method: str, registry: Registry, info: DatasetInfo, ipc: int | None) -> Recipe:
+    """Makes a method's recipe for a data set and a number of images per class.
 
     Raises:
-        DDBenchError: there is none, or the plug-in's own code failed.
+        DDBenchError: there is no such method, or the plug-in's own code failed.
     """
     make = registry.get("recipe", method)
     try:
@@ -27,22 +28,22 @@ def recipe_of(registry: Registry, method: str, info: DatasetInfo, ipc: int | Non
         raise
     except Exception as fault:
         raise DDBenchError(
-            f"the recipe '{method}' failed for {info.name}", f"{type(fault).__name__}: {fault}",
+            f"the recipe '{method}' failed for {info.name}",
+            f"{type(fault).__name__}: {fault}",
             hint="mend the plug-in that it is from, or remove it",
-        ) from fault  # fmt: skip
+        ) from fault
 
 
-def all_recipes(
+def make_all_recipes(
     registry: Registry, info: DatasetInfo, ipc: int | None
 ) -> Iterator[tuple[str, Recipe]]:
-    """Every method that there is; one whose recipe fails is left out with a warning, and stops no
-    other."""
+    """Makes the recipe of every installed method; one that fails is left out with a warning."""
     for name in registry.names("recipe"):
         try:
-            yield name, recipe_of(registry, name, info, ipc)
+            yield name, make_recipe(name, registry, info, ipc)
         except DDBenchError as fault:
-            said = f"{fault.problem}: {'; '.join(fault.facts)}"
-            warnings.warn(said, DDBenchWarning, stacklevel=2)
+            text = f"{fault.problem}: {'; '.join(fault.facts)}"
+            warnings.warn(text, DDBenchWarning, stacklevel=2)
 
 
 def find_teachers(
@@ -63,70 +64,74 @@ def find_teachers(
     first, *others = (
         NamedArchitecture(name=name, part=registry.get("architecture", name)) for name in names
     )
-    more = tuple(others) or tuple(c for c in recipe.companions if c.part != first.part)
-    return first, more
+    return first, tuple(others) or tuple(c for c in recipe.companions if c.part != first.part)
 
 
-def composed(
+def replace_losses(
     recipe: Recipe, matcher: str, regularizer: str, registry: Registry, info: DatasetInfo, ipc: int
 ) -> Recipe:
-    """The recipe with another matcher, another regularizer, both, or as it is for "".
+    """Returns the recipe with another matcher, another regularizer, or both; "" keeps its own.
+
+    Claims are those of a known method that is composed of the same parts in the same loop.
 
     Raises:
         DDBenchError: unknown parts, or a method without losses.
     """
-    if matcher:
-        recipe = with_matcher(recipe, matcher, registry)
-    if regularizer:
-        recipe = with_regularizer(recipe, regularizer, registry)
     if not (matcher or regularizer):
         return recipe
+    if matcher:
+        recipe = replace_matchers(recipe, matcher, registry)
+    if regularizer:
+        recipe = replace_regularizers(recipe, regularizer, registry)
     if "objective" not in recipe.distiller.needs:
         raise DDBenchError(
             f"method '{recipe.name}' has no losses that could be exchanged",
             "its images are not optimised by matchers and regularizers",
             hint="leave --matcher and --regularizer out, or name a method such as wmdd",
         )
-    untitled = replace(recipe, card=replace(recipe.card, title=""))
-    return with_claims(untitled, _published(recipe, registry, info, ipc))
+    claims = _find_claims(recipe, registry, info, ipc)
+    return replace(recipe, card=replace(recipe.card, title="", claims=claims))
 
 
-def _published(
+def _find_claims(
     recipe: Recipe, registry: Registry, info: DatasetInfo, ipc: int
 ) -> tuple[Claim, ...]:
-    """Claims of a known method that is composed of the same parts, so that an ablation by flags
-    shows the published figures too. Others may have the same losses and another loop."""
-    wanted = composed_name(recipe)
-    for _, known in all_recipes(registry, info, ipc):
-        same = composed_name(known) == wanted and known.distiller == recipe.distiller
+    """Finds the claims of a known method of the same parts, so that an ablation shows them too.
+
+    Other methods may have the same losses and another loop.
+    """
+    for _, known in make_all_recipes(registry, info, ipc):
+        same = (
+            name_composition(known) == name_composition(recipe)
+            and known.distiller == recipe.distiller
+        )
         if same and known.matchers and known.card.claims and not known.baseline:
             return known.card.claims
     return ()
 
 
-def composed_name(recipe: Recipe) -> str:
-    """`wasserstein + class_batch_norm`."""
+def name_composition(recipe: Recipe) -> str:
+    """Names a recipe by its parts: `wasserstein + class_batch_norm`."""
     matchers = "+".join(term.name for term in recipe.matchers) or "none"
     regularizers = "+".join(term.name for term in recipe.regularizers) or "none"
     return f"{matchers} + {regularizers}"
 
 
-def relabelled(recipe: Recipe, labeller: Labeller, claims: tuple[Claim, ...]) -> Recipe:
-    """The recipe with other labels, for which what was published under its own says nothing.
+def replace_labeller(recipe: Recipe, labeller: Labeller, claims: tuple[Claim, ...]) -> Recipe:
+    """Returns the recipe with another labeller, without what was published under its own.
 
     Reference rows keep their figures: papers print them beside rows of any labels.
 
     Args:
-        recipe: With all its claims.
-        labeller: Of the row.
-        claims: Of the suite for this row, which stay.
+        recipe: The recipe, with all its claims.
+        labeller: The row's labeller.
+        claims: The suite's claims for this row, which stay.
     """
-    changed = replace(recipe, labeller=labeller)
-    if labeller == recipe.labeller or recipe.baseline:
-        return changed
-    return with_claims(changed, claims)
+    other = replace(recipe, labeller=labeller)
+    keeps = labeller == recipe.labeller or recipe.baseline
+    return other if keeps else replace_claims(other, claims)
 
 
-def with_claims(recipe: Recipe, claims: tuple[Claim, ...]) -> Recipe:
+def replace_claims(recipe: Recipe, claims: tuple[Claim, ...]) -> Recipe:
     """Returns the recipe with other published figures on its card."""
     return replace(recipe, card=replace(recipe.card, claims=claims))

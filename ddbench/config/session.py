@@ -1,4 +1,4 @@
-"""What a command needs of its surroundings: plug-ins, device, cache, data root."""
+"""Opens what a command works with: plug-ins, device, cache, data root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
 from ddbench.config.grid import expand
 from ddbench.config.suite import SuiteTable, make_selection, refuse_lost_claims
-from ddbench.config.terms import chosen_evaluator
+from ddbench.config.terms import choose_evaluator
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.scoring import wanted_statistics
 from ddbench.registry import Registry, load
@@ -31,18 +31,18 @@ DEFAULT_EVALUATORS = ("accuracy",)
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Opened once a command."""
+    """Plug-ins, device, cache and data root of one command."""
 
     registry: Registry
     ctx: Context
     cache_root: Path
 
     def cache(self) -> Cache:
-        """The cache folder, made if it is not there. A dry run does without."""
+        """Opens the cache folder, and makes it if it is not there; a dry run does without."""
         return Cache(self.cache_root)
 
     def evaluators(self, names: list[str]) -> dict[str, Evaluator]:
-        """The default evaluators and those named, as `NAME` or `NAME[OPTION=VALUE,…]`.
+        """Finds the default evaluators and those named, as `NAME` or `NAME[OPTION=VALUE,…]`.
 
         Raises:
             DDBenchError: an unknown name or option, one with two sets of options, or two that
@@ -50,12 +50,13 @@ class Session:
         """
         chosen: dict[str, Evaluator] = {}
         for text in (*DEFAULT_EVALUATORS, *names):
-            name, evaluator = chosen_evaluator(text, self.registry)
+            name, evaluator = choose_evaluator(text, self.registry)
             if chosen.setdefault(name, evaluator) != evaluator:
                 raise DDBenchError(
                     f"the evaluator '{name}' is asked with two sets of options",
-                    "a record holds one number a metric", hint="leave one of them out",
-                )  # fmt: skip
+                    "a record holds one number a metric",
+                    hint="leave one of them out",
+                )
         _refuse_shared_metrics(chosen)
         return chosen
 
@@ -65,10 +66,15 @@ class Session:
         evaluators: Mapping[str, Evaluator],
         *,
         precision: Precision | None = None,
-        tell_unread: bool = True,
+        warn_unused: bool = True,
     ) -> list[Plan]:
-        """Every cell of a suite, in the session's precision or another; `tell_unread` warns of
-        options and teachers no row reads.
+        """Plans every cell of a suite.
+
+        Args:
+            suite: The grid.
+            evaluators: Whose statistics the cells need.
+            precision: Instead of the session's.
+            warn_unused: Whether to warn of options and teachers that no row reads.
 
         Raises:
             DDBenchError: what the suite asks for does not exist, or a claim belongs to no row.
@@ -76,11 +82,11 @@ class Session:
         refuse_lost_claims(suite, self.registry)
         selection = make_selection(suite, precision or self.ctx.precision)
         extra = wanted_statistics(evaluators)
-        return expand(selection, self.registry, self.ctx.data_root, extra, tell_unread=tell_unread)
+        return expand(selection, self.registry, self.ctx.data_root, extra, warn_unused=warn_unused)
 
 
 def _refuse_shared_metrics(evaluators: Mapping[str, Evaluator]) -> None:
-    """A record holds one number a metric: of two of one name, one would be lost in silence."""
+    """Refuses two metrics of one name: a record holds one number a metric."""
     owner: dict[str, str] = {}
     for name, evaluator in evaluators.items():
         for metric in evaluator.metrics:
@@ -103,7 +109,7 @@ def open_session(
     compile: bool = False,
     checkpoint: bool = False,
 ) -> Session:
-    """Loads the plug-ins and settles device and precision.
+    """Loads the plug-ins and chooses device and precision.
 
     Raises:
         DDBenchError: no such device or precision, or two plug-ins of one name.

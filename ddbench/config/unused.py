@@ -1,4 +1,4 @@
-"""Says what the user set and no row of the grid reads: nothing is ignored in silence."""
+"""Warns of options and teachers that no row of a grid reads: nothing is ignored in silence."""
 
 from __future__ import annotations
 
@@ -20,99 +20,96 @@ _OF_TEACHERS = ("squeeze", "label_squeeze", "teacher")
 
 @dataclass(slots=True)
 class Readers:
-    """What of the user's options and teachers the rows seen so far read."""
+    """Notes, row by row, which of the user's options and teachers are read."""
 
     extra: tuple[Statistic, ...] = ()
     """Statistics that evaluators want: they may be all that a teacher is trained for."""
     options: dict[str, bool] = field(default_factory=dict)
-    """Path -> whether a row reads it."""
+    """Whether a row reads an option, by its path."""
     teachers: dict[str, dict[str, bool]] = field(default_factory=dict)
-    """What `--teacher` named -> each of its networks -> whether a row reads it."""
+    """Whether a row reads a network, by what `--teacher` named and the network's name."""
     rows: dict[tuple[str, str], None] = field(default_factory=dict)
-    """Methods and labels."""
+    """Methods and labels of the rows, in order."""
 
-    def look_at(
-        self, bare: Cell, told: Mapping[str, str], watched: Iterable[str], info: DatasetInfo
+    def note_options(
+        self, bare: Cell, options: Mapping[str, str], asked: Iterable[str], info: DatasetInfo
     ) -> None:
-        """Notes which options bear on a row.
+        """Notes which options change a row.
 
         Args:
             bare: The row's cell as its recipe has it.
-            told: All options that it is given.
-            watched: The paths of those that somebody asked for.
+            options: All options that it is given.
+            asked: The paths of those that the user set.
             info: Its data set.
         """
-        self._note(bare)
-        for path in watched:
+        self.rows.setdefault((bare.method, bare.labels))
+        for path in asked:
             if not self.options.get(path):
-                self.options[path] = _reads(bare, told, path, info, self.extra)
+                self.options[path] = _reads(bare, options, path, info, self.extra)
 
-    def look_at_teachers(self, asked: str, cell: Cell, info: DatasetInfo) -> None:
+    def note_teachers(self, asked: str, cell: Cell, info: DatasetInfo) -> None:
         """Notes which of the networks of `a+b` a row reads."""
-        self._note(cell)
-        known = self.teachers.setdefault(
-            asked, dict.fromkeys((name.strip() for name in asked.split("+")), False)
-        )
-        if all(known.values()):
+        self.rows.setdefault((cell.method, cell.labels))
+        names = [name.strip() for name in asked.split("+")]
+        networks = self.teachers.setdefault(asked, dict.fromkeys(names, False))
+        if all(networks.values()):
             return
-        made = plan(cell, info, self.extra)
-        read = {t.architecture.name for t in (*made.teachers, *made.labelling)}
+        planned = plan(cell, info, self.extra)
+        read = {t.architecture.name for t in (*planned.teachers, *planned.labelling)}
         # Fresh networks are of the teacher's architecture; a protocol that holds images out asks
         # whether it is the student's.
-        if isinstance(made.recover.spec, RecoverAnew) or cell.protocol.holdout:
+        if isinstance(planned.recover.spec, RecoverAnew) or cell.protocol.holdout:
             read.add(cell.teacher.name)
-        known.update((name, True) for name in known if name in read)
-
-    def _note(self, cell: Cell) -> None:
-        self.rows.setdefault((cell.method, cell.labels))
+        networks.update((name, True) for name in networks if name in read)
 
     def report(self) -> None:
-        """Nothing where every option and teacher is read by at least one row; else a warning.
+        """Warns of every option and teacher that no row reads.
 
-        A script that hands the same settings to every method shall run. But of an ensemble every
-        network is meant.
+        It is no error, so that a script may hand the same settings to every method. But all
+        networks of an ensemble are meant.
 
         Raises:
-            DDBenchError: of several teachers some are read by no row.
+            DDBenchError: some of several teachers are read by no row.
         """
         for path, is_read in self.options.items():
             if not is_read:
-                self._warn(f"--set {path}", _reason(path))
+                self._warn(f"--set {path}", _explain(path))
         for asked, networks in self.teachers.items():
             unread = [name for name, is_read in networks.items() if not is_read]
             if unread and len(networks) == 1:
                 self._warn(f"--teacher {asked}", "no teacher is trained and no labels ask one")
             elif unread:
-                kept = "+".join(name for name in networks if name not in unread)
+                read = "+".join(name for name in networks if name not in unread)
                 raise DDBenchError(
                     f"--teacher {asked} changes nothing by {' and '.join(unread)}: no row reads "
                     f"{'it' if len(unread) == 1 else 'them'}",
-                    f"rows: {self._shown()}",
+                    f"rows: {self._list_rows()}",
                     "several teachers are read by methods with matchers and regularizers, and by "
                     "labels that ask them",
-                    hint=f"--teacher {kept}" if kept else "leave --teacher out",
+                    hint=f"--teacher {read}" if read else "leave --teacher out",
                 )
 
     def _warn(self, given: str, reason: str) -> None:
-        warnings.warn(
-            f"{given} changes nothing: no row reads it ({self._shown()}); {reason}",
-            DDBenchWarning,
-            stacklevel=3,
-        )
+        text = f"{given} changes nothing: no row reads it ({self._list_rows()}); {reason}"
+        warnings.warn(text, DDBenchWarning, stacklevel=3)
 
-    def _shown(self) -> str:
+    def _list_rows(self) -> str:
         return ", ".join(f"{method}, labels {labels}" for method, labels in self.rows)
 
 
 def _reads(
-    bare: Cell, told: Mapping[str, str], path: str, info: DatasetInfo, extra: tuple[Statistic, ...]
+    bare: Cell,
+    options: Mapping[str, str],
+    path: str,
+    info: DatasetInfo,
+    extra: tuple[Statistic, ...],
 ) -> bool:
-    """Whether a cell would be another one without the option, or the option says what holds."""
-    others = {other: text for other, text in told.items() if other != path}
-    given, without = (replace(apply(bare, options), overrides={}) for options in (told, others))
+    """Tells whether an option changes a cell, or names the value that it has anyway."""
+    others = {other: text for other, text in options.items() if other != path}
+    given, without = (replace(apply(bare, some), overrides={}) for some in (options, others))
     if given == without:
         return True
-    keys, others_keys = (
+    keys, other_keys = (
         {
             stage.key
             for stage in plan(cell, info, extra).stages()
@@ -122,10 +119,11 @@ def _reads(
         }
         for cell in (given, without)
     )
-    return keys != others_keys
+    return keys != other_keys
 
 
-def _reason(path: str) -> str:
+def _explain(path: str) -> str:
+    """Returns why an option changes nothing."""
     if path.partition(".")[0] in _OF_TEACHERS:
         return "no teacher is trained that it could bear on"
     if path.startswith("evaluate.holdout"):

@@ -9,7 +9,7 @@ import pytest
 
 from ddbench.api.errors import DDBenchError
 from ddbench.config.grid import Selection, expand
-from ddbench.config.overrides import apply, changed, parse_assignment
+from ddbench.config.overrides import apply, parse_assignment, set_option
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +85,9 @@ def test_what_is_infinite_by_default_may_stay_so():
         limit: float = math.inf
         crop: tuple[float, ...] = (1.0,)
 
-    assert changed(Patient(3.0), ["limit"], "inf", "", "part").limit == math.inf
+    assert set_option(Patient(3.0), ["limit"], "inf", "", "part").limit == math.inf
     with pytest.raises(DDBenchError, match="crop"):
-        changed(Patient(), ["crop"], "[nan]", "", "part")
+        set_option(Patient(), ["crop"], "[nan]", "", "part")
 
 
 def test_an_assignment_needs_an_equals_sign():

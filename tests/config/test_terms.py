@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddbench.api.errors import DDBenchError
-from ddbench.config.terms import parse_terms, with_matcher, with_regularizer
+from ddbench.config.terms import parse_terms, replace_matchers, replace_regularizers
 
 names = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
 weights = st.none() | st.floats(0, 1e6, allow_nan=False)
@@ -44,7 +44,7 @@ def wmdd(registry, info):
 
 
 def test_another_matcher_takes_the_place(wmdd, registry):
-    made = with_matcher(wmdd, "cross_entropy+0.5*wasserstein", registry)
+    made = replace_matchers(wmdd, "cross_entropy+0.5*wasserstein", registry)
     assert [(t.name, t.weight) for t in made.matchers] == [
         ("cross_entropy", 1.0), ("wasserstein", 0.5),
     ]  # fmt: skip
@@ -52,22 +52,22 @@ def test_another_matcher_takes_the_place(wmdd, registry):
 
 
 def test_another_regularizer_keeps_weight_and_norm_so_that_one_thing_changes(wmdd, registry):
-    made = with_regularizer(wmdd, "bn", registry)
+    made = replace_regularizers(wmdd, "bn", registry)
     (term,) = made.regularizers
     (old,) = wmdd.regularizers
     assert term.name == "batch_norm"
     assert term.weight == old.weight
     assert term.part.norm == old.part.norm
     assert term.part.first_layer == old.part.first_layer
-    assert with_regularizer(wmdd, "0.25*bn", registry).regularizers[0].weight == 0.25
+    assert replace_regularizers(wmdd, "0.25*bn", registry).regularizers[0].weight == 0.25
 
 
 def test_none_leaves_nothing(wmdd, registry):
-    assert with_regularizer(wmdd, "none", registry).regularizers == ()
+    assert replace_regularizers(wmdd, "none", registry).regularizers == ()
 
 
 def test_options_are_checked(wmdd, registry):
     with pytest.raises(DDBenchError, match="has no option 'kernl'"):
-        with_matcher(wmdd, "mmd[kernl=linear]", registry)
+        replace_matchers(wmdd, "mmd[kernl=linear]", registry)
     with pytest.raises(DDBenchError, match="unknown matcher 'wasserstien'"):
-        with_matcher(wmdd, "wasserstien", registry)
+        replace_matchers(wmdd, "wasserstien", registry)

@@ -92,7 +92,7 @@ def test_a_teacher_may_be_trained_for_an_evaluator_alone(registry):
 def test_a_stored_set_says_more_than_its_judgement_reads(registry):
     choice = Selection(seeds=1, methods=("dm",), labels=("hard",), assignments=PROBE)
     with warnings.catch_warnings(action="error"):
-        assert expand(choice, registry, None, tell_unread=False)
+        assert expand(choice, registry, None, warn_unused=False)
 
 
 def test_an_ensemble_that_a_stored_set_has_no_use_for_is_refused(ddbench, tmp_path, monkeypatch):

@@ -155,7 +155,7 @@ def test_what_evaluators_see_through_a_teacher_is_in_the_key_of_a_cell_that_asks
                 methods=("random",), seeds=1, reference=False,
                 assignments={"squeeze.epochs": str(epochs)}, **choices,
             ),
-            registry, None, extra, tell_unread=False,
+            registry, None, extra, warn_unused=False,
         )  # fmt: skip
         return made.key, made.looked
 
