@@ -1,4 +1,4 @@
-"""Images in class folders, whose names are numbers or classes: read exactly, order verified."""
+"""Reads and writes images in class folders, whose names are numbers or classes."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ _IN_FILE = re.compile(r"class(\d+)_")
 
 
 def list_class_folders(path: Path) -> list[Path]:
-    """The folders that hold images, in the order of their names, as `ImageFolder` has them."""
+    """Lists the folders that hold images, in the order of their names, as `ImageFolder` does."""
     if not path.is_dir():
         return []
     return [inner for inner in sorted(path.iterdir()) if inner.is_dir() and list_images(inner)]
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of one folder, in the order of their names."""
+    """Lists the images of one folder, in the order of their names."""
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES)
 
 
 def has_class_folders(path: Path) -> bool:
-    """Whether there are at least two of them."""
+    """Tells whether a folder has at least two folders of images."""
     return len(list_class_folders(path)) > 1
 
 
 def read_class_folders(path: Path) -> PortableSet:
-    """Bytes and labels.
+    """Reads a set of bytes and labels.
 
     The card has `class_names`, of which labels are places, and `class_count` besides where folders
     are named by the numbers 0, 1, …, which are then the labels.
@@ -58,10 +58,10 @@ def read_class_folders(path: Path) -> PortableSet:
     for place, folder in enumerate(folders):
         cls = place if numbers is None else numbers[place]
         for file in list_images(folder):
-            told = _IN_FILE.match(file.name)
-            if told is not None and numbers is not None and int(told[1]) != cls:
+            named = _IN_FILE.match(file.name)
+            if named is not None and numbers is not None and int(named[1]) != cls:
                 raise DDBenchError(
-                    f"{file} is named after class {int(told[1])} and lies in the folder of {cls}",
+                    f"{file} is named after class {int(named[1])} and lies in the folder of {cls}",
                     "the folder is of another class order",
                     hint="move the folders to the order in which the images were named",
                 )
@@ -90,7 +90,7 @@ def read_class_folders(path: Path) -> PortableSet:
 def write_class_folders(
     path: Path, images: UInt8[torch.Tensor, "n c h w"], labels: Int[torch.Tensor, " n"], suffix: str
 ) -> None:
-    """`new003/class003_id000.png`, as SRe2L names them."""
+    """Writes files such as `new003/class003_id000.png`, as SRe2L names them."""
     from PIL import Image
 
     width = max(3, len(str(int(labels.max()))))
@@ -106,18 +106,18 @@ def write_class_folders(
 
 
 def _read_numbers(path: Path, folders: Sequence[Path]) -> list[int] | None:
-    """The class of each folder, None where they are named otherwise.
+    """Reads the class of each folder off its name; None where names are no numbers.
 
     Plain numbers that are not 0, 1, … are names: those of a data set may begin with 1.
 
     Raises:
         DDBenchError: some are numbers and some are not, or numbers are missing or doubled.
     """
-    found = [_NUMBER.fullmatch(folder.name) for folder in folders]
+    matches = [_NUMBER.fullmatch(folder.name) for folder in folders]
     plain = all(folder.name.isdecimal() for folder in folders)
-    if not any(found):
+    if not any(matches):
         return None
-    numbers = [-1 if match is None else int(match[1]) for match in found]
+    numbers = [-1 if match is None else int(match[1]) for match in matches]
     if sorted(numbers) != list(range(len(folders))):
         if plain:
             return None

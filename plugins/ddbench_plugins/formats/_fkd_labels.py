@@ -1,4 +1,4 @@
-"""FKD's stored labels: `epoch_E/batch_B.tar`, what a teacher said about every view.
+"""Reads and writes FKD's stored labels: `epoch_E/batch_B.tar`, a teacher's answers to each view.
 
 SRe2L's files hold six things and do not say which images a batch shows: its code draws them again
 from a seed. Those of its successors hold a seventh: G-VBSM and EDC the images of the batch, WMDD
@@ -22,19 +22,19 @@ _EPOCH, _BATCH = re.compile(r"epoch_(\d+)"), re.compile(r"batch_(\d+)\.tar")
 
 
 def has_labels(path: Path) -> bool:
-    """Whether a folder holds epochs of stored labels."""
+    """Tells whether a folder holds epochs of stored labels."""
     return (path / "epoch_0").is_dir()
 
 
 def read_labels(
     path: Path, count: int, seed: int
 ) -> tuple[StoredViews, Float[torch.Tensor, " n"] | None]:
-    """All epochs, the rows of each in the order of its batches; and weights of the images.
+    """Reads all epochs, the rows of each in the order of its batches; and weights of the images.
 
     Args:
         path: The folder of the epochs.
-        count: Images of the set.
-        seed: Of the order of images, where the files do not say it.
+        count: Number of images of the set.
+        seed: Seed of the order of images, where the files do not say it.
 
     Raises:
         DDBenchError: an epoch or batch is missing, damaged or unsafe, or of another count.
@@ -75,8 +75,8 @@ def read_labels(
 
 
 def draw_rows(epochs: int, count: int, seed: int) -> Int[torch.Tensor, "e n"]:
-    """The images that the batches of SRe2L's code show: one sampler, seeded once, goes on from
-    epoch to epoch."""
+    """Draws the images that the batches of SRe2L's code show: one sampler, seeded once, goes on
+    from epoch to epoch."""
     from torch.utils.data import RandomSampler
 
     sampler = RandomSampler(range(count), generator=torch.Generator().manual_seed(seed))
@@ -86,26 +86,26 @@ def draw_rows(epochs: int, count: int, seed: int) -> Int[torch.Tensor, "e n"]:
 def _sort_weights(
     weights: Float[torch.Tensor, "e n"], rows: Int[torch.Tensor, "e n"], path: Path
 ) -> Float[torch.Tensor, " n"]:
-    """Weights in the order of the images.
+    """Sorts weights into the order of the images.
 
     Raises:
         DDBenchError: an image has another weight in another epoch: the rows are not what they show.
     """
     in_range = int(rows.min()) >= 0 and int(rows.max()) < rows.shape[1]
     places = rows.clamp(0, rows.shape[1] - 1)
-    found = torch.zeros_like(weights).scatter_(1, places, weights)
-    if not in_range or not torch.equal(found, found[:1].expand_as(found)):
+    ordered = torch.zeros_like(weights).scatter_(1, places, weights)
+    if not in_range or not torch.equal(ordered, ordered[:1].expand_as(ordered)):
         raise DDBenchError(
             f"{path}: an image has one weight in an epoch and another one in the next",
             "the batches show other images than those that the seed gives",
             hint="name the seed of the order: 'sre2l[seed=42]'",
         )
-    return found[0]
+    return ordered[0]
 
 
 def write_labels(path: Path, views: StoredViews, seed: int) -> None:
-    """One file a batch, a list as the released codes read it: crops, flips, partners, share, box,
-    logits.
+    """Writes a file a batch, a list as the released codes read it: crops, flips, partners, share,
+    box, logits.
 
     Where the images are not those that the seed gives, their numbers come seventh, as in G-VBSM's
     files; SRe2L's code, which takes six, stops at such a file instead of mistaking the images.
@@ -135,35 +135,40 @@ def _read_batches(folder: Path) -> list[list[Any]]:
 
 
 def _read_batch(file: Path) -> list[Any]:
-    """Crops, flips, partners, share, box, logits, images and weights of a batch, as tensors; share
-    and box too."""
-    found = load(file)
-    if not isinstance(found, (list, tuple)) or not 6 <= len(found) <= 8:
-        raise _make_error(file, f"a {type(found).__name__}")
-    crops, flips, partners, share, box = found[:5]
+    """Reads crops, flips, partners, share, box, logits, images and weights of a batch as tensors.
+
+    Raises:
+        DDBenchError: the file holds something else.
+    """
+    batch = load(file)
+    if not isinstance(batch, (list, tuple)) or not 6 <= len(batch) <= 8:
+        raise _make_error(file, f"a {type(batch).__name__}")
+    crops, flips, partners, share, box = batch[:5]
     try:
+        crops = check_tensor(torch.as_tensor(crops), file, "crops").float()
+        logits = check_tensor(batch[5], file, "logits")
         read = [
-            check_tensor(torch.as_tensor(crops), file, "crops").float(),
+            crops,
             torch.as_tensor(flips).bool(),
             None if partners is None else torch.as_tensor(partners).long(),
             None if share is None else torch.tensor([float(share)], dtype=torch.float64),
             None if box is None else torch.tensor([int(side) for side in box]),
-            check_tensor(found[5], file, "logits"),
+            logits,
         ]
-        more = [check_tensor(other, file, "images, weights or patches") for other in found[6:]]
+        more = [check_tensor(other, file, "images, weights or patches") for other in batch[6:]]
     except (TypeError, ValueError, RuntimeError) as fault:
         raise _make_error(file, str(fault).splitlines()[0]) from fault
-    if read[5].dim() != 2 or len(read[5]) != len(read[0]) or (box is not None and len(box) != 4):
-        raise _make_error(file, f"logits of shape {tuple(read[5].shape)}")
+    if logits.dim() != 2 or len(logits) != len(crops) or (box is not None and len(box) != 4):
+        raise _make_error(file, f"logits of shape {tuple(logits.shape)}")
     if len(more) == 2 and bool(more[1].any()):
         raise _make_error(file, "the patches of its images were shuffled")
-    return [*read, *_read_seventh(more[0] if more else None, len(read[0]), file)]
+    return [*read, *_read_seventh(more[0] if more else None, len(crops), file)]
 
 
 def _read_seventh(
     seventh: torch.Tensor | None, count: int, file: Path
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Whole numbers are images, others their weights."""
+    """Returns images and weights, one of them None: whole numbers are images, others weights."""
     if seventh is None:
         return None, None
     if seventh.shape != (count,):
@@ -171,22 +176,22 @@ def _read_seventh(
     return (None, seventh.float()) if seventh.is_floating_point() else (seventh.long(), None)
 
 
-def _make_error(file: Path, found: str) -> DDBenchError:
+def _make_error(file: Path, content: str) -> DDBenchError:
     return DDBenchError(
-        f"{file} holds no batch of stored labels: {found}",
+        f"{file} holds no batch of stored labels: {content}",
         "expected: [crops, flips, partners, share, box, logits], perhaps images or weights",
         hint="is it FKD's?",
     )
 
 
 def _sort_numbered(path: Path, pattern: re.Pattern[str], what: str) -> list[Path]:
-    """Files or folders by their numbers, which must be 0, 1, …"""
-    found = {int(m[1]): p for p in path.iterdir() if (m := pattern.fullmatch(p.name))}
-    if not found or sorted(found) != list(range(len(found))):
-        gap = next(number for number in range(len(found) + 1) if number not in found)
+    """Sorts files or folders by their numbers, which must be 0, 1, …"""
+    paths = {int(m[1]): p for p in path.iterdir() if (m := pattern.fullmatch(p.name))}
+    if not paths or sorted(paths) != list(range(len(paths))):
+        gap = next(number for number in range(len(paths) + 1) if number not in paths)
         raise DDBenchError(
             f"{path} lacks {what} {gap} of its stored labels",
-            f"{len(found)} are there",
+            f"{len(paths)} are there",
             hint="fetch the labels again, or leave them out",
         )
-    return [found[number] for number in sorted(found)]
+    return [paths[number] for number in sorted(paths)]

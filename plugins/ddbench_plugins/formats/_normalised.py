@@ -1,4 +1,4 @@
-"""What the layouts of DC's family share: normalised float tensors, and who made them."""
+"""Pixels and names of files in the layouts of DC's family: normalised floats, and who made them."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ STUDENTS: Mapping[str, str] = {
     "ResNet18": "resnet18",
 }
 FAMILY: Mapping[str, Any] = {"labels": "hard", "protocol": "dc"}
-"""How these methods judge their sets."""
+"""Labels and protocol by which these methods judge their sets."""
 _LARGEST = 32
 """Brighter than any normalised white; bytes that were saved as floats are."""
 _NAME = re.compile(r"res_(?P<method>[^_]+)_(?P<dataset>[^_]+)_(?P<model>[^_]+)_\d+ipc")
 
 
 def read_name(stem: str) -> tuple[dict[str, Any], Channels, Channels]:
-    """What a name such as `res_DM_CIFAR10_ConvNet_10ipc` says; its count of images is not believed.
+    """Reads a name such as `res_DM_CIFAR10_ConvNet_10ipc`, but for its count of images.
 
     Returns:
         Fields of a card, and mean and deviation of the pixels, () where the name says nothing.
     """
-    found = _NAME.match(stem)
-    if found is None:
+    match = _NAME.match(stem)
+    if match is None:
         return dict(FAMILY), (), ()
-    mean, std = NORMALISATION.get(found["dataset"], ((), ()))
+    mean, std = NORMALISATION.get(match["dataset"], ((), ()))
     card = {
-        "method": found["method"].lower(),
-        "dataset": DATASETS.get(found["dataset"]),
-        "student": STUDENTS.get(found["model"]),
+        "method": match["method"].lower(),
+        "dataset": DATASETS.get(match["dataset"]),
+        "student": STUDENTS.get(match["model"]),
         **FAMILY,
     }
     return {field: value for field, value in card.items() if value is not None}, mean, std
 
 
 def guess_space(images: Shaped[torch.Tensor, "n c h w"], path: Path, otherwise: Pixels) -> Pixels:
-    """Bytes, or floats that all lie between black and white, or else what the layout says.
+    """Tells bytes from floats between black and white, and from what the layout says otherwise.
 
     Black is below 0 where images are normalised or whitened.
 
@@ -82,7 +82,7 @@ def guess_space(images: Shaped[torch.Tensor, "n c h w"], path: Path, otherwise: 
 
 
 def normalise(distilled: PortableSet, layout: str) -> Float[torch.Tensor, "n c h w"]:
-    """The images as networks take them; whitened ones, and those of an unknown space, as they are.
+    """Returns images as networks take them; whitened ones and those of unknown space as they are.
 
     Raises:
         DDBenchError: mean and deviation are not known.

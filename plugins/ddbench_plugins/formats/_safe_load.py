@@ -26,7 +26,7 @@ _GLOBAL = re.compile(r"GLOBAL ([\w.]+)|class ([\w.]+)")
 
 
 def load(path: Path) -> Any:
-    """What a `.pt` file holds, on the CPU. Nothing in it is executed.
+    """Loads a `.pt` file onto the CPU. Nothing in it is executed.
 
     Raises:
         DDBenchError: there is no such file, it is damaged, or it asks for code to be run.
@@ -64,28 +64,28 @@ def _make_error(path: Path, why: str) -> DDBenchError:
     return DDBenchError(f"{path} cannot be read", *facts, hint="fetch the file again")
 
 
-def check_tensor(found: Any, path: Path, name: str) -> torch.Tensor:
-    """A plain tensor of a loaded file.
+def check_tensor(value: Any, path: Path, name: str) -> torch.Tensor:
+    """Returns a plain tensor of a loaded file.
 
     Raises:
         DDBenchError: it is something else, or pretends to be larger than its file.
     """
-    if not isinstance(found, torch.Tensor) or found.layout != torch.strided or found.is_quantized:
-        kind = type(found).__name__
+    if not isinstance(value, torch.Tensor) or value.layout != torch.strided or value.is_quantized:
+        kind = type(value).__name__
         raise DDBenchError(
             f"{path}: {name} should be a plain tensor, and is {kind}",
             hint="is the file of this format? `ddbench list formats`",
         )
-    size, there = found.numel() * found.element_size(), path.stat().st_size
+    size, there = value.numel() * value.element_size(), path.stat().st_size
     if size > there:
         raise DDBenchError(
             f"{path}: {name} claims {size} bytes in a file of {there}",
             "a tensor that repeats itself could fill all memory",
             hint="save it with .contiguous()",
         )
-    return found.detach().contiguous()
+    return value.detach().contiguous()
 
 
 def to_single(images: torch.Tensor) -> torch.Tensor:
-    """Images as bytes or float32; half and double precision become single."""
+    """Returns images as bytes or float32; half and double precision become single."""
     return images.float() if images.dtype in (torch.float16, torch.float64) else images

@@ -1,4 +1,4 @@
-"""One `.pt` file of normalised images and labels: DC, DSA, DM, DataDAM, IDM."""
+"""The format of DC, DSA, DM, DataDAM and IDM: one `.pt` file of normalised images and labels."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class DCTensors:
         return path.suffix in (".pt", ".pth") and not path.is_dir()
 
     def read(self, path: Path) -> PortableSet:
-        found = load(path)
-        pair = self._select(found, path)
+        content = load(path)
+        pair = self._select(content, path)
         card, mean, std = read_name(path.stem)
         images = to_single(check_tensor(pair[0], path, "images"))
         read = PortableSet(
@@ -49,8 +49,8 @@ class DCTensors:
             std=std,
             card=card,
         )
-        if isinstance(found.get(SIDECAR), str):
-            return apply_sidecar(read, found[SIDECAR], f"{path} ({SIDECAR})")
+        if isinstance(content.get(SIDECAR), str):
+            return apply_sidecar(read, content[SIDECAR], f"{path} ({SIDECAR})")
         return read
 
     def write(self, distilled: PortableSet, path: Path) -> None:
@@ -67,8 +67,13 @@ class DCTensors:
         }
         torch.save(whole, path)
 
-    def _select(self, found: Any, path: Path) -> Any:
-        data = found.get("data") if isinstance(found, dict) else None
+    def _select(self, content: Any, path: Path) -> Any:
+        """Returns the images and labels of the experiment.
+
+        Raises:
+            DDBenchError: the file is of another kind, or lacks the experiment.
+        """
+        data = content.get("data") if isinstance(content, dict) else None
         pairs = isinstance(data, (list, tuple)) and all(
             isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in data
         )

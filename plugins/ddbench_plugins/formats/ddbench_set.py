@@ -64,16 +64,10 @@ class DDBenchSet:
                 hint="is it a folder of the cache? export the run: `ddbench export RUN FOLDER`",
             )
         if _hash_file(path / TENSORS) != card.get("sha256"):
-            raise DDBenchError(
-                f"{path / TENSORS} is damaged",
-                "its checksum is not the card's",
-                hint="export the run again",
-            )
+            raise _make_error(f"{path / TENSORS} is damaged", "its checksum is not the card's")
         lacking = {"images", "labels"} - set(tensors)
         if lacking:
-            raise DDBenchError(
-                f"{path / TENSORS} lacks {', '.join(sorted(lacking))}", hint="export the run again"
-            )
+            raise _make_error(f"{path / TENSORS} lacks {', '.join(sorted(lacking))}")
         images = tensors["images"]
         return PortableSet(
             images=images,
@@ -104,9 +98,9 @@ class DDBenchSet:
             tensors["weights"] = distilled.weights
         labels = {} if distilled.soft_labels is None else {"soft_labels": distilled.soft_labels}
         if views is not None:
-            labels |= {_VIEWS + name: found for name, found in views.tensors().items()}
+            labels |= {_VIEWS + name: tensor for name, tensor in views.tensors().items()}
         path.mkdir(parents=True)
-        solid = {name: found.contiguous() for name, found in {**tensors, **labels}.items()}
+        solid = {name: tensor.contiguous() for name, tensor in {**tensors, **labels}.items()}
         save_file(solid, path / TENSORS)
         card = {
             **distilled.card,
@@ -126,6 +120,10 @@ class DDBenchSet:
         (path / CARD).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n")
 
 
+def _make_error(*facts: str) -> DDBenchError:
+    return DDBenchError(*facts, hint="export the run again")
+
+
 def _read_files(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -143,18 +141,16 @@ def _read_files(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             raise ValueError(f"{CARD} holds no table")
         return card, load_file(path / TENSORS)
     except (ValueError, OSError, SafetensorError) as fault:
-        raise DDBenchError(
-            f"{path} cannot be read", str(fault).splitlines()[0], hint="export the run again"
-        ) from fault
+        raise _make_error(f"{path} cannot be read", str(fault).splitlines()[0]) from fault
 
 
 def _read_views(tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any]) -> StoredViews | None:
-    found: dict[str, Any] = {
+    stored: dict[str, Any] = {
         name.removeprefix(_VIEWS): value
         for name, value in tensors.items()
         if name.startswith(_VIEWS)
     }
-    return StoredViews(**found, batches=tuple(card["batches_of_views"])) if found else None
+    return StoredViews(**stored, batches=tuple(card["batches_of_views"])) if stored else None
 
 
 def _count_bytes(tensor: torch.Tensor) -> int:

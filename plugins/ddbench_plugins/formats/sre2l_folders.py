@@ -36,11 +36,11 @@ class SRe2LFolders:
     stored: str = ""
     """Where the stored labels lie, if elsewhere: the folder of `epoch_0`."""
     suffix: Literal["png", "jpg"] = "png"
-    """Of the files that are written; the releases write `jpg`, which loses."""
+    """Kind of the files that are written; the releases write `jpg`, which loses."""
     labels: str = "fkd"
-    """The labeller as which students are told of stored labels; G-VBSM's and EDC's is `mse_gt`."""
+    """Labeller that reads stored labels to students; G-VBSM's and EDC's is `mse_gt`."""
     seed: int = 42
-    """`--fkd-seed`: of the order of images in stored labels that do not say it."""
+    """Seed of the order of images in stored labels that do not say it: `--fkd-seed`."""
 
     def detect(self, path: Path) -> bool:
         labelled = has_labels(path / LABELS) and has_class_folders(path / IMAGES)
@@ -50,7 +50,7 @@ class SRe2LFolders:
         images = path if has_class_folders(path) else path / IMAGES
         if not path.is_dir():
             raise DDBenchError(f"no folder {path}", hint="check the path")
-        found = read_class_folders(images)
+        read = read_class_folders(images)
         labels = Path(self.stored) if self.stored else path / LABELS
         if self.stored and not has_labels(labels):
             raise DDBenchError(
@@ -60,11 +60,11 @@ class SRe2LFolders:
             )
         if has_labels(labels):
             _check_order(images)
-            views, weights = read_labels(labels, len(found.images), self.seed)
-            card = {**found.card, "labels": self.labels}
-            found = replace(found, views=views, weights=weights, card=card)
+            views, weights = read_labels(labels, len(read.images), self.seed)
+            card = {**read.card, "labels": self.labels}
+            read = replace(read, views=views, weights=weights, card=card)
         beside = path / SIDECAR
-        return apply_sidecar(found, beside.read_text(), beside) if beside.is_file() else found
+        return apply_sidecar(read, beside.read_text(), beside) if beside.is_file() else read
 
     def write(self, distilled: PortableSet, path: Path) -> None:
         if distilled.pixels != "bytes" or len(distilled.images[0]) not in (1, 3):
@@ -89,7 +89,7 @@ class SRe2LFolders:
 
 
 def _check_order(path: Path) -> None:
-    """Stored labels go by the order of names; it has to be that of the classes.
+    """Checks that the order of names, by which stored labels go, is that of the classes.
 
     Raises:
         DDBenchError: `new1000` sorts before `new101`.

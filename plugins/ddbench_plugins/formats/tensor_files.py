@@ -1,12 +1,12 @@
-"""Folders of `.pt` files, one a tensor: MTT and its successors, and what DD-Ranking takes."""
+"""The formats of MTT's family and of DD-Ranking: folders of `.pt` files, one a tensor."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 
@@ -19,6 +19,9 @@ from ddbench_plugins.formats._normalised import FAMILY, guess_space, normalise
 from ddbench_plugins.formats._safe_load import check_tensor, load, to_single
 
 SIDECAR = "ddbench.json"
+Names: TypeAlias = tuple[str, str, str]
+"""Files of the images, of their labels and of the learned rate."""
+NAMES: Names = ("images.pt", "labels.pt", "lr.pt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +42,15 @@ class MTTFiles:
         return (path / f"images_{self.which}.pt").is_file()
 
     def read(self, path: Path) -> PortableSet:
-        return read_files(
-            path,
-            self._locate(path, "images"),
-            self._locate(path, "labels"),
-            self._locate(path, "lr"),
-            FAMILY,
-        )
+        return read_files(path, self._names, FAMILY)
 
     def write(self, distilled: PortableSet, path: Path) -> None:
-        path.mkdir(parents=True)
-        write_files(
-            distilled,
-            path,
-            self._locate(path, "images"),
-            self._locate(path, "labels"),
-            self._locate(path, "lr"),
-        )
+        write_files(distilled, path, self._names)
 
-    def _locate(self, path: Path, name: str) -> Path:
-        which = self.which if name == "images" else self.which.removeprefix("zca_")
-        return path / f"{name}_{which}.pt"
+    @property
+    def _names(self) -> Names:
+        labels = self.which.removeprefix("zca_")
+        return f"images_{self.which}.pt", f"labels_{labels}.pt", f"lr_{labels}.pt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +69,7 @@ class DDRankingFiles:
         return (path / "images.pt").is_file() or folder
 
     def read(self, path: Path) -> PortableSet:
-        return read_files(path, path / "images.pt", path / "labels.pt", path / "lr.pt", {})
+        return read_files(path, NAMES, {})
 
     def write(self, distilled: PortableSet, path: Path) -> None:
         counts = torch.bincount(distilled.labels)
@@ -89,21 +80,18 @@ class DDRankingFiles:
                 f"this set has {int(counts.min())} to {int(counts.max())} a class",
                 hint="another format holds it: `ddbench list formats`",
             )
-        path.mkdir(parents=True)
-        write_files(distilled, path, path / "images.pt", path / "labels.pt", path / "lr.pt")
+        write_files(distilled, path, NAMES)
 
 
-def read_files(
-    path: Path, images: Path, labels: Path, rate: Path, card: Mapping[str, Any]
-) -> PortableSet:
-    """A set from up to three files and, if it was written here, a sidecar.
+def read_files(path: Path, names: Names, card: Mapping[str, Any]) -> PortableSet:
+    """Reads a set from up to three files and, if it was written here, a sidecar.
 
     Raises:
         DDBenchError: a file is missing, damaged or unsafe, or does not fit the others.
     """
+    images, labels, rate = (path / name for name in names)
     if not images.is_file() and has_class_folders(path / "images"):
-        found = read_class_folders(path / "images")
-        pixels, own = found.images, found
+        own = read_class_folders(path / "images")
     else:
         pixels = to_single(check_tensor(load(images), images, "images"))
         own = PortableSet(
@@ -112,12 +100,11 @@ def read_files(
             pixels=guess_space(pixels, images, "unknown"),
         )
     given = check_tensor(load(labels), labels, "labels") if labels.is_file() else None
-    hard, soft = _read_labels(given, own.labels, len(pixels), labels)
-    read = PortableSet(
-        images=pixels,
+    hard, soft = _read_labels(given, own.labels, len(own.images), labels)
+    read = replace(
+        own,
         labels=hard,
         soft_labels=soft,
-        pixels=own.pixels,
         rate=_read_number(load(rate), rate) if rate.is_file() else None,
         card={**own.card, **card, **({} if soft is None else {"labels": "stored"})},
     )
@@ -125,32 +112,30 @@ def read_files(
     return apply_sidecar(read, beside.read_text(), beside) if beside.is_file() else read
 
 
-def write_files(distilled: PortableSet, path: Path, images: Path, labels: Path, rate: Path) -> None:
-    """The three files and the sidecar; no rate, no third file."""
+def write_files(distilled: PortableSet, path: Path, names: Names) -> None:
+    """Writes images, labels, the rate if there is one, and a sidecar into a new folder."""
     if distilled.views is not None:
         raise DDBenchError(
             "this layout has no place for the stored labels of a teacher's views",
             hint="--format sre2l holds them; --no-views leaves them out",
         )
     written = normalise(distilled, "this layout")
+    images, labels, rate = (path / name for name in names)
+    path.mkdir(parents=True)
     torch.save(written, images)
     soft = distilled.soft_labels
     torch.save(distilled.labels if soft is None else soft, labels)
     if distilled.rate is not None:
-        single_ = torch.tensor(distilled.rate)
-        exact = (
-            single_
-            if single_.item() == distilled.rate
-            else single_.new_tensor(distilled.rate, dtype=torch.float64)
-        )
-        torch.save(exact, rate)
+        single = torch.tensor(distilled.rate)
+        double = torch.tensor(distilled.rate, dtype=torch.float64)
+        torch.save(single if single.item() == distilled.rate else double, rate)
     (path / SIDECAR).write_text(write_sidecar(distilled, written))
 
 
 def _read_labels(
     given: torch.Tensor | None, of_folders: torch.Tensor, count: int, path: Path
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Classes, and one row an image if labels are soft.
+    """Returns classes, and one row an image if labels are soft.
 
     Rows are in the order of the classes, unless each names its class by a single 1.
     """
@@ -181,20 +166,25 @@ def _read_labels(
 
 
 def _are_one_hot(rows: torch.Tensor) -> bool:
-    """Whether each row is one 1 among zeros."""
+    """Tells whether each row is one 1 among zeros."""
     return bool((((rows == 0) | (rows == 1)).all(1) & (rows.sum(1) == 1)).all())
 
 
-def _read_number(found: Any, path: Path) -> float:
-    if isinstance(found, torch.Tensor) and found.numel() == 1:
-        found = found.item()
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
+def _read_number(value: Any, path: Path) -> float:
+    """Returns the one number that a file holds.
+
+    Raises:
+        DDBenchError: it holds something else.
+    """
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise DDBenchError(
-            f"{path} holds no learning rate but {type(found).__name__}",
+            f"{path} holds no learning rate but {type(value).__name__}",
             "expected: one number",
             hint="remove the file to go without",
         )
-    return float(found)
+    return float(value)
 
 
 @hookimpl
