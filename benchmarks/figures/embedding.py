@@ -25,7 +25,7 @@ from ddbench.api.types import FeatureSample
 from ddbench.config.session import open_session
 from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.recording import check_data
-from ddbench.pipeline.runner import Workshop
+from ddbench.pipeline.runner import Runner
 from ddbench.pipeline.scoring import feature_sample
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.recorded import cell_of, plan_of
@@ -79,13 +79,13 @@ def stored_features(
     Raises:
         DDBenchError: the cache lacks an artifact, or the data set here is another one.
     """
-    workshop = Workshop(cache, ctx, lambda *_: None)
+    runner = Runner(cache, ctx, lambda *_: None)
     samples = []
     for record in records:
         plan = plan_of(cell_of(record, registry), ctx.data_root, (Features(),))
         check_data(record, plan.info)
         _check_stored(plan, record, cache)
-        samples.append(feature_sample(plan, workshop))
+        samples.append(feature_sample(plan, runner))
     return samples
 
 

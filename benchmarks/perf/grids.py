@@ -35,9 +35,9 @@ def write_suite(suite: SuiteTable, path: Path) -> None:
 
 
 class _NothingToRun:
-    """A workshop that refuses every cell, so that only its record's frame is made."""
+    """Students that refuse every cell, so that only its record's frame is made."""
 
-    def evaluated(self, plan: Any, run: int) -> None:
+    def evaluate(self, plan: Any, run: int) -> None:
         raise DDBenchError("not run")
 
 
@@ -45,11 +45,11 @@ def write_records(suite: SuiteTable, folder: Path) -> int:
     """Finished records of all cells, with accuracies made up."""
     session = open_session("cpu", "fp32")
     evaluators = session.evaluators([])
-    records, shop = Records(folder), _NothingToRun()
+    records, students = Records(folder), _NothingToRun()
     folder.mkdir(parents=True, exist_ok=True)
     plans = session.plans(suite, evaluators)
     for row, plan in enumerate(plans):
-        frame = run_cell(plan, evaluators, shop, "ddbench run")
+        frame = run_cell(plan, evaluators, students, "ddbench run")
         done = {
             "status": "ok", "reason": "", "metrics": [{"top1": 40.0 + row % 17}],
             "directions": {"top1": True}, "units": {"top1": "%"},

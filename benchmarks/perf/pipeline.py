@@ -29,7 +29,8 @@ from ddbench.config.session import open_session
 from ddbench.config.suite import SuiteTable
 from ddbench.data.real import RealData
 from ddbench.pipeline.plan import Plan
-from ddbench.pipeline.runner import Workshop
+from ddbench.pipeline.runner import Runner
+from ddbench.pipeline.students import Students
 from ddbench.runtime.context import use_seed
 from ddbench.store.cache import Cache
 from ddbench_plugins.architectures.resnet import ResNet
@@ -111,29 +112,29 @@ def plans(folder: Path, settings: Settings, seeds: int) -> list[Plan]:
     return open_session(settings.device, settings.precision).plans(suite, {})
 
 
-def workshop(place: Path, settings: Settings) -> Workshop:
-    return Workshop(Cache(place), settings.ctx, lambda *_: None)
+def open_runner(place: Path, settings: Settings) -> Runner:
+    return Runner(Cache(place), settings.ctx, lambda *_: None)
 
 
 def harness(plan: Plan, teacher: Path, settings: Settings, laps: Laps) -> None:
     """Every stage of a cell as `ddbench run` makes it, into a cache that holds the teacher only."""
     with tempfile.TemporaryDirectory() as place:
         shutil.copytree(teacher / "artifacts" / "squeeze", Path(place) / "artifacts" / "squeeze")
-        shop = workshop(Path(place), settings)
+        runner = open_runner(Path(place), settings)
         with laps.lap("decode once"):
-            shop.data(plan.cell.dataset)
+            runner.open_data(plan.cell.dataset)
         (found_through,) = plan.teachers
         with laps.lap("statistics"):
             for stage in found_through.statistics:
-                shop.statistic(plan, found_through, stage.spec.statistic)
+                runner.compute_statistic(plan, found_through, stage.spec.statistic)
         with laps.lap("barycenters"):
             for target in found_through.targets:
                 if target is not None:
-                    shop.target(plan, found_through, target)
+                    runner.find_atoms(plan, found_through, target)
         with laps.lap("recover"):
-            shop.recovered(plan)
+            runner.recover(plan)
         with laps.lap("labels and student"):
-            found = shop.evaluated(plan, 0).tensors()
+            found = Students(runner).evaluate(plan, 0).tensors()
     laps.top1.append(_top1(found))
 
 
@@ -204,16 +205,17 @@ def measure(settings: Settings) -> Part:
             class_folders(files, settings)
         seeds = settings.size(3, 1)
         cells = plans(files, settings, seeds)
-        shop = workshop(Path(place) / "cache", settings)
+        cache = Path(place) / "cache"
+        runner = open_runner(cache, settings)
         if settings.teachers:
             squeezes = Path("artifacts", "squeeze", cells[0].teachers[0].squeeze.key)
-            shutil.copytree(Path(settings.teachers) / squeezes, shop.cache.root / squeezes)
-        data = shop.data(cells[0].cell.dataset)
-        network = shop.network(cells[0], cells[0].teachers[0])
+            shutil.copytree(Path(settings.teachers) / squeezes, cache / squeezes)
+        data = runner.open_data(cells[0].cell.dataset)
+        network = runner.load_teacher(cells[0], cells[0].teachers[0])
         ours, field_ = Laps(), Laps()
         for turn, plan in enumerate(cells):
             works = [
-                lambda plan=plan: harness(plan, shop.cache.root, settings, ours),
+                lambda plan=plan: harness(plan, cache, settings, ours),
                 lambda plan=plan: plain(plan, data, network, files, settings, field_),
             ]
             for work in works[:: 1 - 2 * (turn % 2)]:

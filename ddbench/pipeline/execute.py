@@ -30,7 +30,7 @@ from ddbench.store.keys import spell
 from ddbench.store.records import Records, merge_earlier
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
-    from ddbench.pipeline.runner import Workshop
+    from ddbench.pipeline.students import Students
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ def execute(
     """
     records = Records(cache.root / "records")
     outcome = Outcome()
-    workshop: Workshop | None = None
+    students: Students | None = None
     with ctx.progress.stage("cells", len(plans)) as advance:
         for plan in plans:
             found = records.get(plan.key)
@@ -69,11 +69,12 @@ def execute(
                 outcome.records.append(relabelled(found, plan))
                 advance(1)
                 continue
-            if workshop is None:
-                from ddbench.pipeline.runner import Workshop
+            if students is None:
+                from ddbench.pipeline.runner import Runner
+                from ddbench.pipeline.students import Students
 
-                workshop = Workshop(cache, ctx, _observer(registry), plans)
-            record = run_cell(plan, evaluators, workshop, command)
+                students = Students(Runner(cache, ctx, _observer(registry)), plans)
+            record = run_cell(plan, evaluators, students, command)
             # The same trials may have been judged before without looking through a teacher.
             earlier = found or records.get(cell_key([stage.key for stage in plan.evaluate]))
             if earlier is not None:
@@ -92,11 +93,11 @@ def execute(
 
 
 def run_cell(
-    plan: Plan, evaluators: Mapping[str, Evaluator], workshop: Workshop, command: str
+    plan: Plan, evaluators: Mapping[str, Evaluator], students: Students, command: str
 ) -> Record:
     """One cell's record, whatever happens."""
     try:
-        return _measured(plan, evaluators, workshop, command)
+        return _measured(plan, evaluators, students, command)
     except IncompatibleError as fault:
         return _failure(plan, "incompatible", str(fault), command)
     except DivergedError as fault:
@@ -114,14 +115,14 @@ def run_cell(
 
 
 def _measured(
-    plan: Plan, evaluators: Mapping[str, Evaluator], workshop: Workshop, command: str
+    plan: Plan, evaluators: Mapping[str, Evaluator], students: Students, command: str
 ) -> Record:
     metrics, trials, curves = [], [], []
     for run in range(len(plan.evaluate)):
-        artifact = workshop.evaluated(plan, run)
+        artifact = students.evaluate(plan, run)
         trials.append(artifact)
         tensors = artifact.tensors()
-        trial = _trial(plan, run, tensors, workshop)
+        trial = _trial(plan, run, tensors, students)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
             found.update(judged(name, evaluator, trial))
@@ -148,8 +149,8 @@ def _measured(
             },
             "units": {name: m.unit for name, m in declared.items()},
             "reports": reports,
-            "costs": _costs(trials, workshop),
-            **_bytes(plan, workshop),
+            "costs": _costs(trials, students.runner.artifacts.made),
+            **_bytes(plan, students.runner),
         }
     )
 

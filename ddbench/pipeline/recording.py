@@ -5,7 +5,7 @@ Names are no part of a key. Two cells of other names can be the same work, and s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ddbench.api.errors import DDBenchError
@@ -20,7 +20,7 @@ from ddbench.store.cache import Artifact
 from ddbench.store.keys import spell
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
-    from ddbench.pipeline.runner import Workshop
+    from ddbench.pipeline.runner import Runner
 
 
 def names_of(plan: Plan) -> dict[str, Any]:
@@ -134,31 +134,31 @@ def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, 
     """Of stored students, so that `ddbench cache gc` keeps them."""
     if not any("student" in e.needs for e in evaluators.values()):
         return {}
-    from ddbench.pipeline.runner import student_stage
+    from ddbench.pipeline.students import student_stage
 
     return {"student": [student_stage(plan, run).key for run in range(len(plan.evaluate))]}
 
 
-def _costs(trials: Sequence[Artifact], workshop: Workshop) -> list[StageCost]:
+def _costs(trials: Sequence[Artifact], made: Collection[str]) -> list[StageCost]:
     """Every stage behind the trials, once, in running order."""
     found: dict[str, StageCost] = {}
     for artifact in trials:
         above = {**artifact.card["lineage"]}
         above[artifact.key] = {"stage": artifact.stage, "cost": artifact.cost}
         for key, entry in above.items():
-            cached = key not in workshop.made
+            cached = key not in made
             found[key] = StageCost(stage=entry["stage"], key=key, cached=cached, **entry["cost"])
     return sorted(found.values(), key=lambda cost: STAGES.index(cost.stage))
 
 
-def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
+def _bytes(plan: Plan, runner: Runner) -> dict[str, int]:
     """What a distilled set takes: its images as bytes, its labels as they are stored, and the
     teacher where labels are its answers to what students are shown."""
-    shown = len(workshop.recovered(plan).tensors()["labels"])
+    shown = len(runner.recover(plan).tensors()["labels"])
     count = shown // plan.cell.recipe.distiller.shown
     channels, height, width = plan.info.shape
     labels = 8 * count + plan.cell.recipe.labeller.kept_bytes
-    stored = workshop.relabelled(plan)
+    stored = runner.relabel(plan)
     if stored is not None:
         labels += _tensor_bytes(stored)
     asked = plan.cell.recipe.labeller.asks == "views" and stored is None
@@ -166,7 +166,7 @@ def _bytes(plan: Plan, workshop: Workshop) -> dict[str, int]:
         "image_bytes": count * channels * height * width,
         "label_bytes": labels,
         "teacher_bytes": sum(
-            _tensor_bytes(workshop.squeezed(plan, teacher))
+            _tensor_bytes(runner.squeeze(plan, teacher))
             for teacher in (plan.labelling if asked else ())
         ),
     }

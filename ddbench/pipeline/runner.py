@@ -1,31 +1,16 @@
-"""Makes the artifacts of a plan, or takes them from the cache."""
+"""Runs the stages of plans up to labels: one method a stage."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
-from typing import Any
-
-from torch import nn
-
 from ddbench.api.roles import Statistic
-from ddbench.api.types import Network, Tensors
+from ddbench.api.types import Network
 from ddbench.data.description import NamedDataset
 from ddbench.data.real import RealData, load_whitening, open_data
 from ddbench.data.whitening import Whitening
 from ddbench.nn.build import build_network, restore_network
 from ddbench.nn.probe import Probe
-from ddbench.pipeline.plan import (
-    Plan,
-    PlannedStage,
-    PlannedTeacher,
-    same_batches,
-    stream_seed,
-    taught,
-)
-from ddbench.pipeline.stages.evaluate import Student, evaluate, warn_unless_same
+from ddbench.pipeline.artifacts import Artifacts, Made, StageDone
+from ddbench.pipeline.plan import Plan, PlannedStage, PlannedTeacher, stream_seed, taught
 from ddbench.pipeline.stages.prepare import pieces_of, prepare
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.pipeline.stages.relabel import relabel
@@ -33,51 +18,36 @@ from ddbench.pipeline.stages.squeeze import check_teacher, squeeze
 from ddbench.pipeline.stages.statistics import statistics
 from ddbench.pipeline.stages.targets import targets
 from ddbench.runtime.context import Context
-from ddbench.runtime.cost import Cost, Meter, measure
-from ddbench.runtime.memory import is_out_of_memory
+from ddbench.runtime.cost import Meter, measure
 from ddbench.store.cache import Artifact, Cache
 from ddbench.store.keys import Key, spell
 from ddbench.training.batches import Distilled, Stream
 
-StageDone = Callable[[str, str, float, int | None, bool], None]
-Made = tuple[Tensors, Mapping[str, float]]
-MOST_STUDENTS = 8
-"""Trained side by side at most: weights and optimiser states of all are in memory."""
 
+class Runner:
+    """The stages of plans for one process: data sets and teachers stay open between cells.
 
-class Workshop:
-    """Runs stages for one process: data sets and teachers stay open between cells."""
+    Each method named after a stage returns its artifact, made if it is not in the cache.
+    """
 
-    def __init__(
-        self, cache: Cache, ctx: Context, stage_done: StageDone, plans: Sequence[Plan] = ()
-    ) -> None:
-        """`plans` are all that will be asked for: students may be trained side by side."""
-        self.cache = cache
+    def __init__(self, cache: Cache, ctx: Context, stage_done: StageDone) -> None:
         self.ctx = ctx
-        self._stage_done = stage_done
-        self._students: dict[tuple[Key, ...], list[PlannedStage]] = defaultdict(list)
-        """Of all plans, by what they are built from."""
-        for stage in (stage for plan in plans for stage in plan.evaluate):
-            self._students[stage.inputs].append(stage)
+        self.artifacts = Artifacts(cache, ctx.device, stage_done)
         self._data: dict[str, RealData] = {}
-        self._teachers: dict[str, Network] = {}
-        self.made: set[str] = set()
-        """Keys that this process made rather than found."""
-        self._at_hand: dict[Key, nn.Module] = {}
-        """The students trained last, under the keys of their trials."""
-        self._found: dict[str, Artifact] = {}
+        self._teachers: dict[Key, Network] = {}
 
     # -- inputs that stay open ---------------------------------------------------------------
 
-    def data(self, named: NamedDataset) -> RealData:
+    def open_data(self, named: NamedDataset) -> RealData:
+        """Returns the images and labels of a data set."""
         key = repr(spell(named))
         if key not in self._data:
-            self._data[key] = open_data(named, self.ctx, self.cache)
+            self._data[key] = open_data(named, self.ctx, self.artifacts.cache)
         return self._data[key]
 
-    def network(self, plan: Plan, teacher: PlannedTeacher) -> Network:
-        """A teacher of the plan, trained if need be."""
-        artifact = self.squeezed(plan, teacher)
+    def load_teacher(self, plan: Plan, teacher: PlannedTeacher) -> Network:
+        """Returns a teacher of the plan, frozen; trains it first if it is not in the cache."""
+        artifact = self.squeeze(plan, teacher)
         if artifact.key not in self._teachers:
             for key in set(self._teachers) - set(plan.teacher_names):
                 del self._teachers[key]  # those of one plan at a time: they are large
@@ -86,25 +56,30 @@ class Workshop:
             )
         return self._teachers[artifact.key]
 
-    def labelling(self, plan: Plan) -> list[Network]:
-        """The networks that are asked for labels."""
-        return [self.network(plan, teacher) for teacher in plan.labelling]
+    def load_label_teachers(self, plan: Plan) -> list[Network]:
+        """Returns the teachers that are asked for labels."""
+        return [self.load_teacher(plan, teacher) for teacher in plan.labelling]
 
     # -- stages --------------------------------------------------------------------------------
 
-    def squeezed(self, plan: Plan, teacher: PlannedTeacher) -> Artifact:
-        spec = teacher.squeeze.spec
+    def squeeze(self, plan: Plan, teacher: PlannedTeacher) -> Artifact:
+        """Trains a teacher.
+
+        Raises:
+            DDBenchError: it is hardly better than chance.
+        """
+        data = self.open_data(plan.cell.dataset)
 
         def make(meter: Meter) -> Made:
             self._check_taps(plan)
-            return squeeze(spec, self.data(plan.cell.dataset), self.ctx, meter)
+            return squeeze(teacher.squeeze.spec, data, self.ctx, meter)
 
-        artifact = self._artifact(teacher.squeeze, make, ())
-        check_teacher(artifact.card["report"]["teacher_top1"], self.data(plan.cell.dataset))
+        artifact = self.artifacts.get(teacher.squeeze, make)
+        check_teacher(artifact.card["report"]["teacher_top1"], data)
         return artifact
 
     def _check_taps(self, plan: Plan) -> None:
-        """What the parts look at is there, before any teacher is trained for them.
+        """Checks that the teachers have the layers that the parts read, before any is trained.
 
         Raises:
             IncompatibleError: PCBN and a teacher without BatchNorm, say.
@@ -118,288 +93,134 @@ class Workshop:
             taps = [tap for statistic in wanted for tap in statistic.taps(network)]
             Probe(network, [*plan.recover.spec.taps(network), *taps], self.ctx).close()
 
-    def statistic(self, plan: Plan, teacher: PlannedTeacher, wanted: Statistic) -> Artifact:
-        """One statistic of a teacher; all that it still lacks are computed in the same pass."""
+    def compute_statistic(self, plan: Plan, teacher: PlannedTeacher, wanted: Statistic) -> Artifact:
+        """Computes one statistic of a teacher, and in the same pass all that it still lacks."""
         by_part = {stage.spec.statistic: stage for stage in teacher.statistics}
-        found = self._load(by_part[wanted])
-        if found is not None:
-            return found
-        upstream = self.squeezed(plan, teacher)
+        artifact = self.artifacts.load(by_part[wanted])
+        if artifact is not None:
+            return artifact
+        upstream = self.squeeze(plan, teacher)
         # One lock for all of a teacher's: a pass computes whichever of them are missing.
-        with self.cache.lock(f"statistics-{upstream.key}"):
-            missing = [s for s in by_part.values() if self._load(s) is None]
+        with self.artifacts.cache.lock(f"statistics-{upstream.key}"):
+            missing = [s for s in by_part.values() if self.artifacts.load(s) is None]
             if by_part[wanted] in missing:  # else another process was faster
-                self._pass(plan, teacher, missing, upstream)
-        result = self._load(by_part[wanted])
-        assert result is not None
-        return result
+                self._compute_statistics(plan, teacher, missing, upstream)
+        artifact = self.artifacts.load(by_part[wanted])
+        assert artifact is not None
+        return artifact
 
-    def _pass(
-        self, plan: Plan, teacher: PlannedTeacher, missing: list[PlannedStage], upstream: Artifact
+    def _compute_statistics(
+        self, plan: Plan, teacher: PlannedTeacher, stages: list[PlannedStage], upstream: Artifact
     ) -> None:
-        """Computes and stores statistics; each bears an equal part of the cost."""
-        network, data = self.network(plan, teacher), self.data(plan.cell.dataset)
+        """Computes and stores statistics in one pass; each bears an equal part of the cost."""
+        network, data = self.load_teacher(plan, teacher), self.open_data(plan.cell.dataset)
         with measure(self.ctx.device) as meter:
-            wanted = [stage.spec.statistic for stage in missing]
-            tensors = statistics(wanted, data, network, self.ctx, meter)
+            wanted = [stage.spec.statistic for stage in stages]
+            computed = statistics(wanted, data, network, self.ctx, meter)
         assert meter.cost is not None
-        shared = meter.cost.part(1 / len(missing))
-        for stage, found in zip(missing, tensors, strict=True):
-            self._store(stage, found, {}, shared, (upstream,))
+        shared = meter.cost.part(1 / len(stages))
+        for stage, tensors in zip(stages, computed, strict=True):
+            self.artifacts.store(stage, tensors, {}, shared, (upstream,))
 
-    def target(self, plan: Plan, teacher: PlannedTeacher, stage: PlannedStage) -> Artifact:
+    def find_atoms(self, plan: Plan, teacher: PlannedTeacher, stage: PlannedStage) -> Artifact:
+        """Finds the atoms of every class for a target."""
+
         def features() -> Artifact:
-            return self.statistic(plan, teacher, stage.spec.target.statistic)
+            return self.compute_statistic(plan, teacher, stage.spec.target.statistic)
 
         def make(meter: Meter) -> Made:
             return targets(stage.spec, features().tensors(), self.ctx, meter)
 
-        return self._artifact(stage, make, lambda: (features(),))
+        return self.artifacts.get(stage, make, lambda: (features(),))
 
-    def prepared(self, plan: Plan) -> Artifact | None:
+    def prepare(self, plan: Plan) -> Artifact | None:
+        """Makes what the distiller wants ahead of any image; None if it wants nothing."""
         stage = plan.prepare
         if stage is None:
             return None
-        partial = self.cache.partial(stage.stage, stage.key)
 
         def make(meter: Meter) -> Made:
-            data = self.data(plan.cell.dataset)
-            return prepare(stage.spec, data, partial, self.ctx, meter)
+            partial = self.artifacts.cache.partial(stage.stage, stage.key)
+            return prepare(stage.spec, self.open_data(plan.cell.dataset), partial, self.ctx, meter)
 
-        artifact = self._artifact(stage, make, ())
-        partial.clear()
-        return artifact
+        return self.artifacts.get(stage, make)
 
-    def recovered(self, plan: Plan) -> Artifact:
+    def recover(self, plan: Plan) -> Artifact:
+        """Makes the distilled images."""
         stage, spec = plan.recover, plan.recover.spec
         teachers = plan.teachers if taught(spec.distiller) else ()
 
-        def upstream() -> tuple[Artifact, ...]:
-            found: list[Artifact] = []
+        def upstream() -> list[Artifact]:
+            above = []
             for teacher in teachers:
-                found.append(self.squeezed(plan, teacher))
-                found += [self.statistic(plan, teacher, s) for s in spec.statistics]
-                found += [self.target(plan, teacher, t) for t in teacher.targets if t is not None]
-            ahead = self.prepared(plan)
-            return (*found, *((ahead,) if ahead else ()))
+                above.append(self.squeeze(plan, teacher))
+                above += [self.compute_statistic(plan, teacher, s) for s in spec.statistics]
+                above += [self.find_atoms(plan, teacher, t) for t in teacher.targets if t]
+            prepared = self.prepare(plan)
+            return [*above, prepared] if prepared else above
 
-        def handed(teacher: PlannedTeacher) -> Teacher:
-            known = {s: self.statistic(plan, teacher, s).tensors() for s in spec.statistics}
-            atoms = [t and self.target(plan, teacher, t).tensors() for t in teacher.targets]
-            return Teacher(self.network(plan, teacher), known, atoms)
-
-        if not self.cache.has(stage.stage, stage.key):
-            upstream()  # made before the clock of this stage starts
+        def hand_over(teacher: PlannedTeacher) -> Teacher:
+            known = {s: self.compute_statistic(plan, teacher, s).tensors() for s in spec.statistics}
+            atoms = [
+                self.find_atoms(plan, teacher, t).tensors() if t else None for t in teacher.targets
+            ]
+            return Teacher(self.load_teacher(plan, teacher), known, atoms)
 
         def make(meter: Meter) -> Made:
-            partial = self.cache.partial(stage.stage, stage.key)
-            data, ahead = self.data(plan.cell.dataset), self.prepared(plan)
-            pieces = pieces_of(ahead.tensors()) if ahead else ()
-            taught_by = [handed(teacher) for teacher in teachers]
+            partial = self.artifacts.cache.partial(stage.stage, stage.key)
+            data, prepared = self.open_data(plan.cell.dataset), self.prepare(plan)
+            pieces = pieces_of(prepared.tensors()) if prepared else ()
+            taught_by = [hand_over(teacher) for teacher in teachers]
             return recover(spec, data, taught_by, partial, self.ctx, meter, pieces)
 
-        artifact = self._artifact(stage, make, upstream)
-        self.cache.partial(stage.stage, stage.key).clear()
-        return artifact
+        return self.artifacts.get(stage, make, upstream)
 
-    def relabelled(self, plan: Plan) -> Artifact | None:
+    def relabel(self, plan: Plan) -> Artifact | None:
+        """Asks the teachers for labels ahead of training; None if they are asked later or never."""
         stage = plan.relabel
         if stage is None:
             return None
 
         def make(meter: Meter) -> Made:
-            return relabel(stage.spec, self.stream(plan), self.labelling(plan), self.ctx, meter)
+            stream, teachers = self.open_stream(plan), self.load_label_teachers(plan)
+            return relabel(stage.spec, stream, teachers, self.ctx, meter)
 
-        def upstream() -> tuple[Artifact, ...]:
-            return (*self._asked(plan), self.recovered(plan))
+        return self.artifacts.get(
+            stage, make, lambda: (*self.squeeze_label_teachers(plan), self.recover(plan))
+        )
 
-        if not self.cache.has(stage.stage, stage.key):
-            upstream()
-        return self._artifact(stage, make, upstream)
+    def squeeze_label_teachers(self, plan: Plan) -> list[Artifact]:
+        """Trains the teachers that are asked for labels."""
+        return [self.squeeze(plan, teacher) for teacher in plan.labelling]
 
-    def _asked(self, plan: Plan) -> list[Artifact]:
-        return [self.squeezed(plan, teacher) for teacher in plan.labelling]
+    # -- what students and evaluators read ---------------------------------------------------
 
-    def evaluated(self, plan: Plan, run: int) -> Artifact:
-        """One student. Others of the batch that learn from the same labelled batches, students of
-        the cell or of cells with another architecture, are trained beside it and stored too."""
-        stage = plan.evaluate[run]
-        found = self._load(stage)
-        if found is not None:
-            return found
-
-        def trained(stages: list[PlannedStage]) -> Student:
-            """The first of the students; those that went well are stored."""
-            students, cost = self._train_students(plan, stages)
-            labels = self.relabelled(plan)
-            sources = [labels] if labels else self._asked(plan) if _asks_views(plan) else []
-            above = (self.recovered(plan), *sources)
-            assert cost is not None
-            for each, student in zip(stages, students, strict=True):
-                if student.made is not None:
-                    self._store(each, *student.made, cost.part(student.share), above)
-            return students[0]
-
-        with self.cache.lock(stage.key):
-            found = self._load(stage)  # another process was faster
-            if found is not None:
-                return found
-            others = self._unmade_beside(stage)
-            with self.cache.locks(others) as free:
-                student = trained([stage, *(others[key] for key in free)])
-            if free and student.fault is not None and is_out_of_memory(student.fault):
-                student = trained([stage])
-            if student.fault is not None:
-                raise student.fault
-        return self._found[stage.key]
-
-    def _train_students(
-        self, plan: Plan, stages: Sequence[PlannedStage], threads: int | None = None
-    ) -> tuple[list[Student], Cost | None]:
-        """Students trained side by side, which stay at hand until the next ones."""
-        labels = self.relabelled(plan)
-        stored = labels.tensors() if labels else None
-        teachers = self.labelling(plan) if _asks_views(plan) and labels is None else []
-        data, stream = self.data(plan.cell.dataset), self.stream(plan)
-        self._at_hand.clear()
-        with measure(self.ctx.device) as meter:
-            students = evaluate(
-                [stage.spec for stage in stages], data, stream, teachers, stored, self.ctx, threads
-            )
-        for stage, student in zip(stages, students, strict=True):
-            if student.module is not None:
-                self._at_hand[stage.key] = student.module
-        return students, meter.cost
-
-    def student(self, plan: Plan, run: int) -> Network:
-        """The student of `evaluated(plan, run)`, stored by whoever asks for it first.
-
-        It is trained again where only its logits are left.
-        """
-        trial = self.evaluated(plan, run)
-
-        def make(meter: Meter) -> Made:
-            if trial.key not in self._at_hand:
-                threads = trial.tensors().get("threads")  # older artifacts do not say
-                (again,), _ = self._train_students(
-                    plan, [plan.evaluate[run]], None if threads is None else int(threads)
-                )
-                if again.made is None:
-                    assert again.fault is not None
-                    raise again.fault
-                warn_unless_same(trial.tensors()["logits"], again.made[0]["logits"])
-            return dict(self._at_hand[trial.key].state_dict()), {}
-
-        artifact = self._artifact(student_stage(plan, run), make, (trial,))
-        return restore_network(plan.cell.student.part, plan.info, artifact.tensors(), self.ctx)
-
-    def _unmade_beside(self, stage: PlannedStage) -> dict[Key, PlannedStage]:
-        """Students that are still to be trained and may be so beside one, by their keys."""
-        alike = [other for other in self._students[stage.inputs] if same_batches(stage, other)]
-        found = {other.key: other for other in alike if not self.cache.has(other.stage, other.key)}
-        found.pop(stage.key, None)
-        return dict(islice(found.items(), MOST_STUDENTS - 1))
-
-    # -- what stages read ----------------------------------------------------------------------
-
-    def distilled(self, plan: Plan) -> Distilled:
-        """The distilled set, its images looked up where it is a selection of real ones."""
-        tensors = self.recovered(plan).tensors()
+    def load_distilled(self, plan: Plan) -> Distilled:
+        """Returns the distilled set; images of a selection are looked up in the training set."""
+        tensors = self.recover(plan).tensors()
         images = tensors.get("images")
         if images is None:
-            images = self.data(plan.cell.dataset).train_images[tensors["indices"]]
+            images = self.open_data(plan.cell.dataset).train_images[tensors["indices"]]
         return Distilled(images, tensors["labels"], tensors["weights"])
 
-    def whitening(self, plan: Plan) -> Whitening | None:
-        """What the protocol puts in the place of normalisation."""
+    def find_whitening(self, plan: Plan) -> Whitening | None:
+        """Returns the whitening that the protocol puts in the place of normalisation, if any."""
         epsilon = plan.cell.protocol.zca
-        data = self.data(plan.cell.dataset)
-        return load_whitening(data, epsilon, self.cache, self.ctx) if epsilon else None
+        data = self.open_data(plan.cell.dataset)
+        return load_whitening(data, epsilon, self.artifacts.cache, self.ctx) if epsilon else None
 
-    def stream(self, plan: Plan) -> Stream:
-        made = self.distilled(plan)
-        training = plan.cell.protocol.training
+    def open_stream(self, plan: Plan) -> Stream:
+        """Returns the batches of the distilled set that every student of the plan sees."""
+        distilled, training = self.load_distilled(plan), plan.cell.protocol.training
         return Stream(
-            images=made.images,
-            labels=made.labels,
-            weights=made.weights,
+            images=distilled.images,
+            labels=distilled.labels,
+            weights=distilled.weights,
             info=plan.info,
             augmentation=training.augmentation,
             batch_size=training.batch_size,
             seed=stream_seed(plan.cell.seed),
             device=self.ctx.device,
             stored=plan.cell.recipe.labeller.views,
-            whitening=self.whitening(plan),
+            whitening=self.find_whitening(plan),
         )
-
-    # -- the cache -------------------------------------------------------------------------------
-
-    def _artifact(
-        self,
-        stage: PlannedStage,
-        make: Callable[[Meter], Made],
-        upstream: tuple[Artifact, ...] | Callable[[], tuple[Artifact, ...]],
-    ) -> Artifact:
-        found = self._load(stage)
-        if found is not None:
-            return found
-        with self.cache.lock(stage.key):
-            found = self._load(stage)  # another process was faster
-            if found is not None:
-                return found
-            with measure(self.ctx.device) as meter:
-                tensors, report = make(meter)
-            above = upstream() if callable(upstream) else upstream
-            return self._store(stage, tensors, report, meter.cost, above)
-
-    def _load(self, stage: PlannedStage) -> Artifact | None:
-        """From this process's memory or the cache, verified once and announced once."""
-        if stage.key not in self._found:
-            found = self.cache.load(stage.stage, stage.key)
-            if found is None:
-                return None
-            self._announce(found, cached=True)
-        return self._found[stage.key]
-
-    def _store(
-        self,
-        stage: PlannedStage,
-        tensors: Tensors,
-        report: Mapping[str, float],
-        cost: Cost | None,
-        upstream: tuple[Artifact, ...],
-    ) -> Artifact:
-        assert cost is not None
-        self.made.add(stage.key)
-        lineage: dict[str, Any] = {}
-        for above in upstream:
-            lineage.update(above.card["lineage"])
-            lineage[above.key] = {
-                "stage": above.stage,
-                "cost": above.cost,
-                "report": above.card["report"],
-            }
-        card = {
-            "spec": spell(stage.spec),
-            "inputs": list(stage.inputs),
-            "lineage": lineage,
-            "report": dict(report),
-            "cost": cost.to_json(),
-        }
-        artifact = self.cache.store(stage.stage, stage.key, tensors, card)
-        self._announce(artifact, cached=False)
-        return artifact
-
-    def _announce(self, artifact: Artifact, cached: bool) -> None:
-        self._found[artifact.key] = artifact
-        cost = artifact.cost
-        self._stage_done(artifact.stage, artifact.key, cost["seconds"], cost["peak_bytes"], cached)
-
-
-def _asks_views(plan: Plan) -> bool:
-    return plan.cell.recipe.labeller.asks == "views"
-
-
-def student_stage(plan: Plan, run: int) -> PlannedStage:
-    """The weights of a student: the stage beside its trial."""
-    return replace(plan.evaluate[run], stage="student")

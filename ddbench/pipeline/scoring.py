@@ -19,7 +19,8 @@ from ddbench.pipeline.plan import Plan
 from ddbench.runtime.memory import is_out_of_memory
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
-    from ddbench.pipeline.runner import Workshop
+    from ddbench.pipeline.runner import Runner
+    from ddbench.pipeline.students import Students
 
 LENT_FOR: Mapping[str, tuple[str, ...]] = {
     "images": ("distilled",),
@@ -107,44 +108,45 @@ def _number(name: str, metric: str, value: Any) -> float:
     return number
 
 
-def _trial(plan: Plan, run: int, tensors: Tensors, workshop: Workshop) -> LentTrial:
+def _trial(plan: Plan, run: int, tensors: Tensors, students: Students) -> LentTrial:
     return LentTrial(
         logits=tensors["logits"],
         labels=tensors["labels"],
         info=plan.info,
         seed=plan.cell.seed,
         lent={
-            "distilled": lambda: workshop.distilled(plan).as_set(),
-            "features": lambda: feature_sample(plan, workshop),
-            "test_images": lambda: workshop.data(plan.cell.dataset).test_images,
-            "student": _student(plan, run, workshop),
+            "distilled": lambda: students.runner.load_distilled(plan).as_set(),
+            "features": lambda: feature_sample(plan, students.runner),
+            "test_images": lambda: students.runner.open_data(plan.cell.dataset).test_images,
+            "student": _student(plan, run, students),
         },
     )
 
 
-def _student(plan: Plan, run: int, workshop: Workshop) -> Callable[[torch.Tensor], torch.Tensor]:
+def _student(plan: Plan, run: int, students: Students) -> Callable[[torch.Tensor], torch.Tensor]:
     """Its answers to any images; the student is opened when it is asked first."""
     from ddbench.training.loop import predict
 
-    network = functools.cache(lambda: workshop.student(plan, run))
-    whitening = functools.cache(lambda: workshop.whitening(plan))
-    return lambda images: predict(network().module, images, plan.info, workshop.ctx, whitening())
+    runner = students.runner
+    network = functools.cache(lambda: students.load(plan, run))
+    whitening = functools.cache(lambda: runner.find_whitening(plan))
+    return lambda images: predict(network().module, images, plan.info, runner.ctx, whitening())
 
 
-def feature_sample(plan: Plan, workshop: Workshop) -> FeatureSample:
+def feature_sample(plan: Plan, runner: Runner) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
     from ddbench.nn.probe import Probe
     from ddbench.training.batches import pixels
 
     first = plan.teachers[0]
     # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
-    real = workshop.statistic(plan, first, Features()).tensors()
-    teacher, made = workshop.network(plan, first), workshop.distilled(plan)
+    real = runner.compute_statistic(plan, first, Features()).tensors()
+    teacher, made = runner.load_teacher(plan, first), runner.load_distilled(plan)
     tap = feature_tap(teacher)
     rows = []
-    with torch.no_grad(), Probe(teacher, [tap], workshop.ctx) as probe:
+    with torch.no_grad(), Probe(teacher, [tap], runner.ctx) as probe:
         for chunk in made.images.split(250):
-            acts = probe(pixels(chunk.to(workshop.ctx.device), plan.info))
+            acts = probe(pixels(chunk.to(runner.ctx.device), plan.info))
             rows.append(acts.taps[tap]["features"].cpu())
     return FeatureSample(
         real["features"], real["labels"], torch.cat(rows), made.labels, made.weights

@@ -20,7 +20,7 @@ import ddbench
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(p for name in ("ddbench", "plugins") for p in (ROOT / name).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-LINES = 405
+LINES = 400
 ENTRIES = 17
 """Of `ddbench/`, without caches: more could not be taken in at a glance."""
 FUNCTION_LINES = 60

@@ -8,8 +8,14 @@ import pytest
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
+from ddbench.api.recipe import Training
+from ddbench.api.types import DatasetInfo
 from ddbench.config.grid import Selection, expand
-from ddbench.pipeline.plan import plan
+from ddbench.pipeline.plan import PlannedStage, plan, same_batches
+from ddbench.pipeline.specs import Evaluate, data_key
+from ddbench_plugins.architectures.convnet import ConvNetD
+from ddbench_plugins.architectures.resnet import ResNet
+from ddbench_plugins.labellers.fkd import FKD
 
 
 def _plans(registry, **choices):
@@ -165,3 +171,19 @@ def test_what_evaluators_see_through_a_teacher_is_in_the_key_of_a_cell_that_asks
     assert one[0] != other[0]
     assert one[1]
     assert key(1, (Features(),), labels=("fkd",))[1] == ()  # the teacher is in its labels' key
+
+
+def test_the_same_batches_are_those_of_one_distilled_set_and_seed(info: DatasetInfo) -> None:
+    spec = Evaluate(
+        data=data_key(info), student=ConvNetD(), labeller=FKD(), training=Training(epochs=2),
+        holdout=0.0, holdout_every=0, seed=0, run=0, precision="fp32",
+    )  # fmt: skip
+    planned = PlannedStage("evaluate", spec, ("images", "teacher"))
+    for change in ({"run": 3}, {"student": ResNet(18)}, {"holdout_every": 10}):
+        assert same_batches(planned, replace(planned, spec=replace(spec, **change)))
+    for change in (
+        {"seed": 1}, {"training": Training(epochs=3)}, {"holdout": 0.2}, {"precision": "bf16"},
+        {"labeller": FKD(store=True)},
+    ):  # fmt: skip
+        assert not same_batches(planned, replace(planned, spec=replace(spec, **change)))
+    assert not same_batches(planned, replace(planned, inputs=("other images", "teacher")))

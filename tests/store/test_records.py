@@ -15,7 +15,7 @@ from ddbench.api.record import Record, StageCost
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric
 from ddbench.pipeline import execute as execution
-from ddbench.pipeline import runner as workshop
+from ddbench.pipeline import students
 from ddbench.pipeline.scoring import judged
 from ddbench.runtime.context import Context
 from ddbench.store.records import Records, merge_earlier, read_folder, read_record
@@ -62,7 +62,7 @@ def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, mon
     records = Records(cache.root / "records")
     records.put(EARLIER)
     failed = EARLIER.model_copy(update={"status": "error", "metrics": []})
-    monkeypatch.setattr(workshop, "Workshop", lambda *arguments: None)
+    monkeypatch.setattr(students, "Students", lambda *arguments: None)
     monkeypatch.setattr(execution, "run_cell", lambda *arguments: failed)
     plan = SimpleNamespace(
         key="k", cell=SimpleNamespace(method="wmdd", seed=0, dataset=SimpleNamespace(name="d"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ddbench.pipeline import runner as workshop
+from ddbench.pipeline import students
 from ddbench.pipeline.stages.evaluate import warn_unless_same
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
@@ -26,13 +26,13 @@ def cache(tmp_path):
 def trained(monkeypatch):
     """How many students were trained."""
     count: Counter[str] = Counter()
-    kept = workshop.evaluate
+    kept = students.evaluate
 
     def counted(*arguments):
         count["students"] += 1
         return kept(*arguments)
 
-    monkeypatch.setattr(workshop, "evaluate", counted)
+    monkeypatch.setattr(students, "evaluate", counted)
     return count
 
 
@@ -71,7 +71,7 @@ def test_students_that_were_trained_at_once_are_made_again_one_by_one_to_the_bit
 ):
     same = []
     monkeypatch.setattr(
-        workshop, "warn_unless_same", lambda *logits: same.append(torch.equal(*logits))
+        students, "warn_unless_same", lambda *logits: same.append(torch.equal(*logits))
     )
     torch.set_num_threads(2)
     try:
