@@ -86,7 +86,7 @@ def _changed_options(part: Dataset) -> dict[str, Any]:
     known = {"resolution", part.argument}
     changed = {
         f.name: value
-        for f in dataclasses.fields(part)  # type: ignore[arg-type]
+        for f in dataclasses.fields(part)
         if (value := getattr(part, f.name)) != f.default
         and f.name not in known
         and not isinstance(value, Path)
