@@ -1,14 +1,21 @@
-"""Transport sped up by a guess: the exact one, whatever the guess."""
+"""Exact transport: duality, and the same plan and value whatever the guess it is sped up by."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench_plugins.distances import transport as module
-from ddbench_plugins.distances.transport import solve_transport, solve_transport_from_guess
+from ddbench_plugins.distances.transport import (
+    solve_transport,
+    solve_transport_from_guess,
+    squared_distances,
+)
+from tests.doubles.clouds import cloud
+from tests.doubles.matcher_steps import tensors
 
 
 def _problem(atoms: int, points: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,3 +85,27 @@ def test_an_atom_without_weight() -> None:
     found = solve_transport_from_guess(weights, cost, np.zeros(3))
     assert found.value == pytest.approx(exact.value, rel=1e-12)
     assert not found.plan[0].any()
+
+
+def test_squared_distances_far_from_the_origin() -> None:
+    x, y = tensors(5, 8), tensors(9, 8, seed=1)
+    expected = ((x[:, None] - y) ** 2).sum(2)
+    torch.testing.assert_close(squared_distances(x, y), expected)
+    near = squared_distances((x + 1e3).float(), (y + 1e3).float())
+    torch.testing.assert_close(near.double(), expected, rtol=1e-2, atol=1e-2)
+    assert (squared_distances(x, x) >= 0).all()
+
+
+def test_duality_and_the_sign_of_the_potential() -> None:
+    source = np.random.default_rng(0)
+    cost = squared_distances(cloud(6), cloud(20, seed=1)).numpy()
+    a, b = source.dirichlet(np.ones(6)), np.full(20, 1 / 20)
+    found = solve_transport(a, b, cost)
+    assert found.value == pytest.approx((found.plan * cost).sum())
+    assert found.value == pytest.approx(a @ found.potential + b @ found.other)
+    slack = cost - found.potential[:, None] - found.other
+    assert slack.min() > -1e-9
+    assert np.abs(slack[found.plan > 1e-12]).max() < 1e-9
+    for other in source.dirichlet(np.ones(6), size=50):
+        below = found.value + found.potential @ (other - a)
+        assert solve_transport(other, b, cost).value >= below - 1e-9
