@@ -164,6 +164,10 @@ class Batch:
     """Part of each image that is its own; 1 without mixing."""
     answers: Float[Tensor, "b k"] | None = None
     """Logits that a teacher gave to these very views, where the set brought them along (FKD)."""
+    epoch: int = 0
+    """Number of epochs that lie behind."""
+    progress: float = 0.0
+    """Share of the training's updates that lie behind: 0 at the first, below 1 at the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,8 @@ def tiny_batch(info: DatasetInfo | None = None, share: float = 0.7) -> Batch:
         partner_labels=labels[rows[partners]],
         partner_indices=rows[partners],
         share=share,
+        epoch=1,
+        progress=0.5,
     )
 
 

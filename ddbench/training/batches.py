@@ -108,6 +108,7 @@ class Stream:
                 partner_indices=rows[mix.partners],
                 share=mix.share,
                 answers=None if answers is None else send_to(answers, self.device),
+                epoch=index,
             )
 
     def views(self, index: int) -> Iterator[Views]:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -95,7 +95,6 @@ def train(
 class _Piece:
     """A batch with the teacher's answers, and its place in the training."""
 
-    epoch: int
     step: int
     done: int
     """Updates before this one."""
@@ -112,7 +111,8 @@ def _labelled(
     for epoch in range(length.epochs):
         for step, batch in enumerate(stream.epoch(epoch)):
             last = step + 1 == stream.steps or done + 1 == length.updates
-            yield _Piece(epoch, step, done, last, batch, answers(batch))
+            batch = replace(batch, progress=done / length.updates)
+            yield _Piece(step, done, last, batch, answers(batch))
             done += 1
             advance(1)
             if done == length.updates:
@@ -188,7 +188,7 @@ class _Run:
             self._begin()
         self.attempt(self._update, piece)
         if piece.last:
-            self.attempt(self.end, piece.epoch)
+            self.attempt(self.end, piece.batch.epoch)
         return self.going
 
     def stop_seeding(self) -> None:
@@ -211,7 +211,7 @@ class _Run:
         self._trainee.seconds += time.perf_counter() - started
 
     def _step(self, piece: _Piece) -> None:
-        self._schedule.set(piece.epoch, piece.done)
+        self._schedule.set(piece.batch.epoch, piece.done)
         with self._seeded(piece.done):
             with self._ctx.autocast():
                 logits = self._trainee.module(piece.batch.images)

@@ -68,6 +68,24 @@ def test_losses_are_the_means_of_each_epoch_and_of_one_that_is_cut_short(info):
     assert trainee.losses == pytest.approx([6, 3])
 
 
+@pytest.mark.parametrize(("max_updates", "updates"), [(0, 9), (5, 5)])
+def test_a_loss_knows_how_much_of_the_training_lies_behind(info, max_updates, updates):
+    """Also the answers do; a training that is cut short ends near 1 as well."""
+    module, stream = _problem(info)
+    seen, asked = [], []
+
+    def loss(logits, batch, answers):
+        seen.append((batch.epoch, batch.progress))
+        return _loss(logits, batch, answers)
+
+    training = Training(epochs=3, max_updates=max_updates)
+    train(
+        [Trainee(module, 0)], stream, training, loss, CTX, "t",
+        lambda batch: asked.append((batch.epoch, batch.progress)),
+    )  # fmt: skip
+    assert seen == asked == [(update // 3, update / updates) for update in range(updates)]
+
+
 def test_side_by_side_gives_the_numbers_of_each_alone(info):
     """Dropout draws from the network's own seed, so that neighbours do not change it."""
     training, parts = Training(epochs=4, lr=0.05), (8, 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pytest
 import torch
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import Augmentation, Training
-from ddbench.api.types import DatasetInfo, Network
+from ddbench.api.roles import Labeller
+from ddbench.api.types import Batch, DatasetInfo, Network
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
@@ -25,6 +26,7 @@ from ddbench.runtime.cost import Meter
 from ddbench.training.batches import Stream, pixels
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.labellers.fkd import FKD
+from ddbench_plugins.labellers.hard import Hard
 from ddbench_plugins.labellers.soft import Soft
 
 TRAINING = Training(epochs=3, batch_size=4, lr=0.01)
@@ -137,6 +139,46 @@ def test_stored_and_asked_labels_train_the_same_student(
     assert torch.equal(online["logits"], replayed["logits"])
     wrong = {**stored, "views": stored["views"].roll(1, 1)}
     assert not torch.equal(student(info, stream, None, wrong)["logits"], online["logits"])
+
+
+class SoftHardSoft(Labeller):
+    """The teacher's labels at the beginning and the end, the classes in between (HALD)."""
+
+    asks: ClassVar[Literal["nobody", "once", "views"]] = "views"
+    seen: ClassVar[list[tuple[int, float]]] = []
+
+    begins: float = 0.3
+    ends: float = 0.7
+    store: bool = False
+
+    @property
+    def stored(self) -> bool:
+        return self.store
+
+    def loss(self, student: Tensor, batch: Batch, teacher: Tensor | None) -> Tensor:
+        self.seen.append((batch.epoch, batch.progress))
+        hard = self.begins <= batch.progress < self.ends
+        return (Hard() if hard else FKD()).loss(student, batch, teacher)
+
+
+@pytest.mark.parametrize("store", [False, True])
+def test_labels_can_change_while_a_student_is_trained(
+    info: DatasetInfo, teacher: Network, stream: Stream, store: bool
+) -> None:
+    """Stored labels are replayed under the same schedule."""
+    labeller = SoftHardSoft(store=store)
+    stored = None
+    if store:
+        stored, _ = relabel(spec_of(info, labeller), stream, [teacher], CTX, Meter("cpu"))
+    asked = None if store else teacher
+    labeller.seen.clear()
+    changing = student(info, stream, asked, stored, labeller=labeller)
+    assert labeller.seen == [(update // 3, update / 9) for update in range(9)]
+    always = replace(labeller, begins=1.0)
+    soft = student(info, stream, asked, stored, labeller=always)
+    assert torch.equal(soft["logits"], student(info, stream, asked, stored)["logits"])
+    same = changing["training_loss"] == soft["training_loss"]
+    assert same.tolist() == [True, False, False]  # the first three of nine updates are in the first
 
 
 def test_labels_of_other_views_are_noticed(
