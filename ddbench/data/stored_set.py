@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ddbench.api.distilled_set import PortableSet, hash_tensor, to_unit
-from ddbench.api.distiller import DistillProblem
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.roles import Labeller
@@ -22,14 +21,10 @@ from ddbench.data.whitening import Whitening
 from ddbench.store.keys import spell_text
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSet:
+class StoredSet(Distiller):
     """A distiller that hands out the images of a stored set."""
 
     identity: ClassVar[str] = "ddbench.distilled:StoredSet"
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset()
-    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
 
     sha256: str
     """Of the stored tensors; where they lie does not matter."""
@@ -62,19 +57,13 @@ class StoredSet:
         return problem.normalise(images[indices].to(problem.device) / scale)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Labeller):
     """A labeller: the labels that came with the images, one row each."""
 
-    version: ClassVar[int] = 1
-    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
+    identity: ClassVar[str] = "ddbench.distilled:Stored"
 
     sha256: str
     """Of the stored labels."""
-
-    @property
-    def stored(self) -> bool:
-        return False
 
     @property
     def kept_bytes(self) -> int:
@@ -102,14 +91,11 @@ class Stored:
         return (batch.weights.to(each) * each).mean()
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(Labeller):
     """A labeller: what a teacher said of views that came with the images, which students are shown
     again, epoch by epoch (FKD)."""
 
     identity: ClassVar[str] = "ddbench.distilled:Replayed"
-    version: ClassVar[int] = 1
-    asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
 
     sha256: str
     """Of the stored views and their labels."""
@@ -117,10 +103,6 @@ class Replayed:
     """Stored ones; a longer training goes through them again."""
     told: Labeller
     """Whose loss it is: a labeller that asks a teacher about views."""
-
-    @property
-    def stored(self) -> bool:
-        return False
 
     @property
     def views(self) -> StoredViews:
