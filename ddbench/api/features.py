@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.errors import unknown
+from ddbench.api.roles import Statistic
 from ddbench.api.tensors import widen
 from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class PooledFeatures:
     """Per image: the activation averaged over positions, `features`, [b d]."""
 
-    def reduce(self, activation: Float[Tensor, "b ..."]) -> Tensors:
+    def reduce(self, activation: Float[torch.Tensor, "b ..."]) -> Tensors:
         wide = widen(activation)
         if wide.dim() == 4:
             wide = wide.mean((2, 3))
@@ -48,12 +46,10 @@ def feature_tap(network: Network, layer: str = "") -> Tap:
     return Tap(layer, PooledFeatures(), "output")
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(Statistic):
     """Features of every training image: `features` [n d] and `labels` [n], in the order seen."""
 
     identity: ClassVar[str] = "ddbench.features:Features"
-    version: ClassVar[int] = 1
 
     layer: str = ""
     """A dotted module name, whose output is averaged over positions; "" for the penultimate."""
@@ -64,7 +60,7 @@ class Features:
     def start(self, network: Network, info: DatasetInfo) -> Tensors:
         return {}
 
-    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
+    def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
         (tap,) = (t for t in acts.taps if _is_features_of(t, self.layer))
         count = len(state) // 2
         return {

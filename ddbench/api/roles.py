@@ -188,8 +188,10 @@ class Looking(Part):
 class Loss(Looking):
     """A term of the objective."""
 
-    separable: ClassVar[bool] = False
-    """Whether it is a sum over classes of what each class's images give alone, without draws."""
+    @property
+    def separable(self) -> bool:
+        """Whether it is a sum over classes of what each class gives by itself, without draws."""
+        return False
 
 
 class Matcher(Loss):

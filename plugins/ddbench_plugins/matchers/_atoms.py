@@ -1,19 +1,21 @@
-"""What matchers share that draw every image to an atom of its own, found once per class."""
+"""A base for matchers that draw every image to an atom of its own, and tools to find the atoms."""
 
 from __future__ import annotations
 
 import functools
 import warnings
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features, feature_tap
-from ddbench.api.roles import Statistic, Target
+from ddbench.api.roles import Matcher, Target
 from ddbench.api.types import Atoms, Network, Step, Tap
 from ddbench_plugins.distances.transport import Cloud, solve_transport_from_guess
 
@@ -21,28 +23,41 @@ if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
 Norm: TypeAlias = Literal["squared", "l2"]
+WeightFloor: TypeAlias = Annotated[float, Interval(gt=0, le=1)]
+"""Smallest weight of an atom, as a part of 1/m."""
 
 
-class TowardsAtoms:
-    """The half of a matcher that runs at every step, for a dataclass with `target` and `norm`."""
+class FeatureTarget(Target):
+    """Finds atoms for the features of a class."""
 
-    __slots__ = ()
-    target: Target
-    norm: Norm
+    layer: str = ""
+    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
+
+    @property
+    def statistic(self) -> Features:
+        return Features(layer=self.layer)
+
+
+class AtomMatcher(Matcher):
+    """Pulls every image towards an atom of its own; subclasses have a `target` that finds these."""
+
+    norm: Norm = "squared"
+    """"squared": a sum of squares. "l2": one unsquared norm over the batch."""
+
+    @property
+    @abstractmethod
+    def target(self) -> FeatureTarget:
+        """Finds the atoms."""
 
     @property
     def separable(self) -> bool:
         return self.norm == "squared"
 
-    @property
-    def statistics(self) -> tuple[Statistic, ...]:
-        return ()
-
     def taps(self, network: Network) -> tuple[Tap, ...]:
-        return (feature_tap(network, _layer(self.target)),)
+        return (feature_tap(network, self.target.layer),)
 
     def loss(self, step: Step) -> Float[torch.Tensor, ""]:
-        """Distance of every image's feature to its atom.
+        """Returns the distance of every image's feature to its atom.
 
         squared: L = Σ_j ‖f(x_j) − b_j‖²    l2: L = ‖F − B‖_F = (Σ_j ‖f(x_j) − b_j‖²)^½
 
@@ -60,42 +75,24 @@ class TowardsAtoms:
             Liu et al., Dataset Distillation via the Wasserstein Metric, arXiv:2311.18531, Eq. 12.
         """
         assert step.atoms is not None, "the targets stage runs before"
-        return atom_loss(read_features(step, _layer(self.target)), step.atoms, self.norm)
+        return atom_loss(read_features(step, self.target.layer), step.atoms, self.norm)
 
 
 def atom_loss(
     features: Float[torch.Tensor, "b d"], atoms: Float[torch.Tensor, "b d"], norm: Norm
 ) -> Float[torch.Tensor, ""]:
-    """Σ ‖f − b‖² ("squared") or its root ("l2")."""
+    """Returns Σ ‖f − b‖² ("squared") or its root ("l2")."""
     gap = features - atoms.to(features)
     return gap.square().sum() if norm == "squared" else torch.linalg.vector_norm(gap)
 
 
 def read_features(step: Step, layer: str) -> Float[torch.Tensor, "b d"]:
-    """Features of the step's images at a layer; "" for the classifier's input."""
+    """Returns features of the step's images at a layer; "" for the classifier's input."""
     return step.acts.taps[feature_tap(step.network, layer)]["features"]
 
 
-def _layer(target: Target) -> str:
-    statistic = target.statistic
-    return statistic.layer if isinstance(statistic, Features) else ""
-
-
-# -- what targets share ------------------------------------------------------------------------
-
-
-def check_floor(floor: float) -> None:
-    """Refuses what cannot be the smallest weight of an atom, as a part of 1/m.
-
-    Raises:
-        DDBenchError: it is not above 0, or above 1.
-    """
-    if not 0 < floor <= 1:
-        raise DDBenchError(f"weight_floor is {floor}", "expected: above 0, at most 1")
-
-
 def check_features(features: Float[torch.Tensor, "n d"], count: int) -> Float[torch.Tensor, "n d"]:
-    """The features of a class in float64 on the CPU.
+    """Checks the features of a class, and returns them in float64 on the CPU.
 
     Raises:
         DDBenchError: there are fewer of them than atoms, or they are not finite.
@@ -119,18 +116,19 @@ def check_features(features: Float[torch.Tensor, "n d"], count: int) -> Float[to
 def draw_start(
     features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
 ) -> Float[torch.Tensor, "m d"]:
-    """Features of `count` different images."""
+    """Draws the features of `count` different images."""
     return features[torch.randperm(len(features), generator=rng)[:count]]
 
 
 def draw_seed(rng: torch.Generator) -> int:
+    """Draws a seed for scikit-learn."""
     return int(torch.randint(2**31 - 1, (), generator=rng))
 
 
 def project_to_simplex(
     point: Float[np.ndarray, " m"], smallest: float = 0.0
 ) -> Float[np.ndarray, " m"]:
-    """The nearest weights that sum to 1, none below `smallest`.
+    """Returns the nearest weights that sum to 1, none below `smallest`.
 
     argmin_w ‖w − p‖² with Σ w_j = 1, w_j ≥ s: w = s + max(p − τ, 0), where τ makes the sum 1.
 
@@ -147,7 +145,7 @@ def project_to_simplex(
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """Lloyd's algorithm, converged."""
+    """The clusters that Lloyd's algorithm ends with."""
 
     centres: Float[np.ndarray, "m d"]
     shares: Float[np.ndarray, " m"]
@@ -164,7 +162,7 @@ def cluster(
     restarts: int = 1,
     start: Float[np.ndarray, "m d"] | None = None,
 ) -> Clusters:
-    """k-means from given centres, or the best of some k-means++ starts.
+    """Runs k-means from given centres, or takes the best of some k-means++ starts.
 
     min_b 1/n Σ_i min_j ‖z_i − b_j‖²: the least W₂² that `count` atoms of free weights can have.
     One thread, because the order in which threads add up would show in the last digits.
@@ -184,7 +182,7 @@ def cluster(
 
 @functools.cache
 def _threads() -> ThreadpoolController:
-    """Finding the loaded libraries takes longer than a small k-means."""
+    """Lists the loaded libraries, which takes longer than a small k-means."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
@@ -199,13 +197,13 @@ def make_atoms(
     guess: Float[np.ndarray, " m"] | None = None,
     **figures: float,
 ) -> Atoms:
-    """Atoms with what is worth knowing of them.
+    """Returns atoms with a report of how good they are.
 
     Args:
-        points: In float64.
-        weights: In float64.
-        features: Of the class, in float64.
-        like: Decides about dtype and device of the result.
+        points: Positions, in float64.
+        weights: Their weights, in float64.
+        features: Features of the class, in float64.
+        like: Gives dtype and device of the result.
         guess: Potentials of a similar transport, which make it faster; the result is the same.
         figures: Further entries of the report.
 

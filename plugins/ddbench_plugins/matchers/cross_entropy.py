@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.roles import Matcher, Statistic
+from ddbench.api.roles import Matcher
 from ddbench.api.tensors import widen
-from ddbench.api.types import Network, Step, Tap
+from ddbench.api.types import Step
 
 
-@dataclass(frozen=True, slots=True)
-class CrossEntropy:
+class CrossEntropy(Matcher):
     """The teacher's classification loss on the synthetic images."""
-
-    version: ClassVar[int] = 1
-    target: ClassVar[None] = None
 
     reduction: Literal["mean", "sum"] = "mean"
     """Over the images of a batch."""
@@ -29,15 +24,8 @@ class CrossEntropy:
     def separable(self) -> bool:
         return self.reduction == "sum"
 
-    @property
-    def statistics(self) -> tuple[Statistic, ...]:
-        return ()
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return ()
-
     def loss(self, step: Step) -> Float[torch.Tensor, ""]:
-        """L = mean_j (−log softmax(z(x_j))_{y_j}), or the sum.
+        """Returns L = mean_j (−log softmax(z(x_j))_{y_j}), or the sum.
 
         References:
             Yin et al., Squeeze, Recover and Relabel, NeurIPS 2023, Eq. 6.

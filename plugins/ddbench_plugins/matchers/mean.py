@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.features import Features, feature_tap
-from ddbench.api.roles import Matcher, Statistic
-from ddbench.api.types import Network, Step, Tap
+from ddbench.api.roles import Matcher
+from ddbench.api.types import Step
 from ddbench_plugins.distances.mmd import linear_mmd_squared
-from ddbench_plugins.matchers._classwise import split_by_class
+from ddbench_plugins.matchers._classwise import ClassMatcher
 
 
-@dataclass(frozen=True, slots=True)
-class Mean:
+class Mean(ClassMatcher):
     """Squared gap between the mean features of synthetic and real images, class by class."""
 
-    version: ClassVar[int] = 1
-    target: ClassVar[None] = None
-    separable: ClassVar[bool] = True
-
-    layer: str = ""
-    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
-    weighted: bool = True
-    """Whether images count by their weights."""
-
-    @property
-    def statistics(self) -> tuple[Statistic, ...]:
-        return (Features(layer=self.layer),)
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return (feature_tap(network, self.layer),)
+    separable = True
 
     def loss(self, step: Step) -> Float[torch.Tensor, ""]:
-        """Sum over the classes of a batch.
+        """Returns the sum of the gaps over the classes of a batch.
 
         L = Σ_y ‖ Σ_j w_j f(x_j) − mean_i f(z_i) ‖², w normalised within class and batch
 
@@ -52,11 +34,7 @@ class Mean:
         References:
             Zhao and Bilen, Dataset Condensation with Distribution Matching, WACV 2023, Eq. 4.
         """
-        gaps = [
-            linear_mmd_squared(one.synthetic, one.real, one.weights)
-            for one in split_by_class(step, self.layer, self.weighted)
-        ]
-        return torch.stack(gaps).sum()
+        return self._sum_over_classes(step, linear_mmd_squared)
 
 
 @hookimpl

@@ -1,36 +1,24 @@
-"""Draws images to nothing: what regularizers do alone."""
+"""Draws images to nothing, so that regularizers act alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.roles import Matcher, Statistic
-from ddbench.api.types import Network, Step, Tap
+from ddbench.api.roles import Matcher
+from ddbench.api.types import Step
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
+class Nothing(Matcher):
     """A loss of zero."""
 
-    version: ClassVar[int] = 1
-    target: ClassVar[None] = None
-    separable: ClassVar[bool] = True
-
-    @property
-    def statistics(self) -> tuple[Statistic, ...]:
-        return ()
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return ()
+    separable = True
 
     def loss(self, step: Step) -> Float[torch.Tensor, ""]:
-        """L = 0, without a gradient."""
+        """Returns 0, without a gradient."""
         return step.images.new_zeros(())
 
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.errors import DDBenchError
-from ddbench.api.features import Features
 from ddbench.api.roles import Matcher
 from ddbench.api.types import Atoms
-from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.sliced import draw_directions, sliced_wasserstein_squared
 from ddbench_plugins.distances.transport import Cloud
 from ddbench_plugins.matchers._atoms import (
-    Norm,
-    TowardsAtoms,
+    AtomMatcher,
+    FeatureTarget,
     check_features,
     draw_start,
     make_atoms,
@@ -30,39 +27,25 @@ _STILL = 1e-9
 """A relative displacement that counts as none."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlicedBarycenterTarget:
+class SlicedBarycenterTarget(FeatureTarget):
     """m equally weighted atoms whose projections resemble those of the features of a class."""
 
-    version: ClassVar[int] = 1
-
-    layer: str = ""
-    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
-    projections: int = 0
+    projections: Annotated[int, Ge(0)] = 0
     """Random directions; 0: two a dimension. Too few do not move the atoms in all dimensions."""
-    iterations: int = 50
+    iterations: Annotated[int, Ge(0)] = 50
     """Steps at most; fewer where the atoms stand still."""
-    step: float = 1.0
-    """Length of a step, above 0 and up to 1."""
-
-    def __post_init__(self) -> None:
-        check_at_least(self, projections=0, iterations=0)
-        if not 0 < self.step <= 1:
-            raise DDBenchError(f"step is {self.step}", "expected: above 0, at most 1")
-
-    @property
-    def statistic(self) -> Features:
-        return Features(layer=self.layer)
+    step: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Length of a step."""
 
     def atoms(
         self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
     ) -> Atoms:
-        """Atoms of a small sliced distance to the features, started from real ones.
+        """Finds atoms of a small sliced distance to the features, started from real ones.
 
         min_b mean_θ W₂²(1/m Σ_j δ_{θᵀb_j}, 1/n Σ_i δ_{θᵀz_i}) over fixed directions θ
 
         Args:
-            features: z, of one class.
+            features: z, the features of one class.
             count: m, at most n.
             rng: Draws the directions and the start.
 
@@ -95,7 +78,7 @@ def find_sliced_barycenter(
     iterations: int,
     step: float,
 ) -> Float[torch.Tensor, "m d"]:
-    """Atoms after some steps, none of which makes the sliced distance larger.
+    """Moves atoms by steps none of which makes the sliced distance larger.
 
     b_j ← b_j + γ argmin_δ Σ_θ (q_θ(rank of θᵀb_j) − θᵀ(b_j + δ))²
 
@@ -127,7 +110,7 @@ def find_sliced_barycenter(
 def average_quantiles(
     values: Float[torch.Tensor, "l n"], blocks: int
 ) -> Float[torch.Tensor, "l m"]:
-    """Means of `blocks` equal parts of the quantile function, of each row.
+    """Returns the means of `blocks` equal parts of the quantile function of each row.
 
     m ∫_{r/m}^{(r+1)/m} F⁻¹(s) ds; where m does not divide n, a value counts in parts.
     """
@@ -139,16 +122,11 @@ def average_quantiles(
     return integral.diff(dim=1) * (blocks / count)
 
 
-@dataclass(frozen=True, slots=True)
-class SlicedWasserstein(TowardsAtoms):
+class SlicedWasserstein(AtomMatcher):
     """Distance of every image's feature to its atom of the class's sliced barycenter."""
 
-    version: ClassVar[int] = 1
-
-    target: SlicedBarycenterTarget = field(default_factory=SlicedBarycenterTarget)
+    target: SlicedBarycenterTarget = SlicedBarycenterTarget()
     """How the atoms are found."""
-    norm: Norm = "squared"
-    """"squared": a sum of squares. "l2": one unsquared norm over the batch."""
 
 
 @hookimpl

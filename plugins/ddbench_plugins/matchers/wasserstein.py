@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge, Interval
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.errors import DDBenchError
-from ddbench.api.features import Features
 from ddbench.api.roles import Matcher
 from ddbench.api.types import Atoms
-from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.transport import (
     Cloud,
     Transport,
@@ -23,10 +21,10 @@ from ddbench_plugins.distances.transport import (
     solve_transport_from_guess,
 )
 from ddbench_plugins.matchers._atoms import (
-    Norm,
-    TowardsAtoms,
+    AtomMatcher,
+    FeatureTarget,
+    WeightFloor,
     check_features,
-    check_floor,
     draw_start,
     make_atoms,
     project_to_simplex,
@@ -36,46 +34,31 @@ _STILL = 1e-9
 """A relative fall of the objective that counts as none."""
 
 
-@dataclass(frozen=True, slots=True)
-class BarycenterTarget:
+class BarycenterTarget(FeatureTarget):
     """The best m weighted atoms for the features of a class, in the sense of W₂²."""
 
-    version: ClassVar[int] = 1
-
-    layer: str = ""
-    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
     weights: Literal["learned", "uniform"] = "learned"
     """"learned" as in the paper; "uniform" gives every atom 1/m, as in the released code."""
-    iterations: int = 10
+    iterations: Annotated[int, Ge(0)] = 10
     """Alternations of weights and positions; fewer where nothing changes any more."""
-    weight_steps: int = 3
+    weight_steps: Annotated[int, Ge(0)] = 3
     """Subgradient steps on the weights in each alternation."""
-    theta: float = 1.0
-    """Length of the position step, above 0 and up to 1; 1 is the barycentric projection."""
+    theta: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Length of the position step; 1 is the barycentric projection."""
     init: Literal["real", "normal"] = "real"
     """Start from random real features, or from N(0, 1) as in the released code."""
-    weight_floor: float = 0.01
+    weight_floor: WeightFloor = 0.01
     """Smallest weight of an atom, as a part of 1/m."""
-
-    def __post_init__(self) -> None:
-        check_at_least(self, iterations=0, weight_steps=0)
-        if not 0 < self.theta <= 1:
-            raise DDBenchError(f"theta is {self.theta}", "expected: above 0, at most 1")
-        check_floor(self.weight_floor)
-
-    @property
-    def statistic(self) -> Features:
-        return Features(layer=self.layer)
 
     def atoms(
         self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
     ) -> Atoms:
-        """Positions b and weights w that make the transport to the features cheap.
+        """Finds positions b and weights w that make the transport to the features cheap.
 
         min_{b, w} W₂²(Σ_j w_j δ_{b_j}, 1/n Σ_i δ_{z_i}), by turns in w and in b
 
         Args:
-            features: z, of one class.
+            features: z, the features of one class.
             count: m, at most n.
             rng: Draws the start.
 
@@ -103,7 +86,7 @@ class BarycenterTarget:
         else:
             start = torch.randn(count, real.shape[1], generator=rng, dtype=torch.float64)
         cloud = Cloud.of(real)
-        found = find_barycenter(
+        best = find_barycenter(
             cloud,
             start,
             iterations=self.iterations,
@@ -111,21 +94,19 @@ class BarycenterTarget:
             theta=self.theta,
             smallest=self.weight_floor / count,
         )
-        return make_atoms(
-            found.positions, found.weights, cloud, like=features, guess=found.potential
-        )
+        return make_atoms(best.positions, best.weights, cloud, features, guess=best.potential)
 
 
 @dataclass(frozen=True, slots=True)
 class Barycenter:
-    """Where the alternations have led."""
+    """The atoms that the alternations end with."""
 
     positions: Float[torch.Tensor, "m d"]
     weights: Float[torch.Tensor, " m"]
     objectives: list[float]
     """W₂² after every weight step; never rises."""
     potential: Float[np.ndarray, " m"] | None
-    """Of the last transport, for the positions before the last step."""
+    """Potential of the last transport, for the positions before the last step."""
 
 
 def find_barycenter(
@@ -137,7 +118,7 @@ def find_barycenter(
     theta: float,
     smallest: float,
 ) -> Barycenter:
-    """Weights and positions of atoms, by turns.
+    """Improves weights and positions of atoms by turns.
 
     Args:
         real: z, in float64.
@@ -157,10 +138,10 @@ def find_barycenter(
     potential = None
     for _ in range(iterations):
         cost = real.squared_distances(positions).numpy()
-        weights, found = step_weights(weights, cost, weight_steps, smallest, potential)
-        potential = found.potential
-        positions = step_positions(positions, weights, found.plan, real.given, theta)
-        values.append(found.value)
+        weights, transport = step_weights(weights, cost, weight_steps, smallest, potential)
+        potential = transport.potential
+        positions = step_positions(positions, weights, transport.plan, real.given, theta)
+        values.append(transport.value)
         if len(values) > 1 and values[-2] - values[-1] <= _STILL * values[-1]:
             break
     return Barycenter(positions, torch.from_numpy(weights), values, potential)
@@ -173,7 +154,7 @@ def step_weights(
     smallest: float,
     guess: Float[np.ndarray, " m"] | None = None,
 ) -> tuple[Float[np.ndarray, " m"], Transport]:
-    """Better weights for fixed positions, by projected subgradients, and the transport for them.
+    """Improves weights for fixed positions by projected subgradients, and transports them.
 
     w ← Π(w − η β),  η = (f(w) − f*) / ‖β‖²,  f(w) = W₂² for weights w
 
@@ -213,7 +194,7 @@ def step_positions(
     real: Float[torch.Tensor, "n d"],
     theta: float,
 ) -> Float[torch.Tensor, "m d"]:
-    """Newton's step in the positions: each atom moves towards the mean of what is sent to it.
+    """Moves each atom towards the mean of what is sent to it, by Newton's step.
 
     b_j ← b_j − θ/w_j Σ_i t_ij (b_j − z_i)
     """
@@ -227,16 +208,11 @@ def step_positions(
     return torch.lerp(positions, means, theta)
 
 
-@dataclass(frozen=True, slots=True)
-class Wasserstein(TowardsAtoms):
+class Wasserstein(AtomMatcher):
     """Distance of every image's feature to its atom of the class's Wasserstein barycenter."""
 
-    version: ClassVar[int] = 1
-
-    target: BarycenterTarget = field(default_factory=BarycenterTarget)
+    target: BarycenterTarget = BarycenterTarget()
     """How the atoms are found."""
-    norm: Norm = "squared"
-    """"squared": the paper's sum of squares. "l2": one unsquared norm over the batch."""
 
 
 @hookimpl
