@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.roles import Labeller
+from ddbench.api.soft_labels import soft_cross_entropy
 from ddbench.api.types import Batch, DatasetInfo
 from ddbench.data.whitening import Whitening
 from ddbench.store.keys import spell_text
@@ -74,21 +74,14 @@ class Stored(Labeller):
     def loss(
         self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
     ) -> Float[Tensor, ""]:
-        """1/b Σ_i w_i CE( λ p_i + (1 − λ) p'_i, softmax(s_i) ), p the stored probabilities.
-
-        Rows that are not probabilities are logits: p is their softmax, as DATM and DD-Ranking's
-        soft cross-entropy have it. λ is the part of each mixed image that is its own.
+        """Returns the soft cross-entropy with the stored labels.
 
         Args:
-            student: Logits s.
+            student: Logits.
             batch: What was shown.
             teacher: Not read.
         """
-        soft = _probabilities(_OPEN[self.sha256]["soft_labels"])
-        own, partner = soft[batch.indices].to(student), soft[batch.partner_indices].to(student)
-        target = batch.share * own + (1 - batch.share) * partner
-        each = F.cross_entropy(student, target, reduction="none")  # b
-        return (batch.weights.to(each) * each).mean()
+        return soft_cross_entropy(student, batch, _OPEN[self.sha256]["soft_labels"])
 
 
 class Replayed(Labeller):
@@ -126,13 +119,6 @@ class Replayed(Labeller):
         """
         assert batch.answers is not None, "stored views come with their answers"
         return self.told.loss(student, batch, batch.answers)
-
-
-def _probabilities(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
-    sums = rows.sum(1)
-    if bool((rows >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
-        return rows
-    return rows.softmax(1)
 
 
 _OPEN: dict[str, dict[str, Tensor]] = {}
