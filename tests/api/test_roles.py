@@ -41,7 +41,7 @@ def test_a_matcher_is_a_class_with_a_loss():
         ({"tap": lambda self, network: ()}, "taps"),
         ({"targets": None}, "target"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
 def test_a_misspelt_member_is_refused_when_the_class_is_made(body, near):
     (name,) = body

@@ -1,10 +1,9 @@
-"""The recover loop and the selections: rates, ranges, views, groups, and what a draw depends on."""
+"""The recover loop: rates, ranges, views, groups, and what a draw depends on."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,74 +14,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.types import DatasetInfo
 from ddbench.runtime.seeds import make_generator
-from ddbench.training.batches import pixels
 from ddbench_plugins.distillers import optimize, select
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.distillers.select import RandomSelection, WholeSet
+from tests.doubles.toy_problem import INFO, Toy, classes, total
 
-INFO = DatasetInfo(
-    name="three",
-    classes=("a", "b", "c"),
-    shape=(2, 6, 6),
-    mean=(0.5, 0.4),
-    std=(0.2, 0.25),
-    train_counts=(9, 9, 9),
-    test_counts=(1, 1, 1),
-    fingerprint="f",
-)
 STILL: dict[str, Any] = {"crop": (1.0, 1.0), "flip": False, "roll": (0, 0)}
 """No view differs from the image."""
-
-
-class Toy:
-    """A problem whose loss is a function of images and their indices."""
-
-    def __init__(
-        self, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor], info: DatasetInfo = INFO
-    ) -> None:
-        self.info, self.labels, self.device, self.seed = info, labels, "cpu", 0
-        self.loss = loss
-        self.losses: list[float] = []
-        self.progress: list[float] = []
-        self.views: list[Tensor] = []
-
-    def rng(self, *names: object) -> torch.Generator:
-        return make_generator(self.seed, *names)
-
-    def real_indices(self, cls: int) -> Tensor:
-        return torch.arange(27)[torch.arange(27) % 3 == cls]
-
-    def real(self, cls: int) -> Tensor:
-        levels = self.real_indices(cls).float().view(-1, 1, 1, 1) / 27
-        return self.normalise(levels.expand(-1, *self.info.shape))
-
-    def normalise(self, images: Tensor) -> Tensor:
-        return pixels(images, self.info)
-
-    def pixel_range(self) -> tuple[Tensor, Tensor]:
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.info.mean, self.info.std))
-        return -mean / std, (1 - mean) / std
-
-    def objective(self, images: Tensor, indices: Tensor, progress: float) -> Tensor:
-        self.views.append(images.detach().clone())
-        self.progress.append(progress)
-        return self.loss(images, indices)
-
-    def tick(self, loss: Tensor | None = None) -> None:
-        self.losses.append(math.nan if loss is None else float(loss))
-
-
-def total(images: Tensor, indices: Tensor) -> Tensor:
-    return images.sum()
-
-
-def classes(*counts: int) -> Tensor:
-    return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-
-
-# -- rate ------------------------------------------------------------------------------------------
 
 
 def test_rate_begins_at_lr_halves_in_the_middle_and_would_end_at_zero() -> None:
@@ -120,9 +59,6 @@ def test_progress_runs_from_0_to_1_and_every_iteration_ticks_with_its_loss() -> 
     assert one.progress == [0]
 
 
-# -- clamp -----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("sign", "level"), [(1.0, 0.0), (-1.0, 1.0)])
 def test_clamp_stops_at_black_and_white(sign: float, level: float) -> None:
     def loss(images: Tensor, indices: Tensor) -> Tensor:
@@ -137,9 +73,6 @@ def test_clamp_stops_at_black_and_white(sign: float, level: float) -> None:
     assert all(((view >= low) & (view <= high)).all() for view in problem.views[1:])
     free = replace(part, clamp=False).recover(Toy(classes(1, 1, 1), loss), torch.arange(3))
     assert ((free - wanted) * sign < -1).all()
-
-
-# -- views -----------------------------------------------------------------------------------------
 
 
 def ramp(count: int = 4) -> Tensor:
@@ -203,9 +136,6 @@ def test_the_gradient_goes_back_through_the_view() -> None:
     assert moved.sum() == 2 * 9
 
 
-# -- start -----------------------------------------------------------------------------------------
-
-
 def test_real_start_takes_different_images_of_the_right_class() -> None:
     labels = classes(4, 0, 9)
     problem = Toy(labels, total)
@@ -236,8 +166,6 @@ def test_noise_is_standard_normal_in_normalised_pixels() -> None:
     assert abs(float(start.mean())) < 0.03
     assert float(start.std()) == pytest.approx(1, abs=0.03)
 
-
-# -- groups ----------------------------------------------------------------------------------------
 
 COUNTS = st.lists(st.integers(0, 12), min_size=1, max_size=8).filter(any)
 
@@ -331,52 +259,6 @@ def test_a_group_is_the_same_alone_and_after_others() -> None:
 def test_options_out_of_range_are_refused(option: str, value: Any) -> None:
     with pytest.raises(DDBenchError, match=f"{option} is"):
         Optimize(**{option: value})
-
-
-# -- selections ------------------------------------------------------------------------------------
-
-
-def test_random_selection_is_of_the_class_without_replacement_and_repeatable() -> None:
-    part, labels = RandomSelection(), classes(5, 0, 9)
-    assert [group.tolist() for group in part.batches(labels)] == [[*range(5)], [*range(5, 14)]]
-    problem = Toy(labels, total)
-    found = torch.cat([part.recover(problem, group) for group in part.batches(labels)])
-    assert len(set(found.tolist())) == 14
-    assert (found % 3).tolist() == labels.tolist()
-    assert sorted(found[5:].tolist()) == problem.real_indices(2).tolist()  # all that there are
-    torch.manual_seed(9)
-    again = torch.cat([part.recover(Toy(labels, total), g) for g in part.batches(labels)[::-1]])
-    assert again[9:].tolist() == found[:5].tolist()
-    problem.seed = 1
-    other = part.recover(problem, torch.arange(5))
-    assert other.tolist() != found[:5].tolist()
-
-
-def test_random_selection_of_more_images_begins_with_those_of_fewer() -> None:
-    few = RandomSelection().recover(Toy(classes(3), total), torch.arange(3))
-    many = RandomSelection().recover(Toy(classes(8), total), torch.arange(8))
-    assert many[:3].tolist() == few.tolist()
-
-
-def test_random_selection_is_uniform() -> None:
-    drawn = torch.zeros(27)
-    for seed in range(600):
-        problem = Toy(classes(3), total)
-        problem.seed = seed
-        drawn[RandomSelection().recover(problem, torch.arange(3))] += 1
-    assert drawn[drawn > 0].shape == (9,)
-    assert (drawn[::3] - 200).abs().max() < 60  # five standard deviations
-
-
-def test_the_whole_set_is_all_of_it() -> None:
-    part = WholeSet()
-    counts = part.counts(INFO, None)
-    assert counts == INFO.train_counts
-    labels = classes(*counts)
-    problem = Toy(labels, total)
-    found = torch.cat([part.recover(problem, group) for group in part.batches(labels)])
-    assert sorted(found.tolist()) == list(range(27))
-    assert (found % 3).tolist() == labels.tolist()
 
 
 def test_hooks_name_the_parts() -> None:

@@ -14,7 +14,14 @@ from ddbench.api.types import Activations, DatasetInfo, Network, Tap
 from ddbench.nn.probe import Probe
 from ddbench.runtime.context import Context
 from ddbench.store.keys import spell
-from ddbench_plugins.regularizers._moments import ClassMoments, ReleasedClassMoments
+from ddbench_plugins.regularizers._moments import (
+    ClassMoments,
+    ReleasedClassMoments,
+    mix_moments,
+    share_by_class,
+    sum_layer_gaps,
+)
+from tests.doubles.regularizer_steps import some_images
 
 
 def info(counts):
@@ -209,3 +216,35 @@ def test_options_are_part_of_the_key():
     assert spell(ReleasedClassMoments()) != spell(replace(ReleasedClassMoments(), batch=50))
     assert spell(ReleasedClassMoments()) != spell(ClassMoments())
     assert hash(ReleasedClassMoments()) == hash(ReleasedClassMoments(100))
+
+
+def test_class_whose_weights_are_all_zero_counts_its_images_equally():
+    labels, weights = torch.tensor([0, 0, 1]), torch.tensor([0.0, 0.0, 1.0])
+    _, shares, counted = share_by_class(labels, weights, 2)
+    assert shares.tolist() == [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+    assert counted.tolist() == [1.0, 1.0]
+
+
+def test_law_of_total_variance():
+    """Variance of a mixture of two weighted groups = within + between."""
+    maps = some_images(36).reshape(6, 6, 5, 5)
+    moments = ChannelMoments().reduce(maps)
+    shares = torch.tensor([0.1, 0.2, 0.1, 0.3, 0.25, 0.05], dtype=torch.float64)
+    parts = torch.stack([shares[:3].sum(), shares[3:].sum()])
+    halves = torch.zeros(2, 6, dtype=torch.float64)
+    halves[0, :3], halves[1, 3:] = shares[:3] / parts[0], shares[3:] / parts[1]
+    means, variances = mix_moments(halves, **moments)
+    mean, variance = mix_moments(shares[None], **moments)
+    between = parts @ (means - parts @ means).square()
+    torch.testing.assert_close(variance[0], parts @ variances + between)
+    expected = (shares.view(-1, 1, 1, 1) * (maps - mean.view(1, -1, 1, 1)).square()).mean((2, 3))
+    torch.testing.assert_close(variance[0], expected.sum(0))
+
+
+def test_squared_and_unsquared_norms():
+    """methods.md 2.15.11: 5 and 25 for [[3, 4], [0, 0]]."""
+    residual = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    assert sum_layer_gaps(residual, [2], "l2", 1.0).tolist() == [5, 0]
+    assert sum_layer_gaps(residual, [2], "squared", 1.0).tolist() == [25, 0]
+    assert sum_layer_gaps(residual, [1, 1], "l2", 10.0).tolist() == [34, 0]
+    assert sum_layer_gaps(residual, [1, 1], "squared", 10.0).tolist() == [106, 0]
