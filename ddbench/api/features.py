@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.errors import unknown
-from ddbench.api.roles import Statistic
+from ddbench.api.roles import Matcher, Statistic
 from ddbench.api.tensors import widen
-from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
+from ddbench.api.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class PooledFeatures:
 
 
 def feature_tap(network: Network, layer: str = "") -> Tap:
-    """The tap whose `features` are [b d].
+    """Returns the tap whose `features` are [b d].
 
     Args:
         network: The network to look into.
@@ -81,3 +82,54 @@ def _is_features_of(tap: Tap, layer: str) -> bool:
     if not isinstance(tap.reduction, PooledFeatures):
         return False
     return tap.side == "input" if not layer else (tap.side == "output" and tap.layer == layer)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFeatures:
+    """Features of one class of a batch, and of all its real images."""
+
+    synthetic: Float[torch.Tensor, "m d"]
+    weights: Float[torch.Tensor, " m"] | None
+    """Weights of the synthetic images, not normalised; None for equal ones."""
+    real: Float[torch.Tensor, "n d"]
+
+    def mean(self) -> Float[torch.Tensor, " d"]:
+        """Returns the mean of the synthetic features, by their weights."""
+        if self.weights is None:
+            return self.synthetic.mean(0)
+        return (self.weights / self.weights.sum()).to(self.synthetic) @ self.synthetic
+
+
+class FeatureMatcher(Matcher):
+    """A matcher that compares features with real ones; a subclass has but a `loss`."""
+
+    layer: str = ""
+    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        return (Features(layer=self.layer),)
+
+    def taps(self, network: Network) -> tuple[Tap, ...]:
+        return (feature_tap(network, self.layer),)
+
+    def features(self, step: Step) -> Float[torch.Tensor, "b d"]:
+        """Returns the features of the images of a step, which carry the gradient."""
+        return step.acts.taps[feature_tap(step.network, self.layer)]["features"]
+
+    def split_by_class(self, step: Step, weighted: bool = True) -> Iterator[ClassFeatures]:
+        """Yields the features of each class in a batch, with all real ones of the class.
+
+        Args:
+            step: Classes in any order and number.
+            weighted: Whether images count by `step.weights`.
+        """
+        features = self.features(step)
+        known = step.known[Features(layer=self.layer)]
+        for cls in step.labels.unique().tolist():
+            here = step.labels == cls
+            yield ClassFeatures(
+                synthetic=features[here],
+                weights=step.weights[here] if weighted else None,
+                real=known["features"][known["labels"] == cls].to(features),
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import types
 import typing
@@ -33,10 +34,13 @@ class Options:
 
     def __init_subclass__(cls, kw_only: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)
-        if "__dataclass_fields__" not in vars(
-            cls
-        ):  # else a decorator makes it once more, for slots
-            dataclass(frozen=True, kw_only=kw_only)(cls)
+        for name in vars(cls).get("__annotations__", {}):
+            if _is_property(cls, name):  # which would be taken for the option's default
+                setattr(cls, name, field())
+        dataclass(frozen=True, kw_only=kw_only)(cls)
+        for option in fields(cls):
+            if _is_property(cls, option.name):  # which could not be assigned to
+                setattr(cls, option.name, None)
 
     def __post_init__(self) -> None:
         """Checks every option; a subclass with checks of its own calls this one first.
@@ -48,6 +52,11 @@ class Options:
             value = getattr(self, name)
             if not allows(hint, value):
                 raise DDBenchError(f"{name} is {value}", f"expected: {describe_range(hint)}")
+
+
+def _is_property(kind: type, name: str) -> bool:
+    """Tells whether a class has, or inherits, a property of a name."""
+    return isinstance(inspect.getattr_static(kind, name, None), property)
 
 
 @functools.cache

@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ddbench.api.errors import DDBenchError, unknown
-from ddbench.registry import PART_NAME, SHOWN_AS, load
 
 RUN_LINES: Mapping[str, str] = {
     "evaluator": "ddbench run --evaluator part_name",
@@ -44,6 +43,8 @@ def write_package(kind: str, name: str, folder: Path) -> Path:
         DDBenchError: no such kind, a name that cannot be one or is taken, or a folder that holds
             files.
     """
+    from ddbench.registry import SHOWN_AS
+
     kind = {shown: known for known, shown in SHOWN_AS.items()}.get(kind, kind)
     if kind not in RUN_LINES:
         raise unknown("kind of part", kind, {*RUN_LINES, "method"})
@@ -63,6 +64,8 @@ def write_package(kind: str, name: str, folder: Path) -> Path:
 
 def _check_name(name: str) -> None:
     """Names become module, class and option names, and are typed on command lines."""
+    from ddbench.registry import PART_NAME
+
     likely = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not PART_NAME.fullmatch(name):
         raise DDBenchError(
@@ -92,6 +95,8 @@ def _check_folder(made: Path) -> None:
 
 def _check_free(kind: str, name: str) -> None:
     """Two parts of one name would stop every command, two modules would hide one another."""
+    from ddbench.registry import SHOWN_AS, load
+
     shown = SHOWN_AS.get(kind, kind)
     registry = load()
     if registry.resolve(kind, name) in registry.parts[kind]:

@@ -78,6 +78,27 @@ def test_a_subclass_is_a_frozen_dataclass_of_its_options():
     assert key_of(Loop(later=2.0)) != key_of(Loop())
 
 
+class Base(Options):
+    @property
+    def target(self) -> int:
+        return 0
+
+
+class WithDefault(Base):
+    target: int = field(default_factory=lambda: 3)
+
+
+class Required(Base):
+    target: int
+
+
+def test_an_option_takes_the_place_of_a_property():
+    assert Base().target == 0
+    assert (WithDefault().target, WithDefault(target=4).target, Required(5).target) == (3, 4, 5)
+    with pytest.raises(TypeError, match="target"):
+        Required()
+
+
 @given(st.floats(), st.floats(-5, 5), st.floats(0, 5), st.booleans())
 def test_an_interval_is_its_bounds(value, low, width, open_):
     high = low + width
