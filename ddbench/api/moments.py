@@ -1,31 +1,31 @@
-"""What normalisation statistics keep of an activation: its moments per image and channel."""
+"""Moments of an activation per image and channel, which statistics of normalisation are made of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Float
 
 from ddbench.api.errors import IncompatibleError
+from ddbench.api.plain import use_plain_operations
+from ddbench.api.tensors import derive, widen
 from ddbench.api.types import Network, Tap, Tensors
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelMoments:
-    """Per image and channel: mean and mean square over positions, `mean` and `square`, [b c].
+    """Mean and mean square over positions, per image and channel: `mean` and `square`, [b c].
 
     Every class-wise, weighted, global or averaged statistic of a layer is a linear or quadratic
     function of these two. Half precision is widened to float32.
     """
 
-    def reduce(self, activation: Float[Tensor, "b c ..."]) -> Tensors:
-        if torch.compiler.is_compiling():  # which joins these with what is around them
-            wide = activation.float().flatten(2)
+    def reduce(self, activation: Float[torch.Tensor, "b c ..."]) -> Tensors:
+        """Returns `mean` and `square`, [b c] each, of an activation with positions."""
+        if torch.compiler.is_compiling() or use_plain_operations():  # a compiler joins these
+            wide = widen(activation).flatten(2)
             return {"mean": wide.mean(2), "square": wide.square().mean(2)}
         from ddbench.api.moment_kernels import SpatialMoments
 
@@ -33,9 +33,9 @@ class ChannelMoments:
         return {"mean": mean, "square": square}
 
     def through(
-        self, module: nn.Module, activation: Float[Tensor, "b c ..."]
-    ) -> tuple[Tensor, Tensors] | None:
-        """What a frozen BatchNorm in eval mode gives, and the moments of its input, in one pass.
+        self, module: torch.nn.Module, activation: Float[torch.Tensor, "b c ..."]
+    ) -> tuple[torch.Tensor, Tensors] | None:
+        """Returns the output of a frozen BatchNorm in eval mode and its input's moments, at once.
 
         None for any other module, and in half precision on an accelerator, where the product of two
         roundings would show in the gradient.
@@ -45,53 +45,33 @@ class ChannelMoments:
             return None
         from ddbench.api.moment_kernels import NormWithMoments
 
-        output, mean, square = NormWithMoments.apply(activation, *_affine(module))
+        output, mean, square = NormWithMoments.apply(activation, *_affine_map(module))
         return output, {"mean": mean, "square": square}
 
 
-@dataclass(slots=True)
-class _Affine:
-    """What a frozen BatchNorm does, and what that was made of."""
-
-    made_of: tuple[tuple[Tensor, int], ...]
-    """Tensors and their versions."""
-    eps: float
-    scale: Float[Tensor, "1 c 1 1"]
-    shift: Float[Tensor, "1 c 1 1"]
-
-    def holds(self, tensors: list[Tensor], eps: float) -> bool:
-        same = eps == self.eps and len(tensors) == len(self.made_of)
-        return same and all(
-            tensor is known and tensor._version == version
-            for tensor, (known, version) in zip(tensors, self.made_of, strict=True)
-        )
-
-
-def _affine(norm: nn.BatchNorm2d) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
-    """Scale and shift; kept with the layer until one of its tensors is changed."""
+def _affine_map(
+    norm: torch.nn.BatchNorm2d,
+) -> tuple[Float[torch.Tensor, "1 c 1 1"], Float[torch.Tensor, "1 c 1 1"]]:
+    """Returns scale s and shift t of a frozen BatchNorm, y = s x + t; kept with the layer."""
     mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
     assert mean is not None
     assert var is not None
+
+    def make() -> tuple[torch.Tensor, torch.Tensor]:
+        scale = torch.rsqrt(var + norm.eps)
+        if weight is not None:
+            scale = weight * scale
+        shift = -mean * scale
+        if bias is not None:
+            shift = bias + shift
+        return scale.detach().view(1, -1, 1, 1), shift.detach().view(1, -1, 1, 1)
+
     tensors = [each for each in (mean, var, weight, bias) if each is not None]
-    passing = torch.is_inference_mode_enabled() or any(each.is_inference() for each in tensors)
-    kept = None if passing else norm.__dict__.get("_affine")
-    if kept is not None and kept.holds(tensors, norm.eps):
-        return kept.scale, kept.shift
-    scale = torch.rsqrt(var + norm.eps)
-    if weight is not None:
-        scale = weight * scale
-    shift = -mean * scale
-    if bias is not None:
-        shift = bias + shift
-    scale, shift = (each.detach().view(1, -1, 1, 1) for each in (scale, shift))
-    if not passing:
-        versions = tuple((each, each._version) for each in tensors)
-        norm.__dict__["_affine"] = _Affine(versions, norm.eps, scale, shift)
-    return scale, shift
+    return derive(norm, tensors, norm.eps, make)
 
 
-def _is_fixed_affine(module: nn.Module) -> bool:
-    """Exactly torch's own BatchNorm2d (subclasses may do more), with nothing left to learn."""
+def _is_fixed_affine(module: torch.nn.Module) -> TypeGuard[torch.nn.BatchNorm2d]:
+    """Tells whether it is torch's own BatchNorm2d, not a subclass, frozen and in eval mode."""
     return (
         type(module) is torch.nn.BatchNorm2d
         and not module.training
@@ -101,7 +81,11 @@ def _is_fixed_affine(module: nn.Module) -> bool:
 
 
 def moment_taps(network: Network, what: str) -> tuple[Tap, ...]:
-    """Taps on the input of every BatchNorm2d of a network.
+    """Returns taps on the input of every BatchNorm2d of a network.
+
+    Args:
+        network: The network to look into.
+        what: The part that asks, as an error names it.
 
     Raises:
         IncompatibleError: there is none.

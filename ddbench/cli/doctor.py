@@ -22,6 +22,8 @@ def examine(console: Any, data_root: Path | None, cache: Path | None) -> int:
     memory = card["memory_bytes"] / 2**30
     console.print(f"  {card['cpu']}, {card['cores']} cores, {memory:.0f} GiB", highlight=False)
     console.print(f"  GPU: {card['gpu'] or 'none'}", highlight=False)
+    if card.get("plain"):
+        console.print("  own kernels are off (DDBENCH_PLAIN), plain operations compute everything")
     device = "cuda" if card["gpu"] else "cpu"
     console.print(f"  --precision auto means {choose_precision('auto', device)} here")
     console.print("[bold]packages[/bold]")

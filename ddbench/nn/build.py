@@ -1,4 +1,4 @@
-"""Building networks and reading them back."""
+"""Networks built by architectures, or restored from stored weights."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from torch import Tensor, nn
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Architecture
 from ddbench.api.types import DatasetInfo, Network
-from ddbench.nn.instance_norm import with_instance_norms
+from ddbench.nn.instance_norm import use_instance_norms
 from ddbench.nn.probe import freeze_network
-from ddbench.nn.small_convolutions import with_small_maps
+from ddbench.nn.small_convolutions import use_small_maps
 from ddbench.runtime.context import Context, use_seed
 
 
 def build_network(
     architecture: Architecture, info: DatasetInfo, seed: int, ctx: Context
 ) -> nn.Module:
-    """A newly initialised network on the context's device.
+    """Builds a newly initialised network on the context's device.
 
     Initialised on the CPU, so that every device starts from the same weights, which are
     channels_last like the images.
     """
     with use_seed(seed):
-        module = with_instance_norms(with_small_maps(architecture.build(info)))
-    return module.to(ctx.device, memory_format=torch.channels_last)
+        module = use_instance_norms(use_small_maps(architecture.build(info)))
+    return module.to(ctx.device).to(memory_format=torch.channels_last)
 
 
 def restore_network(
     architecture: Architecture, info: DatasetInfo, weights: Mapping[str, Tensor], ctx: Context
 ) -> Network:
-    """A frozen network with stored weights.
+    """Builds a frozen network with stored weights.
 
     Raises:
         DDBenchError: the weights are not those of the architecture.

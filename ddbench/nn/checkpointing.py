@@ -11,17 +11,20 @@ from torch.utils.checkpoint import checkpoint
 
 
 def list_blocks(network: nn.Module) -> Iterator[nn.Module]:
-    """The blocks that a network is a row of: the members of its sequences that have layers of their
-    own, such as a ResNet's residual blocks; sequences of sequences are looked into."""
+    """Lists the blocks that a network is a row of, such as a ResNet's residual blocks.
+
+    They are the members of its sequences that have layers of their own; sequences of sequences are
+    looked into.
+    """
     for child in network.children():
         if _is_row(child):
-            yield from _members(child)
+            yield from _list_members(child)
 
 
-def _members(row: nn.Module) -> Iterator[nn.Module]:
+def _list_members(row: nn.Module) -> Iterator[nn.Module]:
     for member in row.children():
         if _is_row(member):
-            yield from _members(member)
+            yield from _list_members(member)
         elif _has_layers(member):
             yield member
 
@@ -38,12 +41,12 @@ def _has_layers(module: nn.Module) -> bool:
 def recompute(
     block: nn.Module, around: Callable[[], Any]
 ) -> Callable[..., Tensor | tuple[Tensor, ...]]:
-    """The block's forward, of which only inputs are kept; the rest is made again when it is needed.
+    """Returns a forward of a block that keeps only its inputs, and computes the rest again.
 
-    Same numbers: a frozen network in eval mode gives the same twice.
+    The numbers are the same: a frozen network in eval mode gives the same twice.
 
     Args:
-        block: Called with tensors.
+        block: The block, called with tensors.
         around: A context in which the block runs, in the forward pass and again.
     """
     forward = block.forward

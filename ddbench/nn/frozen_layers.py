@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddbench.nn.surgery import replace_layers
+
 Pair = tuple[int, int]
 
 
@@ -32,27 +34,25 @@ class _FrozenConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,), (kernel,) = slopes, ctx.saved_tensors
-        back = _transposed if slope.device.type == "cuda" and ctx.how[3] == 1 else _backward
+        back = _transpose if slope.device.type == "cuda" and ctx.how[3] == 1 else _go_back
         found = back(slope, kernel.to(slope.dtype), ctx.shape, ctx.how)
         return found.to(ctx.dtype), None, None, None
 
 
-def _backward(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
-    """x̄ by torch's own backward pass, which of x reads the shape where nothing else is asked."""
-    stride, padding, dilation, groups = how
+def _go_back(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
+    """Returns x̄ by torch's own backward pass, which reads only the shape of x for it."""
     shape_alone = slope.new_empty(1).expand(shape)
     found, _, _ = torch.ops.aten.convolution_backward(
-        slope, shape_alone, kernel, None,
-        stride, padding, dilation, False, (0, 0), groups, (True, False, False),
-    )  # fmt: skip
+        slope, shape_alone, kernel, None, *how[:3], False, (0, 0), how[3], (True, False, False)
+    )
     return found
 
 
-def _transposed(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
-    """The same as a transposed convolution, by the same kernel of cuDNN, without a stand-in for x.
+def _transpose(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
+    """Returns the same by a transposed convolution, the same kernel of cuDNN, without a stand-in.
 
-    Under cuDNN the backward pass copies ȳ into the layout that the strides of x tell: a stand-in
-    without strides says channels first, and ȳ would be copied there and back in every layer.
+    Under cuDNN the backward pass copies ȳ into the layout of x's strides: a stand-in without
+    strides says channels first, and ȳ would be copied there and back in every layer.
     """
     stride, padding, dilation, groups = how
     least = [  # of the sizes of x that give those of y
@@ -105,7 +105,7 @@ class _SignsKept(torch.autograd.Function):
         if packed := x.device.type == "cpu" and torch.get_num_threads() == 1:
             signed = x if _is_dense(x) else x > 0  # which has no gaps
             ctx.shape, ctx.strides = signed.shape, signed.stride()
-            ctx.save_for_backward(_packed_signs(signed))
+            ctx.save_for_backward(_pack_signs(signed))
         found = x.relu_() if in_place else x.relu()
         if in_place:
             ctx.mark_dirty(x)
@@ -118,7 +118,7 @@ class _SignsKept(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         (kept,), (slope,) = ctx.saved_tensors, slopes
         if ctx.packed:
-            return _signed(slope, kept, ctx.shape, ctx.strides), None
+            return _apply_signs(slope, kept, ctx.shape, ctx.strides), None
         if slope.device.type != "cpu":
             return slope * kept, None
         numbers = slope.view(_INTEGERS[slope.dtype.itemsize]) * kept.view(torch.uint8)
@@ -126,7 +126,7 @@ class _SignsKept(torch.autograd.Function):
 
 
 def _is_dense(x: Tensor) -> bool:
-    """Whether a tensor has neither gaps nor repetitions in memory, in any order of its axes."""
+    """Tells whether a tensor has neither gaps nor repetitions in memory, in any order of axes."""
     apart = 1
     for step, size in sorted(zip(x.stride(), x.shape, strict=True)):
         if size > 1 and step != apart:
@@ -135,26 +135,28 @@ def _is_dense(x: Tensor) -> bool:
     return True
 
 
-def _in_memory(x: Tensor) -> Tensor:
-    """The numbers of a dense tensor as integers, in the order of memory."""
+def _read_memory(x: Tensor) -> Tensor:
+    """Returns the numbers of a dense tensor as integers, in the order of memory."""
     return x.detach().as_strided((x.numel(),), (1,)).view(_INTEGERS[x.dtype.itemsize])
 
 
-def _packed_signs(x: Tensor) -> Tensor:
-    """Bits, in the order of memory, by numpy, which compares several times as fast as torch."""
+def _pack_signs(x: Tensor) -> Tensor:
+    """Returns bits in the order of memory, by numpy, which compares several times as fast."""
     import numpy as np
 
-    return torch.from_numpy(np.packbits(_in_memory(x).numpy() > 0))
+    return torch.from_numpy(np.packbits(_read_memory(x).numpy() > 0))
 
 
-def _signed(slope: Tensor, bits: Tensor, shape: torch.Size, strides: tuple[int, ...]) -> Tensor:
-    """The slope where the signs are positive, else 0: its bits times 1 or 0, in pieces."""
+def _apply_signs(
+    slope: Tensor, bits: Tensor, shape: torch.Size, strides: tuple[int, ...]
+) -> Tensor:
+    """Returns the slope where signs are positive, else 0: its bits times 1 or 0, in pieces."""
     import numpy as np
 
     if slope.stride() != strides:  # another layout, or one number repeated
         slope = torch.empty_strided(shape, strides, dtype=slope.dtype).copy_(slope)
     found = torch.empty_strided(shape, strides, dtype=slope.dtype)
-    numbers, out, signs = _in_memory(slope).numpy(), _in_memory(found).numpy(), bits.numpy()
+    numbers, out, signs = _read_memory(slope).numpy(), _read_memory(found).numpy(), bits.numpy()
     for start in range(0, len(numbers), _PIECE):
         piece = slice(start, start + _PIECE)
         positive = np.unpackbits(signs[start // 8 : (start + _PIECE) // 8], count=len(out[piece]))
@@ -202,14 +204,15 @@ class LeanMaxPool2d(nn.MaxPool2d):
         if self.training or self.return_indices or not _backward_follows(input):
             return super().forward(input)
         sizes = (self.kernel_size, self.stride, self.padding, self.dilation)
-        return _PlacesKept.apply(input, (*map(_both, sizes), self.ceil_mode))
+        return _PlacesKept.apply(input, (*map(_to_pair, sizes), self.ceil_mode))
 
 
-def _both(size: int | Pair) -> Pair:
+def _to_pair(size: int | Pair) -> Pair:
     return (size, size) if isinstance(size, int) else size
 
 
 def is_frozen(parameter: Tensor) -> bool:
+    """Tells whether a layer's parameter is its own and not learned."""
     # A tensor that `functional_call` put in the place of a parameter may be watched elsewhere.
     return isinstance(parameter, nn.Parameter) and not parameter.requires_grad
 
@@ -226,18 +229,14 @@ _LEAN: dict[type[nn.Module], type[nn.Module]] = {
 }
 
 
-def with_lean_layers(network: nn.Module, half: bool = False) -> nn.Module:
-    """The network, its convolutions, ReLUs and max poolings lean: the same parameters in place.
-
-    Subclasses are left alone: they have a forward of their own.
+def use_lean_layers(network: nn.Module, half: bool = False) -> nn.Module:
+    """Makes convolutions, ReLUs and max poolings of a frozen network lean, in place.
 
     Args:
         network: Frozen.
-        half: Keep kernels in bfloat16, as autocast would round them at every call.
+        half: Whether kernels are kept in bfloat16, as autocast would round them at every call.
     """
-    for layer in network.modules():
-        if type(layer) in _LEAN:
-            layer.__class__ = _LEAN[type(layer)]
+    for layer in replace_layers(network, _LEAN).modules():
         if half and isinstance(layer, LeanConv2d) and is_frozen(layer.weight):
             layer.to(torch.bfloat16)
     return network

@@ -14,13 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ddbench.api.tensors import widen
+from ddbench.nn.surgery import replace_layers
 
 _PIECE = 2**17
 """Numbers treated at a time: what is made of them in float32 stays in the cache of a core."""
 
 
-def _rows(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b p c"]:
-    """Positions by channels, as they lie in memory."""
+def _to_rows(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b p c"]:
+    """Returns a view of positions by channels, as they lie in memory."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
@@ -33,7 +34,7 @@ class _InstanceNorm(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         count, output = max(1, _PIECE // x[0].numel()), torch.empty_like(x)
         means, inverses = [], []
-        for piece, out in zip(_rows(x).split(count), _rows(output).split(count), strict=True):
+        for piece, out in zip(_to_rows(x).split(count), _to_rows(output).split(count), strict=True):
             wide = widen(piece)
             mean = wide.mean(1, keepdim=True)
             variance = (wide - mean).square().mean(1, keepdim=True)
@@ -54,18 +55,18 @@ class _InstanceNorm(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, inverse = ctx.saved_tensors
         if torch.is_grad_enabled():  # to be derived again
-            return *_plain_gradients(slopes[0], x, weight, ctx.eps), None
+            return *_differentiate_plainly(slopes[0], x, weight, ctx.eps), None
         slope = slopes[0].contiguous(memory_format=torch.channels_last)
-        return *_gradients(slope, x, weight, mean, inverse), None
+        return *_differentiate(slope, x, weight, mean, inverse), None
 
 
-def _gradients(
+def _differentiate(
     slope: Tensor, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x̄ = w/s (ȳ − ⟨ȳ⟩ − x̂ ⟨ȳ x̂⟩), w̄ = Σ ȳ x̂, v̄ = Σ ȳ, with x̂ = (x − m)/s."""
+    """Returns x̄ = w/s (ȳ − ⟨ȳ⟩ − x̂ ⟨ȳ x̂⟩), w̄ = Σ ȳ x̂ and v̄ = Σ ȳ, with x̂ = (x − m)/s."""
     count, positions = max(1, _PIECE // x[0].numel()), x[0, 0].numel()
     found, along, across = torch.empty_like(x), [], []
-    rows = (_rows(x), _rows(slope), _rows(found), mean, inverse)
+    rows = (_to_rows(x), _to_rows(slope), _to_rows(found), mean, inverse)
     for piece, come, out, m, r in zip(*(tensor.split(count) for tensor in rows), strict=True):
         wide, pull = widen(piece), widen(come)
         average = pull.mean(1, keepdim=True)
@@ -76,13 +77,14 @@ def _gradients(
         back = -steep * r * joint
         made = torch.addcmul(-steep * average - back * m, wide, back)
         out.copy_(made.addcmul_(pull, steep))
-    return found, *(torch.cat(each).sum((0, 1)) * positions for each in (along, across))
+    weights, shifts = (torch.cat(each).sum((0, 1)) * positions for each in (along, across))
+    return found, weights, shifts
 
 
-def _plain_gradients(
+def _differentiate_plainly(
     slope: Tensor, x: Tensor, weight: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of operations that have gradients themselves, for methods that unroll a training."""
+    """Returns the same by operations that have gradients, for methods that unroll a training."""
     wide, pull = widen(x), widen(slope)
     centred = wide - wide.mean((2, 3), keepdim=True)
     inverse = (centred.square().mean((2, 3), keepdim=True) + eps).rsqrt()
@@ -108,9 +110,10 @@ class InstanceNorm(nn.GroupNorm):
         return _InstanceNorm.apply(input, self.weight, self.bias, self.eps)[0]
 
 
-def with_instance_norms(network: nn.Module) -> nn.Module:
-    """The network, its GroupNorms of one channel a group as `InstanceNorm`: the same parameters."""
-    for layer in network.modules():
-        if type(layer) is nn.GroupNorm and layer.num_groups == layer.num_channels and layer.affine:
-            layer.__class__ = InstanceNorm
-    return network
+def use_instance_norms(network: nn.Module) -> nn.Module:
+    """Makes the GroupNorms of one channel a group `InstanceNorm`s, in place."""
+
+    def fits(layer: nn.GroupNorm) -> bool:
+        return layer.num_groups == layer.num_channels and layer.affine
+
+    return replace_layers(network, {nn.GroupNorm: InstanceNorm}, fits)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from jaxtyping import Float
+from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchWarning, unknown
+from ddbench.api.plain import use_plain_operations
 from ddbench.api.types import Activations, FusedReduction, Network, Tap, Tensors
+from ddbench.nn.checkpointing import list_blocks, recompute
+from ddbench.nn.frozen_layers import use_lean_layers
+from ddbench.nn.surgery import Forward, stand_in
 from ddbench.runtime.context import Context
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
 
 
 class Probe:
@@ -28,7 +30,7 @@ class Probe:
     Args:
         network: Put into eval mode, parameters frozen, by `freeze_network`.
         taps: What to report; equal taps are reduced once.
-        ctx: Decides about autocast.
+        ctx: Gives the precision of autocast.
         checkpointed: Whether blocks keep their inputs alone and are computed again in the backward
             pass (activation checkpointing): less memory, more time, the same numbers.
         compiled: Whether calls go through `torch.compile`, which takes a minute at the first. The
@@ -53,7 +55,7 @@ class Probe:
         self._found: dict[int, Tensors] = {}  # by place in `taps`
         self._listening = False
         """Not while a block is computed again: what it reports was reported before."""
-        self._blocks: list[tuple[nn.Module, Callable[..., Any]]] = []
+        self._blocks: list[tuple[nn.Module, Forward]] = []
         self._handles: list[Any] = []
         modules = dict(network.module.named_modules())
         by_place: dict[tuple[str, str], list[Tap]] = defaultdict(list)
@@ -61,12 +63,12 @@ class Probe:
             if tap.layer not in modules:
                 raise unknown("layer", tap.layer, modules)
             by_place[tap.layer, tap.side].append(tap)
-        self._fusible: list[tuple[nn.Module, Callable[[Tensor], Tensor]]] = []
+        self._fused: list[tuple[nn.Module, Forward]] = []
         for (layer, side), here in by_place.items():
             module = modules[layer]
-            fusible = side == "input" and len(here) == 1 and _fusible(module, here[0])
-            if fusible and not compiled:
-                self._fusible.append((module, self._fused(module, here[0])))
+            alone = side == "input" and len(here) == 1 and not compiled
+            if alone and _can_fuse(module, here[0].reduction):
+                self._fused.append((module, self._fuse(module, here[0])))
             else:
                 self._handles.append(self._hook(module, side, here))
 
@@ -74,7 +76,7 @@ class Probe:
         """Whether calls are compiled; false once that has failed."""
         if checkpointed:
             self.checkpoint()
-        self._pass = self._compiled() if compiled else self._forward
+        self._pass = self._compile() if compiled else self._forward
 
     def _hook(self, module: nn.Module, side: str, taps: list[Tap]) -> Any:
         reductions = {self.taps.index(tap): tap.reduction for tap in taps}
@@ -91,8 +93,8 @@ class Probe:
             return module.register_forward_pre_hook(before)
         return module.register_forward_hook(after)
 
-    def _fused(self, module: nn.Module, tap: Tap) -> Callable[[Tensor], Tensor]:
-        """The module's forward that reduces its input on the way, where the reduction can."""
+    def _fuse(self, module: nn.Module, tap: Tap) -> Callable[[Tensor], Tensor]:
+        """Returns the module's forward that reduces its input on the way, where it can."""
         forward, reduction, place = module.forward, tap.reduction, self.taps.index(tap)
         assert isinstance(reduction, FusedReduction)
 
@@ -116,30 +118,25 @@ class Probe:
         return bool(self._blocks)
 
     def checkpoint(self) -> bool:
-        """From now on blocks are computed again in the backward pass.
+        """Has blocks computed again in the backward pass from now on.
 
         Returns:
             Whether that is new; false if it was so, and for networks that are no row of blocks.
         """
-        from ddbench.nn.checkpointing import list_blocks, recompute
-
         if self._blocks:
             return False
 
-        def fused() -> contextlib.AbstractContextManager[None]:
-            return _standing_in(self._fusible)
-
-        found = [
-            block for block in list_blocks(self.network.module) if "forward" not in vars(block)
-        ]
-        self._blocks = [(block, recompute(block, fused)) for block in found]
-        return bool(found)
+        around = functools.partial(stand_in, self._fused)
+        for block in list_blocks(self.network.module):
+            if "forward" not in vars(block):
+                self._blocks.append((block, recompute(block, around)))
+        return self.checkpointed
 
     def __call__(self, images: Float[Tensor, "b c h w"]) -> Activations:
-        """One forward pass. Differentiable in the images."""
+        """Runs one forward pass, differentiable in the images."""
         self._listening = True
         try:
-            with self._ctx.autocast(), _standing_in([*self._fusible, *self._blocks]):
+            with self._ctx.autocast(), stand_in([*self._fused, *self._blocks]):
                 logits, found = self._pass(images)
         finally:
             self._listening = False
@@ -152,8 +149,8 @@ class Probe:
         logits = self.network.module(images)
         return logits, self._found
 
-    def _compiled(self) -> Callable[[Tensor], tuple[Tensor, dict[int, Tensors]]]:
-        """The forward pass by `torch.compile`, or as it is where that cannot be."""
+    def _compile(self) -> Callable[[Tensor], tuple[Tensor, dict[int, Tensors]]]:
+        """Returns the forward pass by `torch.compile`, or as it is where that fails."""
         attempt = torch.compile(self._forward)
 
         def forward(images: Tensor) -> tuple[Tensor, dict[int, Tensors]]:
@@ -189,31 +186,18 @@ class Probe:
         self.close()
 
 
-@contextlib.contextmanager
-def _standing_in(forwards: Iterable[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    """Other forwards in the place of the modules' own, but where another one stands already."""
-    free = [(module, other) for module, other in forwards if "forward" not in vars(module)]
-    for module, other in free:
-        module.forward = other
-    try:
-        yield
-    finally:
-        for module, _ in free:
-            del module.forward
-
-
-def _fusible(module: nn.Module, tap: Tap) -> bool:
-    return isinstance(tap.reduction, FusedReduction) and "forward" not in vars(module)
+def _can_fuse(module: nn.Module, reduction: object) -> bool:
+    """Tells whether a reduction may do a module's work on the way, whose forward is its own."""
+    fused = isinstance(reduction, FusedReduction) and not use_plain_operations()
+    return fused and "forward" not in vars(module)
 
 
 def freeze_network(network: Network, ctx: Context) -> Network:
-    """The network on the context's device: eval mode, no weight gradients, channels_last.
+    """Freezes a network on the context's device: eval mode, no weight gradients, channels_last.
 
     Its layers keep no activation that only a gradient of the weights would need, and under bf16 its
     kernels are kept in it.
     """
-    from ddbench.nn.frozen_layers import with_lean_layers
-
-    module = network.module.to(ctx.device, memory_format=torch.channels_last)
-    with_lean_layers(module.eval().requires_grad_(False), half=ctx.precision == "bf16")
+    module = network.module.to(ctx.device).to(memory_format=torch.channels_last)
+    use_lean_layers(module.eval().requires_grad_(False), half=ctx.precision == "bf16")
     return network

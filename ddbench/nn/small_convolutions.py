@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,20 +16,22 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ddbench.api.tensors import derive
 from ddbench.nn.frozen_layers import LeanConv2d, is_frozen
+from ddbench.nn.surgery import replace_layers
 
 Places = tuple[tuple[tuple[int, int] | None, ...], ...]
 """For every output pixel and every input pixel the tap that joins them, if any."""
 
 
 @functools.cache
-def places(height: int, width: int, stride: tuple[int, int]) -> Places:
-    """Which tap of a 3x3 kernel, padded by one, joins which pixels.
+def join_pixels(height: int, width: int, stride: tuple[int, int]) -> Places:
+    """Lists which tap of a 3x3 kernel, padded by one, joins which pixels.
 
     Args:
-        height: Of the input.
-        width: Of the input.
-        stride: Of the convolution.
+        height: Height of the input.
+        width: Width of the input.
+        stride: Stride of the convolution.
     """
     down, right = stride
     outputs = [(i, j) for i in range(0, height, down) for j in range(0, width, right)]
@@ -43,11 +44,11 @@ def places(height: int, width: int, stride: tuple[int, int]) -> Places:
     return tuple(tuple(tap(out, come) for come in inputs) for out in outputs)
 
 
-def matrix_of(kernel: Float[Tensor, "d c 3 3"], joined: Places) -> Float[Tensor, "jd ic"]:
-    """What does to a flattened map, channels last, what the kernel does to the map.
+def build_matrix(kernel: Float[Tensor, "d c 3 3"], joined: Places) -> Float[Tensor, "jd ic"]:
+    """Builds the matrix that does to a flattened map, channels last, what a kernel does to it.
 
     Args:
-        kernel: Of a convolution padded by one.
+        kernel: Kernel of a convolution padded by one.
         joined: Which taps join which pixels.
     """
     out, into = kernel.shape[:2]
@@ -60,19 +61,8 @@ def matrix_of(kernel: Float[Tensor, "d c 3 3"], joined: Places) -> Float[Tensor,
     return matrix
 
 
-@dataclass(slots=True)
-class _Kept:
-    """Matrices of a frozen kernel."""
-
-    state: tuple[int, int]
-    """Address and version of the kernel."""
-    kernel: Tensor
-    """Held, so that no other kernel comes to lie at its address."""
-    matrices: dict[Any, Tensor] = field(default_factory=dict)
-
-
 _POSITIONS = {1: 64, 3: 16}
-"""By size of kernel: output positions up to which a product of patches is faster on a CPU."""
+"""Output positions up to which a product of patches is faster on a CPU, by size of kernel."""
 
 
 class SmallMapConv2d(LeanConv2d):
@@ -91,13 +81,13 @@ class SmallMapConv2d(LeanConv2d):
         on = torch.is_autocast_enabled(device)
         kernel = self.weight.to(torch.get_autocast_dtype(device) if on else input.dtype)
         if self.kernel_size[0] == 3 and max(input.shape[-2:]) <= 2:
-            joined = places(*input.shape[-2:], self.stride)
-            matrix = functools.partial(self._matrix, joined)
-        maps = convolved(input.to(kernel.dtype), kernel, self.stride[0], matrix)
+            joined = join_pixels(*input.shape[-2:], self.stride)
+            matrix = functools.partial(self._build_matrix, joined)
+        maps = convolve(input.to(kernel.dtype), kernel, self.stride[0], matrix)
         return maps if self.bias is None else maps + self.bias.to(maps.dtype).view(-1, 1, 1)
 
     def _is_product(self, input: Tensor) -> bool:
-        """Whether a product is at least as fast as the convolution."""
+        """Tells whether a product is at least as fast as the convolution."""
         height, width = input.shape[-2:]
         positions = -(-height // self.stride[0]) * -(-width // self.stride[0])
         size, strided = self.kernel_size[0], self.stride == (2, 2)
@@ -107,54 +97,46 @@ class SmallMapConv2d(LeanConv2d):
         slow = strided or not is_frozen(self.weight) or (size == 3 and max(height, width) <= 2)
         return input.device.type == "cpu" and slow and positions <= _POSITIONS[size]
 
-    def _matrix(self, joined: Places, kernel: Tensor) -> Tensor:
-        """Of the kernel as it is now; kept while that is frozen."""
-        passing = self.weight.is_inference() or torch.is_inference_mode_enabled()
-        if passing or not is_frozen(self.weight):
-            return matrix_of(kernel, joined)
-        state = (self.weight.data_ptr(), self.weight._version)
-        kept = self.__dict__.get("_kept")
-        if kept is None or kept.state != state:
-            kept = self.__dict__["_kept"] = _Kept(state, self.weight.detach())
-        if (joined, kernel.dtype) not in kept.matrices:
-            kept.matrices[joined, kernel.dtype] = matrix_of(kernel, joined)
-        return kept.matrices[joined, kernel.dtype]
+    def _build_matrix(self, joined: Places, kernel: Tensor) -> Tensor:
+        """Builds the matrix of the kernel as it is now; kept while that is frozen."""
+        if not is_frozen(self.weight):
+            return build_matrix(kernel, joined)
+        make = functools.partial(build_matrix, kernel, joined)
+        return derive(self, [self.weight], (joined, kernel.dtype), make)
 
 
-def with_small_maps(network: nn.Module) -> nn.Module:
-    """The network, its plain convolutions as `SmallMapConv2d`: same parameters in the same place.
+def use_small_maps(network: nn.Module) -> nn.Module:
+    """Makes plain convolutions of a network `SmallMapConv2d`s, in place."""
+    return replace_layers(network, {nn.Conv2d: SmallMapConv2d}, _fits)
 
-    Subclasses of `nn.Conv2d` are left alone: they have a forward of their own.
-    """
-    for layer in network.modules():
-        if type(layer) is not nn.Conv2d or layer.stride not in ((1, 1), (2, 2)):
-            continue
-        about = (layer.kernel_size, layer.padding, layer.dilation, layer.groups, layer.padding_mode)
-        if about in [((size, size), (size // 2,) * 2, (1, 1), 1, "zeros") for size in _POSITIONS]:
-            layer.__class__ = SmallMapConv2d
-    return network
+
+def _fits(layer: nn.Conv2d) -> bool:
+    """Tells whether a convolution is 1x1 or 3x3, keeps the size, and has no groups or dilation."""
+    about = (layer.kernel_size, layer.padding, layer.dilation, layer.groups, layer.padding_mode)
+    plain = [((size, size), (size // 2,) * 2, (1, 1), 1, "zeros") for size in _POSITIONS]
+    return about in plain and layer.stride in ((1, 1), (2, 2))
 
 
 # -- products that may be differentiated again -----------------------------------------------------
 
 Matrix = Callable[[Tensor], Tensor]
-"""Of a kernel."""
+"""Builds the matrix of a kernel."""
 
 
-def convolved(
+def convolve(
     images: Float[Tensor, "b c h w"],
     kernel: Float[Tensor, "d c k k"],
     stride: int,
     matrix: Matrix | None = None,
 ) -> Float[Tensor, "b d i j"]:
-    """The convolution of images, padded by half a kernel of odd size, channels last.
+    """Returns the convolution of images, padded by half a kernel of odd size, channels last.
 
     Args:
         images: Maps.
         kernel: In the same precision.
         stride: Along both sides.
-        matrix: Gives what does to a flattened map (h w c) what the kernel does to a map, if that is
-            faster: [i j d, h w c].
+        matrix: Builds the matrix, [i j d, h w c], that does to a flattened map what the kernel does
+            to a map, if that is faster.
     """
     found: Tensor = _InSlopes.apply(images, kernel, stride, matrix)[0]
     return found
@@ -170,9 +152,10 @@ class _InSlopes(torch.autograd.Function):
         height, width = (-(-side // stride) for side in x.shape[2:])
         if matrix is not None:
             whole = matrix(kernel)
-            return _maps((_flat_maps(x) @ whole.t()).view(-1, len(kernel)), height, width), whole
-        found = _patches(x, kernel.shape[2], stride) @ _flat(kernel).t()
-        return _maps(found, height, width), None
+            rows = (_flatten_maps(x) @ whole.t()).view(-1, len(kernel))
+            return _to_maps(rows, height, width), whole
+        found = _cut_patches(x, kernel.shape[2], stride) @ _flatten(kernel).t()
+        return _to_maps(found, height, width), None
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
@@ -195,8 +178,8 @@ class _InSlopes(torch.autograd.Function):
         if y is None:  # only the matrix was used, which has no slopes
             return None, None, None, None
         if kernel is not None:
-            back = _given(_InImages, y, kernel, ctx.sides, ctx.stride, whole)
-        slope = None if x is None else _given(_InKernel, x, y, ctx.size, ctx.stride)
+            back = _run(_InImages, y, kernel, ctx.sides, ctx.stride, whole)
+        slope = None if x is None else _run(_InKernel, x, y, ctx.size, ctx.stride)
         return back, slope, None, None
 
 
@@ -208,11 +191,11 @@ class _InImages(torch.autograd.Function):
         y: Tensor, kernel: Tensor, sides: torch.Size, stride: int, whole: Tensor | None
     ) -> Tensor:
         if whole is not None:
-            return _maps((_flat_maps(y) @ whole).view(-1, kernel.shape[1]), *sides)
+            return _to_maps((_flatten_maps(y) @ whole).view(-1, kernel.shape[1]), *sides)
         if stride == 1 and kernel.shape[2] > 1:  # a convolution with the kernel turned round
             turned = kernel.flip(2, 3).transpose(0, 1)
-            return _maps(_patches(y, kernel.shape[2], 1) @ _flat(turned).t(), *sides)
-        return _gathered(_rows(y) @ _flat(kernel), y.shape, kernel.shape, sides, stride)
+            return _to_maps(_cut_patches(y, kernel.shape[2], 1) @ _flatten(turned).t(), *sides)
+        return _add_patches(_to_rows(y) @ _flatten(kernel), y.shape, kernel.shape, sides, stride)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -224,7 +207,7 @@ class _InImages(torch.autograd.Function):
         ctx: Any, *slopes: Tensor
     ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         (y, kernel), (u,), wanted = ctx.saved_tensors, slopes, ctx.needs_input_grad
-        through = convolved(u, kernel, ctx.stride) if wanted[0] else None
+        through = convolve(u, kernel, ctx.stride) if wanted[0] else None
         slope = _InKernel.apply(u, y, kernel.shape[2], ctx.stride) if wanted[1] else None
         return through, slope, None, None, None
 
@@ -234,7 +217,7 @@ class _InKernel(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor, size: int, stride: int) -> Tensor:
-        found = _rows(y).t() @ _patches(x, size, stride)
+        found = _to_rows(y).t() @ _cut_patches(x, size, stride)
         return found.view(y.shape[1], size, size, x.shape[1]).permute(0, 3, 1, 2)
 
     @staticmethod
@@ -248,43 +231,39 @@ class _InKernel(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, None, None]:
         (x, y), (kernel,), wanted = ctx.saved_tensors, slopes, ctx.needs_input_grad
         back = _InImages.apply(y, kernel, x.shape[2:], ctx.stride, None) if wanted[0] else None
-        through = convolved(x, kernel, ctx.stride) if wanted[1] else None
+        through = convolve(x, kernel, ctx.stride) if wanted[1] else None
         return back, through, None, None
 
 
-def _given(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
-    """Of a backward pass: to be differentiated again only where that keeps a graph of its own."""
-    found: Tensor
-    if torch.is_grad_enabled():
-        found = function.apply(*inputs)
-    else:
-        found = function.forward(*inputs)
+def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
+    """Runs a function in a backward pass, differentiable only where that pass keeps a graph."""
+    found: Tensor = (function.apply if torch.is_grad_enabled() else function.forward)(*inputs)
     return found
 
 
-def _rows(maps: Tensor) -> Tensor:
-    """A row of channels for every position: a view where channels are last."""
+def _to_rows(maps: Tensor) -> Tensor:
+    """Returns a row of channels for every position: a view where channels are last."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
-def _flat_maps(maps: Tensor) -> Tensor:
-    """A row for every map, channels last."""
+def _flatten_maps(maps: Tensor) -> Tensor:
+    """Returns a row for every map, channels last."""
     return maps.permute(0, 2, 3, 1).flatten(1)
 
 
-def _maps(rows: Tensor, height: int, width: int) -> Tensor:
+def _to_maps(rows: Tensor, height: int, width: int) -> Tensor:
     return rows.view(-1, height, width, rows.shape[1]).permute(0, 3, 1, 2)
 
 
-def _flat(kernel: Tensor) -> Tensor:
-    """A row for every output channel: taps, and the channels of each."""
+def _flatten(kernel: Tensor) -> Tensor:
+    """Returns a row for every output channel: taps, and the channels of each."""
     return kernel.permute(0, 2, 3, 1).reshape(len(kernel), -1)
 
 
-def _patches(x: Tensor, size: int, stride: int) -> Tensor:
-    """A row for every output position: what lies under the taps, in the order of `_flat`."""
+def _cut_patches(x: Tensor, size: int, stride: int) -> Tensor:
+    """Returns a row for every output position: pixels under the taps, as `_flatten` has."""
     if size == 1:
-        return _rows(x[:, :, ::stride, ::stride])
+        return _to_rows(x[:, :, ::stride, ::stride])
     half, (count, channels, height, width) = size // 2, x.shape
     wide = F.pad(x.permute(0, 2, 3, 1), (0, 0, half, half, half, half)).contiguous()
     apart = wide.stride()
@@ -296,13 +275,13 @@ def _patches(x: Tensor, size: int, stride: int) -> Tensor:
     return under.reshape(-1, size * size * channels)
 
 
-def _gathered(
+def _add_patches(
     rows: Tensor, out: torch.Size, kernel: torch.Size, sides: torch.Size, stride: int
 ) -> Tensor:
-    """Adds up what every tap of every output position says about the pixel under it."""
+    """Adds the numbers of every tap of every output position to the pixel under it."""
     (count, _, height, width), (_, channels, size, _), half = out, kernel, kernel[2] // 2
     if size == stride == 1:
-        return _maps(rows, height, width)
+        return _to_maps(rows, height, width)
     dtype = rows.dtype
     if size > stride:  # several are added in one place
         dtype = torch.promote_types(dtype, torch.float32)

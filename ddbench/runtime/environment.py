@@ -16,9 +16,14 @@ PACKAGES = ("ddbench", "torch", "torchvision", "POT", "scikit-learn", "numpy", "
 
 @functools.cache
 def describe_environment() -> dict[str, Any]:
-    """Hardware, versions and the state of the source tree, as JSON values."""
+    """Returns hardware, versions and the state of the source tree, as JSON values.
+
+    It says `"plain": true` only where ddbench's own kernels are off (`DDBENCH_PLAIN=1`).
+    """
     import psutil
     import torch
+
+    from ddbench.api.plain import use_plain_operations
 
     cuda = torch.cuda.is_available()
     return {
@@ -32,6 +37,7 @@ def describe_environment() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "cuda": torch.version.cuda if cuda else None,
         **read_source_state(Path(__file__).resolve().parents[1]),
+        **({"plain": True} if use_plain_operations() else {}),
     }
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.api import moment_kernels
-from ddbench.api.moment_kernels import _reduced
+from ddbench.api.moment_kernels import _reduce
 from ddbench.api.moments import ChannelMoments
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -53,7 +53,7 @@ def test_what_a_gpu_reduces_is_the_same(layout: str, dtype: torch.dtype) -> None
     x = maps(layout).detach().to(dtype)
     bound = 1e-12 if dtype == torch.float64 else 1e-5
     for found, plain in zip(
-        _reduced(x, (2, 3)), (x.double().mean((2, 3)), x.double().square().mean((2, 3))),
+        _reduce(x, (2, 3)), (x.double().mean((2, 3)), x.double().square().mean((2, 3))),
         strict=True,
     ):  # fmt: skip
         assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
@@ -104,8 +104,10 @@ def test_large_images_of_half_precision_add_up_as_well(
     layout: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_image = []
-    whole = moment_kernels._by_image
-    monkeypatch.setattr(moment_kernels, "_by_image", lambda x: by_image.append(len(x)) or whole(x))
+    whole = moment_kernels._average_images
+    monkeypatch.setattr(
+        moment_kernels, "_average_images", lambda x: by_image.append(len(x)) or whole(x)
+    )
     one = maps(layout, shape).bfloat16()
     found = ChannelMoments().reduce(one)
     assert by_image == [len(one)]

@@ -14,9 +14,9 @@ from ddbench.nn.build import build_network
 from ddbench.nn.frozen_layers import (
     LeanMaxPool2d,
     LeanReLU,
-    _backward,
-    _transposed,
-    with_lean_layers,
+    _go_back,
+    _transpose,
+    use_lean_layers,
 )
 from ddbench.nn.probe import freeze_network
 from ddbench.runtime.context import Context
@@ -36,7 +36,7 @@ LAYERS = [
 def pair(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
     """A frozen layer as torch has it, and lean, of the same numbers."""
     plain = copy.deepcopy(layer).double().eval().requires_grad_(False)
-    lean = with_lean_layers(nn.Sequential(copy.deepcopy(plain)))[0]
+    lean = use_lean_layers(nn.Sequential(copy.deepcopy(plain)))[0]
     assert type(lean) is not type(plain)
     assert isinstance(lean, type(plain))
     return plain, lean
@@ -99,9 +99,9 @@ def test_what_a_gpu_does_is_the_backward_pass(layer, size):
     x = torch.empty(2, 4, *size).double()
     rng = torch.Generator().manual_seed(0)
     slope = torch.randn(layer.double()(x).shape, generator=rng, dtype=torch.float64)
-    found = _transposed(slope, kernel, x.shape, how)
+    found = _transpose(slope, kernel, x.shape, how)
     assert found.shape == x.shape
-    torch.testing.assert_close(found, _backward(slope, kernel, x.shape, how))
+    torch.testing.assert_close(found, _go_back(slope, kernel, x.shape, how))
 
 
 def test_a_convolution_differentiates_twice():
@@ -160,7 +160,7 @@ def test_zeros_of_either_sign_have_no_slope():
 
 def test_a_layer_that_learns_is_torchs_own():
     """Gradients of kernels need the input; training ReLUs share it with the next convolution."""
-    network = with_lean_layers(nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU())).double().train()
+    network = use_lean_layers(nn.Sequential(nn.Conv2d(4, 6, 3), nn.ReLU())).double().train()
     y = network(images().requires_grad_(True))
     assert y.grad_fn is not None
     assert y.grad_fn.name() == "ReluBackward0"
@@ -170,7 +170,7 @@ def test_a_layer_that_learns_is_torchs_own():
 
 
 def test_parameters_put_in_place_by_functional_call_are_learned():
-    layer = with_lean_layers(nn.Sequential(nn.Conv2d(4, 6, 3, bias=False))).double()
+    layer = use_lean_layers(nn.Sequential(nn.Conv2d(4, 6, 3, bias=False))).double()
     layer.requires_grad_(False)
     kernel = layer[0].weight.detach().clone().requires_grad_(True)
     y = torch.func.functional_call(layer, {"0.weight": kernel}, (images().requires_grad_(True),))
@@ -183,7 +183,7 @@ def test_subclasses_are_left_alone():
         def forward(self, input: Tensor) -> Tensor:
             return input + 1
 
-    assert type(with_lean_layers(nn.Sequential(Own()))[0]) is Own
+    assert type(use_lean_layers(nn.Sequential(Own()))[0]) is Own
 
 
 def test_frozen_networks_have_them_and_no_others():
@@ -200,7 +200,7 @@ def test_frozen_networks_have_them_and_no_others():
 def test_a_teacher_keeps_much_less_and_gives_the_same_gradient(dtype):
     info = DatasetInfo("", ("a", "b"), (3, 64, 64), (), (), (), (), "")
     plain = ResNet(18).build(info)
-    lean = with_lean_layers(copy.deepcopy(plain))
+    lean = use_lean_layers(copy.deepcopy(plain))
     plain, lean = (module.eval().requires_grad_(False) for module in (plain, lean))
     x = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     found = {}
@@ -222,7 +222,7 @@ def test_kernels_in_half_precision_are_those_that_autocast_rounds(bias):
     """The same bits under autocast; without it, in the precision of the images."""
     kernels = nn.Sequential(nn.Conv2d(4, 6, 3, bias=bias), nn.Conv2d(6, 6, 3, groups=2, bias=bias))
     kernels.eval().requires_grad_(False)
-    lean = with_lean_layers(copy.deepcopy(kernels), half=True)
+    lean = use_lean_layers(copy.deepcopy(kernels), half=True)
     assert {parameter.dtype for parameter in lean.parameters()} == {torch.bfloat16}
     found = []
     for network in (kernels, lean):
@@ -241,5 +241,5 @@ def test_kernels_in_half_precision_are_those_that_autocast_rounds(bias):
 
 
 def test_a_network_that_learns_keeps_its_precision():
-    lean = with_lean_layers(nn.Sequential(nn.Conv2d(4, 6, 3)), half=True)
+    lean = use_lean_layers(nn.Sequential(nn.Conv2d(4, 6, 3)), half=True)
     assert lean[0].weight.dtype == torch.float32

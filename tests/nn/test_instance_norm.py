@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ddbench.nn.build import build_network
-from ddbench.nn.instance_norm import InstanceNorm, with_instance_norms
+from ddbench.nn.instance_norm import InstanceNorm, use_instance_norms
 from ddbench.runtime.context import Context
 from ddbench.testing import tiny_info
 from ddbench_plugins.architectures.convnet import ConvNetD
@@ -17,7 +17,7 @@ def norms(dtype: torch.dtype = torch.float64) -> tuple[nn.GroupNorm, InstanceNor
     plain = nn.GroupNorm(5, 5).to(dtype)
     nn.init.normal_(plain.weight)
     nn.init.normal_(plain.bias)
-    ours = with_instance_norms(nn.GroupNorm(5, 5).to(dtype))
+    ours = use_instance_norms(nn.GroupNorm(5, 5).to(dtype))
     ours.load_state_dict(plain.state_dict())
     assert type(ours) is InstanceNorm
     return plain, ours
@@ -115,4 +115,4 @@ def test_convnets_have_it_and_other_groups_are_left_alone() -> None:
     assert len(found) == 2
     assert all(type(layer) is InstanceNorm for layer in found)
     others = nn.Sequential(nn.GroupNorm(2, 4), nn.GroupNorm(4, 4, affine=False))
-    assert not any(isinstance(layer, InstanceNorm) for layer in with_instance_norms(others))
+    assert not any(isinstance(layer, InstanceNorm) for layer in use_instance_norms(others))

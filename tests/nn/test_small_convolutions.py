@@ -13,7 +13,7 @@ from ddbench.api.types import DatasetInfo, Network
 from ddbench.nn import small_convolutions
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
-from ddbench.nn.small_convolutions import SmallMapConv2d, with_small_maps
+from ddbench.nn.small_convolutions import SmallMapConv2d, use_small_maps
 from ddbench.runtime.context import Context
 from ddbench_plugins.architectures.resnet import ResNet
 
@@ -26,7 +26,7 @@ def pair(stride: int = 1, bias: bool = True, size: int = 3) -> tuple[nn.Conv2d, 
     torch.manual_seed(0)
     plain = nn.Conv2d(5, 7, size, stride, size // 2, bias=bias).double()
     other = copy.deepcopy(plain)
-    with_small_maps(nn.Sequential(other))
+    use_small_maps(nn.Sequential(other))
     assert type(other) is SmallMapConv2d
     return plain, other
 
@@ -64,12 +64,12 @@ def test_values_and_gradients_are_those_of_the_plain_convolution(side, stride, s
 def test_how_a_map_is_convolved_depends_on_its_size(monkeypatch, side, stride, size, frozen, way):
     taken = []
 
-    def convolved(*given: Any) -> Tensor:
+    def convolve(*given: Any) -> Tensor:
         taken.append("patches" if given[3] is None else "matrix")
         return usual(*given)
 
-    usual = small_convolutions.convolved
-    monkeypatch.setattr(small_convolutions, "convolved", convolved)
+    usual = small_convolutions.convolve
+    monkeypatch.setattr(small_convolutions, "convolve", convolve)
     _, layer = pair(stride, size=size)
     layer.requires_grad_(not frozen)
     layer(images(side))
@@ -178,7 +178,7 @@ def test_other_convolutions_are_left_alone():
         nn.Conv2d(4, 4, 3, padding=1, dilation=2), nn.Conv2d(4, 4, 3, 3, padding=1),
         nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"), Own(4, 4, 3, padding=1),
     )  # fmt: skip
-    with_small_maps(network)
+    use_small_maps(network)
     assert not any(type(layer) is SmallMapConv2d for layer in network)
 
 

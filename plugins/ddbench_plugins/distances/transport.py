@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from ddbench.api.plain import use_plain_operations
+
 PIVOTS = 10_000_000
 """Most pivots of the network simplex, which ends by itself long before."""
 _SLACK = 4
@@ -150,11 +152,13 @@ def solve_transport_from_guess(
         first: Weights of the atoms; sum to 1.
         cost: C.
         guess: u of a similar problem, up to a constant; any numbers give the same transport, slower
-            if they are far off. None solves for all points at once, as do few points an atom.
+            if they are far off. None solves for all points at once, as do few points an atom and
+            `DDBENCH_PLAIN=1`.
     """
     count, points = cost.shape
     whole = np.full(points, 1 / points)
-    if guess is None or count == 1 or points < _MANY * count:
+    few = count == 1 or points < _MANY * count
+    if guess is None or few or use_plain_operations():
         return solve_transport(first, whole, cost)
     from ot.lp.emd_wrap import emd_c  # POT's checks around it take longer than small problems
 
