@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ddbench.api.distiller import Distiller
 from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
 from ddbench.api.roles import Statistic
 from ddbench.api.types import Network, Tensors
@@ -22,6 +21,7 @@ from ddbench.nn.probe import Probe
 from ddbench.pipeline.specs import Recover, RecoverAnew
 from ddbench.pipeline.stages.groups import CHECK_EVERY, Losses, cleared_by_a_fault
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
+from ddbench.pipeline.stages.recovered import check_recovered, keep
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.runtime.memory import is_out_of_memory, let_go
@@ -140,7 +140,8 @@ def _all_groups(
                 problem.on_tick = watch
                 made = _group(spec, problem, group)
                 last = watch.last()  # a loss that is no number, before what came of it
-                done = _stored(spec, check_made(spec.distiller, made, problem, group), problem)
+                check_recovered(spec.distiller, made, problem, group)
+                done = keep(spec.distiller, made, problem)
                 partial.put(number, done)
             else:
                 advance(spec.distiller.iterations_of(problem, group))
@@ -204,15 +205,6 @@ def _fitted(
     return dataclasses.replace(spec, distiller=fitted), partial.divided(name), report
 
 
-def _stored(spec: Recover, made: Tensor, problem: RecoverProblem) -> Tensor:
-    """What a distiller gave, as it is kept."""
-    if spec.distiller.makes == "indices":
-        return made.cpu()
-    if spec.distiller.exact:
-        return unnormalise(made, problem).cpu().contiguous()
-    return quantise(made, problem)
-
-
 class _Watch:
     """Called once per iteration: progress, time, and whether the loss is still a number."""
 
@@ -238,82 +230,3 @@ class _Watch:
             f"recover: the loss is {value} at iteration {iteration}, {self._name}",
             hint="lower --set recover.lr=... or the weights of the losses",
         )
-
-
-def quantise(images: Float[Tensor, "b c h w"], problem: RecoverProblem) -> Tensor:
-    """Normalised images as the bytes that are stored: clamped to [0, 1], rounded to 255 steps.
-
-    Differences:
-        The released codes truncate instead of rounding and then compress as JPEG.
-    """
-    levels = (unnormalise(images, problem).clamp(0, 1) * 255).round()
-    return levels.to(torch.uint8).cpu().contiguous()
-
-
-def unnormalise(
-    images: Float[Tensor, "b c h w"], problem: RecoverProblem
-) -> Float[Tensor, "b c h w"]:
-    """Pixels of normalised images; those that an image can have are in [0, 1]."""
-    mean = torch.tensor(problem.info.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(problem.info.std, device=images.device).view(1, -1, 1, 1)
-    return images.detach().float() * std + mean
-
-
-def check_made(
-    distiller: Distiller, made: Any, problem: RecoverProblem, group: Int[Tensor, " b"]
-) -> Tensor:
-    """What a distiller's `recover` gave, unchanged.
-
-    Raises:
-        DDBenchError: not one image or index for each image of the group.
-        DivergedError: pixels are not finite.
-    """
-    (_check_pixels if distiller.makes == "pixels" else _check_indices)(
-        type(distiller).__name__, made, problem, group
-    )
-    return made
-
-
-def _check_pixels(name: str, made: Any, problem: RecoverProblem, group: Int[Tensor, " b"]) -> None:
-    wanted = (len(group), *problem.info.shape)
-    right = isinstance(made, Tensor) and made.dtype.is_floating_point
-    if not right or tuple(made.shape) != wanted:
-        raise DDBenchError(
-            f"{name}.recover gave {_said(made)}",
-            f"expected: floating point {list(wanted)}, the normalised images of the group",
-            hint=f"mend the distiller {name}; `ddbench check` shows more",
-        )
-    if not made.isfinite().all():
-        raise DivergedError(
-            f"{name}.recover gave images with pixels that are not finite",
-            "expected: normalised images, every pixel a number",
-            hint="lower its learning rate, if it has one",
-        )
-
-
-def _check_indices(name: str, made: Any, problem: RecoverProblem, group: Int[Tensor, " b"]) -> None:
-    right = isinstance(made, Tensor) and made.dtype == torch.long
-    if not right or tuple(made.shape) != (len(group),):
-        raise DDBenchError(
-            f"{name}.recover gave {_said(made)}",
-            f"expected: int64 [{len(group)}], a row of the training set for each image",
-            hint=f"mend the distiller {name}; `ddbench check` shows more",
-        )
-    rows, known = made.cpu(), problem.data.train_labels
-    classes = problem.labels.cpu()[group]
-    outside = (rows < 0) | (rows >= len(known))
-    wrong = outside | (known[rows.masked_fill(outside, 0)] != classes)
-    if wrong.any():
-        first = int(wrong.nonzero()[0])
-        row, cls = int(rows[first]), problem.info.classes[int(classes[first])]
-        raise DDBenchError(
-            f"{name}.recover chose row {row} of the training set for class {cls}",
-            f"the rows of the class are among 0 to {len(known) - 1}, but this is none of them",
-            hint="choose from problem.real_indices(cls)",
-        )
-
-
-def _said(made: Any) -> str:
-    if not isinstance(made, Tensor):
-        return f"a {type(made).__name__}"
-    return f"{str(made.dtype).removeprefix('torch.')} {list(made.shape)}"

@@ -18,7 +18,8 @@ from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages.problem import RecoverProblem
-from ddbench.pipeline.stages.recover import Teacher, quantise, recover
+from ddbench.pipeline.stages.recover import Teacher, recover
+from ddbench.pipeline.stages.recovered import quantise
 from ddbench.pipeline.stages.statistics import statistics
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -342,19 +343,6 @@ def _problem(data: RealData) -> RecoverProblem:
         info=INFO, labels=torch.zeros(1, dtype=torch.long), weights=torch.ones(1), device="cpu",
         seed=0, data=data,
     )  # fmt: skip
-
-
-def test_stored_bytes_are_rounded_and_come_back_as_they_were(data: RealData) -> None:
-    problem = _problem(data)
-    levels = torch.arange(192, dtype=torch.uint8).view(1, 3, 8, 8)
-    normalised = problem.normalise(levels / 255)
-    assert torch.equal(quantise(normalised, problem), levels)
-    nudged = problem.normalise((levels + 0.4) / 255)
-    assert torch.equal(quantise(nudged, problem), levels)
-    assert torch.equal(quantise(problem.normalise((levels + 0.6) / 255), problem), levels + 1)
-    low, high = problem.pixel_range()
-    assert (quantise(low.expand(1, 3, 8, 8) - 5, problem) == 0).all()
-    assert (quantise(high.expand(1, 3, 8, 8) + 5, problem) == 255).all()
 
 
 def test_pixel_range_is_that_of_black_and_white(data: RealData) -> None:
