@@ -1,4 +1,4 @@
-"""Statistics of convolutions and patches against brute force, identities, finite differences."""
+"""Statistics of convolutions: the penalty against its formula, identities, finite differences."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.types import Network, Tap, Tensors
-from ddbench.testing import collect, tiny_info, tiny_network, tiny_real, tiny_step
+from ddbench.testing import tiny_info, tiny_network, tiny_real, tiny_step
 from ddbench.testing.fakes import probe_images
 from ddbench_plugins.regularizers._convolution_moments import ConvolutionMoments, PatchMoments
 from ddbench_plugins.regularizers._moving_average import MovingAverage
@@ -44,71 +43,6 @@ def patches(maps: Tensor, side: int) -> Tensor:
         for top in range(0, height, side)
         for left in range(0, width, side)
     ])  # fmt: skip
-
-
-# -- patches ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("side", [2, 4])
-def test_patch_moments_are_those_of_each_patch(side: int) -> None:
-    maps = torch.randn(3, 5, 8, 8, dtype=torch.float64)
-    found = PatchMoments(side).reduce(maps)
-    for image in range(3):
-        own = patches(maps[image : image + 1], side)
-        torch.testing.assert_close(found["mean"][image], own.mean(1))
-        torch.testing.assert_close(found["square"][image], own.square().mean(1))
-
-
-def test_a_patch_as_large_as_the_map_is_the_global_mean() -> None:
-    maps = torch.randn(3, 5, 8, 8, dtype=torch.float64)
-    found = PatchMoments(8).reduce(maps)
-    assert found["mean"].shape == (3, 1)
-    torch.testing.assert_close(found["mean"].mean(), maps.mean())
-    torch.testing.assert_close(
-        found["square"].mean() - found["mean"].mean() ** 2, maps.var(correction=0)
-    )
-
-
-@pytest.mark.parametrize(("shape", "size"), [((6, 6), (8, 8)), ((1, 1), (4, 4)), ((4, 7), (4, 8))])
-def test_maps_that_patches_do_not_divide_are_resized_up(shape: Any, size: Any) -> None:
-    maps = torch.randn(2, 3, *shape, dtype=torch.float64)
-    larger = F.interpolate(maps, size, mode="bilinear")
-    assert torch.equal(PatchMoments(4).reduce(maps)["mean"], PatchMoments(4).reduce(larger)["mean"])
-
-
-# -- of the real images ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("patch", [0, 4])
-def test_moments_of_all_images_are_exact(patch: int) -> None:
-    """Not an average of the variances of batches, which would lack those between them."""
-    images, _ = tiny_real(INFO)
-    known = collect(ConvolutionMoments(patch), tiny_network(INFO), INFO, batch=5)
-    for layer, maps in inputs(images).items():
-        whole = patches(maps, patch) if patch else maps.transpose(0, 1).flatten(1)
-        torch.testing.assert_close(
-            known[f"{layer}.mean"][0], whole.mean(1).float(), rtol=1e-4, atol=1e-6
-        )
-        torch.testing.assert_close(
-            known[f"{layer}.var"][0], whole.var(1, correction=0).float(), rtol=1e-4, atol=1e-6
-        )
-
-
-@pytest.mark.parametrize("patch", [0, 4])
-def test_moments_by_category_are_those_of_single_images_averaged(patch: int) -> None:
-    images, labels = tiny_real(INFO)
-    known = collect(ConvolutionMoments(patch, by_category=True), tiny_network(INFO), INFO)
-    for layer, maps in inputs(images).items():
-        for cls in range(3):
-            own = [maps[i : i + 1] for i in range(len(labels)) if labels[i] == cls]
-            each = [patches(m, patch) if patch else m[0].flatten(1) for m in own]
-            mean = torch.stack([values.mean(1) for values in each]).mean(0).float()
-            var = torch.stack([values.var(1, correction=0) for values in each]).mean(0).float()
-            torch.testing.assert_close(known[f"{layer}.mean"][cls], mean, rtol=1e-4, atol=1e-6)
-            torch.testing.assert_close(known[f"{layer}.var"][cls], var, rtol=1e-4, atol=1e-5)
-
-
-# -- the penalty -----------------------------------------------------------------------------------
 
 
 def test_the_real_images_themselves_cost_nothing() -> None:
