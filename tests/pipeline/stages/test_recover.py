@@ -266,7 +266,6 @@ def test_a_group_that_cannot_be_read_is_made_again(
 # -- guards ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Broken(CrossEntropy):
     def loss(self, step: Any) -> Tensor:
         return CrossEntropy.loss(self, step) * (torch.nan if step.progress > 0.4 else 1.0)

@@ -111,7 +111,6 @@ def test_rows_that_are_none_of_the_class_are_refused(
         recovered(Given(), data, cache)
 
 
-@dataclass(frozen=True, slots=True)
 class Wide(CrossEntropy):
     """One number for each image, which is one number where there is one image."""
 
