@@ -14,7 +14,7 @@ from benchmarks.perf.timing import Work, interleaved
 from benchmarks.perf.world import Settings
 from ddbench.api.types import Tensors
 from ddbench.pipeline.specs import Targets
-from ddbench.pipeline.stages.targets import targets
+from ddbench.pipeline.stages.targets import find_atoms
 from ddbench.runtime.cost import Meter
 from ddbench.runtime.seeds import make_generator
 from ddbench_plugins.distances.transport import wasserstein_squared
@@ -42,7 +42,7 @@ def harness(known: Tensors, ipc: int, classes: int, settings: Settings) -> Calla
     """The stage: classes lie side by side, one a core."""
     spec = Targets(target=BarycenterTarget(), counts=(ipc,) * classes, seed=0)
 
-    return lambda: targets(spec, known, settings.ctx, Meter("cpu"))
+    return lambda: find_atoms(spec, known, settings.ctx, Meter("cpu"))
 
 
 def pot(known: Tensors, ipc: int, classes: int) -> list[np.ndarray]:

@@ -18,9 +18,9 @@ from ddbench.api.types import Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages.recover import Teacher, recover
-from ddbench.pipeline.stages.statistics import statistics
+from ddbench.pipeline.stages.statistics import compute_statistics
 from ddbench.runtime.cost import Meter
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
@@ -51,7 +51,9 @@ def scene(settings: Settings) -> Scene:
     images = max(settings.size(200, 20), settings.classes)
     data = noise(describe(settings, settings.classes, images))
     network = teacher(data, settings)
-    (moments,) = statistics([PCBN.moments], data, network, settings.ctx, Meter(settings.device))
+    (moments,) = compute_statistics(
+        [PCBN.moments], data, network, settings.ctx, Meter(settings.device)
+    )
     rng = torch.Generator().manual_seed(1)
     count = settings.each * settings.classes
     width = network.module.get_submodule(network.classifier).in_features
@@ -106,7 +108,7 @@ def floor(world: Scene) -> Callable[[], object]:
     module = bare_copy(world.network, world.data, world.settings)
     shown = world.data.train_images.repeat(-(-count // len(world.data.train_images)), 1, 1, 1)
     batches = [
-        pixels(some.to(ctx.device), world.data.info).requires_grad_(True)
+        normalise(some.to(ctx.device), world.data.info).requires_grad_(True)
         for some in shown[:count].split(world.settings.batch)
     ]
 

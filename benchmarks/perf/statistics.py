@@ -17,10 +17,10 @@ from ddbench.api.features import Features
 from ddbench.api.types import Network
 from ddbench.data.description import NamedDataset
 from ddbench.data.real import RealData, open_data
-from ddbench.pipeline.stages.statistics import BATCH, statistics
+from ddbench.pipeline.stages.statistics import BATCH, compute_statistics
 from ddbench.runtime.cost import Meter
 from ddbench.store.cache import Cache
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 from ddbench_plugins.datasets.folder import ImageFolder
 from ddbench_plugins.regularizers._moments import ClassMoments
 
@@ -31,7 +31,7 @@ STORED = 160
 def harness(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
     """Features and exact moments of every class."""
     wanted = (Features(), ClassMoments())
-    return lambda: statistics(wanted, data, network, settings.ctx, Meter(settings.device))
+    return lambda: compute_statistics(wanted, data, network, settings.ctx, Meter(settings.device))
 
 
 def bare(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
@@ -42,7 +42,7 @@ def bare(data: RealData, network: Network, settings: Settings) -> Callable[[], o
     def run() -> None:
         for images in data.train_images.split(BATCH):
             with ctx.autocast():
-                module(pixels(images.to(ctx.device), data.info))
+                module(normalise(images.to(ctx.device), data.info))
 
     return run
 

@@ -28,7 +28,7 @@ from ddbench.api.types import Network
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.pipeline.stages.relabel import ask
-from ddbench.training.batches import Stream, pixels
+from ddbench.training.batches import Stream, normalise
 from ddbench.training.loop import Trainee, train
 from ddbench.training.schedule import make_optimizer
 from ddbench_plugins.architectures.resnet import ResNet
@@ -75,7 +75,7 @@ def floor(data: RealData, network: Network, settings: Settings) -> Callable[[], 
     teacher_ = bare_copy(network, data, settings)
     optimizer = make_optimizer(module, training)
     batches = [
-        (pixels(images.to(ctx.device), data.info), labels.to(ctx.device))
+        (normalise(images.to(ctx.device), data.info), labels.to(ctx.device))
         for images, labels in zip(
             data.train_images.split(settings.batch), data.train_labels.split(settings.batch),
             strict=True,

@@ -12,7 +12,7 @@ from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
 from ddbench.runtime.context import Context, Precision, use_seed
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.resnet import ResNet
 
@@ -100,7 +100,7 @@ def teacher(data: RealData, settings: Settings) -> Network:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = None
     with torch.no_grad():
-        module.train()(pixels(data.train_images[:32].to(ctx.device), data.info))
+        module.train()(normalise(data.train_images[:32].to(ctx.device), data.info))
     return freeze_network(Network(module, architecture.classifier(module)), ctx)
 
 

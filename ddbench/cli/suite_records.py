@@ -16,7 +16,7 @@ def of_suite(
     from ddbench.config.overrides import parse_assignment
     from ddbench.config.session import open_session
     from ddbench.config.suite import read_suite
-    from ddbench.pipeline.recording import relabelled
+    from ddbench.pipeline.recording import rename_record
 
     flags = {"set": dict(parse_assignment(text) for text in set_)} if set_ else {}
     table = read_suite(suite, profile, flags)
@@ -36,5 +36,5 @@ def of_suite(
         # Evaluators that were asked besides the suite's may have looked through a teacher.
         alike = of_trials.get(tuple(stage.key for stage in made.evaluate), {})
         if alike:
-            shown.append(relabelled(alike.get(made.key, [*alike.values()][-1]), made))
+            shown.append(rename_record(alike.get(made.key, [*alike.values()][-1]), made))
     return shown, table.title, asked

@@ -18,9 +18,9 @@ from ddbench.pipeline.recording import (
     _failure,
     _named,
     _student_keys,
-    relabelled,
+    rename_record,
 )
-from ddbench.pipeline.scoring import _trial, judged
+from ddbench.pipeline.scoring import _trial, judge
 from ddbench.registry import Registry, tell
 from ddbench.runtime.context import Context
 from ddbench.runtime.memory import is_out_of_memory, let_go
@@ -66,7 +66,7 @@ def execute(
         for plan in plans:
             found = records.get(plan.key)
             if found is not None and found.status == "ok" and _covers(found, evaluators):
-                outcome.records.append(relabelled(found, plan))
+                outcome.records.append(rename_record(found, plan))
                 advance(1)
                 continue
             if students is None:
@@ -125,7 +125,7 @@ def _measured(
         trial = _trial(plan, run, tensors, students)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
-            found.update(judged(name, evaluator, trial))
+            found.update(judge(name, evaluator, trial))
         metrics.append(found)
         if "training_loss" in tensors:
             curves.append(LearningCurve.from_losses(tensors["training_loss"].tolist()))

@@ -25,7 +25,7 @@ from ddbench.pipeline.specs import (
 )
 from ddbench.runtime.seeds import derive_seed
 from ddbench.store.keys import Key, key_of
-from ddbench.training.schedule import annealed, budget, warmed
+from ddbench.training.schedule import anneal, budget, warm_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,8 @@ class Plan:
         """What evaluators see of the real data through a teacher that images and labels do not
         depend on: with another one they find other numbers."""
         asked = {teacher.squeeze.key for teacher in self.labelling}
-        if taught(self.cell.recipe.distiller) or (self.squeeze and self.squeeze.key in asked):
+        seen = self.squeeze is not None and self.squeeze.key in asked
+        if seen or needs_teacher(self.cell.recipe.distiller):
             return ()
         return tuple(stage.key for stage in self.statistics)
 
@@ -171,7 +172,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
     labelling = tuple(PlannedTeacher(a, _squeeze(cell, info, a, schooling)) for a in asked)
 
     prepare = _prepare(cell, info)
-    through_which = teachers if taught(recipe.distiller) else ()
+    through_which = teachers if needs_teacher(recipe.distiller) else ()
     used = (key for teacher in through_which for key in _read(teacher, making))
     ahead = (prepare.key,) if prepare else ()
     recover = PlannedStage("recover", making, (*used, *ahead))
@@ -195,7 +196,7 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
 
 def _through(cell: Cell, making: Recover, wanted: bool) -> tuple[NamedArchitecture, ...]:
     """The teachers that images are made through: all of an ensemble for an objective, else one."""
-    if not taught(making.distiller):
+    if not needs_teacher(making.distiller):
         return (cell.teacher,) if wanted else ()
     return cell.teachers if "objective" in making.distiller.needs else (cell.teacher,)
 
@@ -240,7 +241,7 @@ def _read(teacher: PlannedTeacher, making: Recover) -> Iterator[Key]:
     yield from (target.key for target in teacher.targets if target is not None)
 
 
-def taught(distiller: Distiller) -> bool:
+def needs_teacher(distiller: Distiller) -> bool:
     """Whether images are made through a trained teacher; fresh networks alone need none."""
     return bool(distiller.needs - {"networks"})
 
@@ -307,7 +308,7 @@ def _squeeze(
     spec = Squeeze(
         data=data_key(info),
         architecture=architecture.part,
-        training=annealed(warmed(training, architecture.part), sum(info.train_counts)),
+        training=anneal(warm_up(training, architecture.part), sum(info.train_counts)),
         seed=cell.teacher_seed,
         precision=cell.precision,
     )
@@ -347,7 +348,7 @@ def _recover_spec(cell: Cell, info: DatasetInfo, counts: tuple[int, ...]) -> Rec
     return Recover(**told)
 
 
-def stream_seed(seed: int) -> int:
+def derive_stream_seed(seed: int) -> int:
     """Of the views that students are shown, from the cell's seed: the same for every method, so
     that rows are paired."""
     return derive_seed(seed, "views")
@@ -367,7 +368,7 @@ def _relabel(
         augmentation=training.augmentation if views else None,
         epochs=budget(training, steps).epochs if views else 1,
         batch_size=training.batch_size if views else 0,
-        seed=stream_seed(cell.seed) if views else 0,
+        seed=derive_stream_seed(cell.seed) if views else 0,
         precision=cell.precision,
     )
     return PlannedStage("relabel", spec, (*upstream, recover.key))
@@ -375,12 +376,12 @@ def _relabel(
 
 def _evaluate(cell: Cell, info: DatasetInfo, images: int, run: int) -> Evaluate:
     crossed = cell.student.part != cell.teacher.part
-    training = annealed(cell.protocol.training, images)
+    training = anneal(cell.protocol.training, images)
     return Evaluate(
         data=data_key(info),
         student=cell.student.part,
         labeller=cell.recipe.labeller,
-        training=warmed(training, cell.student.part) if cell.protocol.warmup else training,
+        training=warm_up(training, cell.student.part) if cell.protocol.warmup else training,
         holdout=cell.protocol.holdout if crossed else 0.0,
         holdout_every=cell.protocol.holdout_every if crossed else 0,
         seed=cell.seed,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished
     from ddbench.pipeline.runner import Runner
 
 
-def names_of(plan: Plan) -> dict[str, Any]:
+def name_cell(plan: Plan) -> dict[str, Any]:
     """Fields of a record that say what its cell is called in this run."""
     cell = plan.cell
     claims = [_published(claim) for claim in find_claims(plan)]
@@ -42,7 +42,7 @@ def names_of(plan: Plan) -> dict[str, Any]:
     }
 
 
-def configuration_of(plan: Plan) -> dict[str, Any]:
+def describe_configuration(plan: Plan) -> dict[str, Any]:
     """Every option of a cell, given or defaulted, and what its data are."""
     cell = plan.cell
     configuration: dict[str, Any] = {
@@ -73,11 +73,11 @@ def configuration_of(plan: Plan) -> dict[str, Any]:
     return configuration
 
 
-def relabelled(record: Record, plan: Plan) -> Record:
+def rename_record(record: Record, plan: Plan) -> Record:
     """A finished record under the names of this run."""
-    told = names_of(plan)
+    told = name_cell(plan)
     if "squeeze" not in record.keys:  # then the teacher that it tells of may be another one
-        told |= {"configuration": configuration_of(plan), "given": dict(plan.cell.overrides)}
+        told |= {"configuration": describe_configuration(plan), "given": dict(plan.cell.overrides)}
     return record.model_copy(update=told)
 
 
@@ -196,10 +196,10 @@ def _base(plan: Plan, status: Status, command: str) -> Record:
         labels=plan.cell.labels,
         seed=cell.seed,
         precision=cell.precision,
-        configuration=configuration_of(plan),
+        configuration=describe_configuration(plan),
         given=dict(cell.overrides),
         keys=keys,
         environment=describe_environment(),
         command=command,
-        **names_of(plan),
+        **name_cell(plan),
     )

@@ -10,13 +10,19 @@ from ddbench.data.whitening import Whitening
 from ddbench.nn.build import build_network, restore_network
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.artifacts import Artifacts, Made, StageDone
-from ddbench.pipeline.plan import Plan, PlannedStage, PlannedTeacher, stream_seed, taught
+from ddbench.pipeline.plan import (
+    Plan,
+    PlannedStage,
+    PlannedTeacher,
+    derive_stream_seed,
+    needs_teacher,
+)
 from ddbench.pipeline.stages.prepare import pieces_of, prepare
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.pipeline.stages.relabel import relabel
 from ddbench.pipeline.stages.squeeze import check_teacher, squeeze
-from ddbench.pipeline.stages.statistics import statistics
-from ddbench.pipeline.stages.targets import targets
+from ddbench.pipeline.stages.statistics import compute_statistics
+from ddbench.pipeline.stages.targets import find_atoms
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter, measure
 from ddbench.store.cache import Artifact, Cache
@@ -116,7 +122,7 @@ class Runner:
         network, data = self.load_teacher(plan, teacher), self.open_data(plan.cell.dataset)
         with measure(self.ctx.device) as meter:
             wanted = [stage.spec.statistic for stage in stages]
-            computed = statistics(wanted, data, network, self.ctx, meter)
+            computed = compute_statistics(wanted, data, network, self.ctx, meter)
         assert meter.cost is not None
         shared = meter.cost.part(1 / len(stages))
         for stage, tensors in zip(stages, computed, strict=True):
@@ -129,7 +135,7 @@ class Runner:
             return self.compute_statistic(plan, teacher, stage.spec.target.statistic)
 
         def make(meter: Meter) -> Made:
-            return targets(stage.spec, features().tensors(), self.ctx, meter)
+            return find_atoms(stage.spec, features().tensors(), self.ctx, meter)
 
         return self.artifacts.get(stage, make, lambda: (features(),))
 
@@ -148,7 +154,7 @@ class Runner:
     def recover(self, plan: Plan) -> Artifact:
         """Makes the distilled images."""
         stage, spec = plan.recover, plan.recover.spec
-        teachers = plan.teachers if taught(spec.distiller) else ()
+        teachers = plan.teachers if needs_teacher(spec.distiller) else ()
 
         def upstream() -> list[Artifact]:
             above = []
@@ -219,7 +225,7 @@ class Runner:
             info=plan.info,
             augmentation=training.augmentation,
             batch_size=training.batch_size,
-            seed=stream_seed(plan.cell.seed),
+            seed=derive_stream_seed(plan.cell.seed),
             device=self.ctx.device,
             stored=plan.cell.recipe.labeller.views,
             whitening=self.find_whitening(plan),

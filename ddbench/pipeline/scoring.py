@@ -57,7 +57,7 @@ def lend(trial: LentTrial, needs: frozenset[str]) -> LentTrial:
     return replace(trial, lent={name: ask for name, ask in trial.lent.items() if name in allowed})
 
 
-def judged(name: str, evaluator: Evaluator, trial: LentTrial) -> dict[str, float]:
+def judge(name: str, evaluator: Evaluator, trial: LentTrial) -> dict[str, float]:
     """Metric -> number.
 
     Raises:
@@ -136,7 +136,7 @@ def _student(plan: Plan, run: int, students: Students) -> Callable[[torch.Tensor
 def feature_sample(plan: Plan, runner: Runner) -> FeatureSample:
     """Teacher features of the real images, from the statistics stage, and of the distilled ones."""
     from ddbench.nn.probe import Probe
-    from ddbench.training.batches import pixels
+    from ddbench.training.batches import normalise
 
     first = plan.teachers[0]
     # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
@@ -146,7 +146,7 @@ def feature_sample(plan: Plan, runner: Runner) -> FeatureSample:
     rows = []
     with torch.no_grad(), Probe(teacher, [tap], runner.ctx) as probe:
         for chunk in made.images.split(250):
-            acts = probe(pixels(chunk.to(runner.ctx.device), plan.info))
+            acts = probe(normalise(chunk.to(runner.ctx.device), plan.info))
             rows.append(acts.taps[tap]["features"].cpu())
     return FeatureSample(
         real["features"], real["labels"], torch.cat(rows), made.labels, made.weights

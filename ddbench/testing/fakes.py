@@ -29,7 +29,7 @@ from ddbench.nn.probe import Probe, freeze_network
 from ddbench.pipeline.scoring import LentTrial
 from ddbench.runtime.context import Context, use_seed
 from ddbench.runtime.seeds import derive_seed, make_generator
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 
 PER_CLASS = 6
 """Number of real images of a class."""
@@ -260,7 +260,7 @@ def _tiny_test_images(info: DatasetInfo, labels: Int[Tensor, " t"]) -> UInt8[Ten
 
 @torch.no_grad()
 def _ask_student(info: DatasetInfo, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-    return tiny_network(info).module(pixels(images, info))
+    return tiny_network(info).module(normalise(images, info))
 
 
 def _tiny_set(info: DatasetInfo) -> DistilledSet:

@@ -89,7 +89,7 @@ class Stream:
         for step, shown in enumerate(self.views(index)):
             rows, mix = shown.rows, shown.mix
             own = self.images.index_select(0, rows)  # ten times as fast as images[rows]
-            views = inputs(send_to(own, self.device), self.info, self.whitening)
+            views = prepare_inputs(send_to(own, self.device), self.info, self.whitening)
             if self._varied(shown):
                 views = resample(views, shown.boxes, shown.flips)
             if names:
@@ -114,7 +114,7 @@ class Stream:
     def views(self, index: int) -> Iterator[Views]:
         """How the images of one epoch are shown, but for siamese operations; no image is read."""
         if self.stored is not None:
-            yield from stored_epoch(self.stored, index % len(self.stored.logits), self._size)
+            yield from read_stored_epoch(self.stored, index % len(self.stored.logits), self._size)
             return
         rng = make_generator(self.seed, "epoch", index)
         count, how = len(self.labels), self.augmentation
@@ -138,7 +138,7 @@ class Stream:
         return bool(shown.flips.any()) or not torch.equal(shown.boxes, whole.expand_as(shown.boxes))
 
 
-def stored_epoch(stored: StoredViews, epoch: int, size: tuple[int, int]) -> Iterator[Views]:
+def read_stored_epoch(stored: StoredViews, epoch: int, size: tuple[int, int]) -> Iterator[Views]:
     """The views of one stored epoch, batch by batch.
 
     Crops are rounded to pixels: the released codes drew them in pixels, and store parts of the
@@ -163,7 +163,7 @@ def stored_epoch(stored: StoredViews, epoch: int, size: tuple[int, int]) -> Iter
         start += count
 
 
-def as_stored(epochs: Sequence[Sequence[Views]], size: tuple[int, int]) -> StoredViews:
+def to_stored_views(epochs: Sequence[Sequence[Views]], size: tuple[int, int]) -> StoredViews:
     """Views and their answers as they are handed on; the answers in half precision.
 
     Args:
@@ -192,14 +192,14 @@ def as_stored(epochs: Sequence[Sequence[Views]], size: tuple[int, int]) -> Store
     )
 
 
-def inputs(
+def prepare_inputs(
     images: Shaped[Tensor, "b c h w"], info: DatasetInfo, whitening: Whitening | None
 ) -> Float[Tensor, "b c h w"]:
     """Whitened images for a network, or normalised ones."""
-    return pixels(images, info) if whitening is None else whitening.apply(images)
+    return normalise(images, info) if whitening is None else whitening.apply(images)
 
 
-def pixels(images: Shaped[Tensor, "b c h w"], info: DatasetInfo) -> Float[Tensor, "b c h w"]:
+def normalise(images: Shaped[Tensor, "b c h w"], info: DatasetInfo) -> Float[Tensor, "b c h w"]:
     """Normalised images for a network: uint8 0..255 or floating 0..1 in, mean 0 and sd 1 out."""
     scale = 255.0 if images.dtype == torch.uint8 else 1.0
     images = images.float()

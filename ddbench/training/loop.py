@@ -21,7 +21,7 @@ from ddbench.data.whitening import Whitening
 from ddbench.runtime.context import Context, use_seed_on, wait_for
 from ddbench.runtime.memory import count_kept_bytes, is_out_of_memory, let_go, room_beside
 from ddbench.runtime.seeds import derive_seed
-from ddbench.training.batches import Stream, inputs
+from ddbench.training.batches import Stream, prepare_inputs
 from ddbench.training.ema import AveragedWeights
 from ddbench.training.lockstep import hand_out
 from ddbench.training.schedule import Budget, Schedule, budget, make_optimizer
@@ -271,8 +271,9 @@ def predict(
 ) -> Float[Tensor, "n k"]:
     """Logits of plain images, float32 on the CPU."""
     module.eval()
-    found = []
+    logits = []
     for chunk in images.split(batch_size):
         with ctx.autocast():
-            found.append(module(inputs(send_to(chunk, ctx.device), info, whitening)).float())
-    return torch.cat(found).cpu()
+            views = prepare_inputs(send_to(chunk, ctx.device), info, whitening)
+            logits.append(module(views).float())
+    return torch.cat(logits).cpu()

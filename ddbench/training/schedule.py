@@ -32,7 +32,7 @@ def budget(training: Training, steps: int) -> Budget:
     return Budget(math.ceil(updates / steps), updates, steps)
 
 
-def annealed(training: Training, images: int) -> Training:
+def anneal(training: Training, images: int) -> Training:
     """The training as it runs over so many images: by update where `max_updates` cuts it.
 
     The epochs that are left may be few and long. A rate that fell only between them would stop far
@@ -43,7 +43,7 @@ def annealed(training: Training, images: int) -> Training:
     return replace(training, annealed="update") if cut else training
 
 
-def warmed(training: Training, architecture: Architecture) -> Training:
+def warm_up(training: Training, architecture: Architecture) -> Training:
     """The training with the warm-up that an architecture asks for, unless it has one already."""
     asked = architecture.warmup
     if not asked or training.warmup or training.schedule == "onecycle":

@@ -31,7 +31,7 @@ from ddbench.api.types import Network
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 from ddbench.runtime.context import Context
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 
 ROOT = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], lis
     moments = {name: found.to(dtype) for name, found in scene.moments.items()}
     atoms = scene.atoms["points"].to(dtype)
     labels = torch.arange(SETTINGS.classes).repeat_interleave(SETTINGS.each)
-    images = pixels(scene.data.train_images[: len(atoms)], scene.data.info).to(dtype)
+    images = normalise(scene.data.train_images[: len(atoms)], scene.data.info).to(dtype)
     matcher = Wasserstein(norm="l2")
     with Probe(network, (*matcher.taps(network), *part.PCBN.taps(network)), Context()) as probe:
         known = {part.PCBN.moments: moments}

@@ -12,7 +12,7 @@ from ddbench.api.record import Record
 from ddbench.config.grid import Selection, expand
 from ddbench.config.profiles import Profile
 from ddbench.config.suite import make_selection, read_suite
-from ddbench.pipeline.recording import relabelled
+from ddbench.pipeline.recording import rename_record
 from ddbench.registry import load
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.row_names import labelled
@@ -89,7 +89,7 @@ def test_a_record_bears_the_profile_of_its_run(registry, suite):
         found = expand(make_selection(read_suite(suite, name, {}), "fp32"), registry, None)
         told = Record(key="k", status="ok", method="m", dataset="digits", ipc=1, teacher="t",
                       student="s", labels="hard", protocol="p", seed=0)  # fmt: skip
-        assert {relabelled(told, plan).profile for plan in found} == {name}
+        assert {rename_record(told, plan).profile for plan in found} == {name}
 
 
 def test_options_of_one_method_leave_the_others_alone(registry, suite):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ddbench.api.types import DatasetInfo
 from ddbench.runtime.seeds import make_generator
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 
 INFO = DatasetInfo(
     name="three",
@@ -47,7 +47,7 @@ class Toy:
         return self.normalise(levels.expand(-1, *self.info.shape))
 
     def normalise(self, images: Tensor) -> Tensor:
-        return pixels(images, self.info)
+        return normalise(images, self.info)
 
     def pixel_range(self) -> tuple[Tensor, Tensor]:
         mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.info.mean, self.info.std))

@@ -16,7 +16,7 @@ from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric
 from ddbench.pipeline import execute as execution
 from ddbench.pipeline import students
-from ddbench.pipeline.scoring import judged
+from ddbench.pipeline.scoring import judge
 from ddbench.runtime.context import Context
 from ddbench.store.records import Records, merge_earlier, read_folder, read_record
 from ddbench.testing import tiny_trial
@@ -98,11 +98,11 @@ class Odd(Evaluator):
 )
 def test_what_is_no_finite_number_of_its_own_is_refused_by_name(said, told):
     with pytest.raises(DDBenchError, match=f"evaluator 'odd' {told}"):
-        judged("odd", Odd(said), tiny_trial())
+        judge("odd", Odd(said), tiny_trial())
 
 
 def test_a_tensor_of_no_dimension_is_a_number():
-    assert judged("odd", Odd({"odd": torch.tensor(2.5)}), tiny_trial()) == {"odd": 2.5}
+    assert judge("odd", Odd({"odd": torch.tensor(2.5)}), tiny_trial()) == {"odd": 2.5}
 
 
 def test_a_record_with_an_infinite_report_can_be_read(tmp_path):

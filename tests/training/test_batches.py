@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ddbench.api.recipe import Augmentation
-from ddbench.training.batches import Stream, pixels
+from ddbench.training.batches import Stream, normalise
 
 
 def _stream(info, count=23, **changes):
@@ -76,14 +76,14 @@ def test_data_that_may_not_be_mirrored_is_not(info):
     stream = replace(stream, images=image)
     for batch in stream.epoch(0):
         torch.testing.assert_close(
-            batch.images, pixels(image[batch.indices], info), rtol=1e-4, atol=1e-5
+            batch.images, normalise(image[batch.indices], info), rtol=1e-4, atol=1e-5
         )
 
 
 def test_bytes_and_unit_pixels_normalise_alike(info):
     images = torch.randint(0, 256, (2, *info.shape), dtype=torch.uint8)
-    torch.testing.assert_close(pixels(images, info), pixels(images.float() / 255, info))
-    value = pixels(torch.full((1, 3, 16, 16), 255, dtype=torch.uint8), info)[0, :, 0, 0]
+    torch.testing.assert_close(normalise(images, info), normalise(images.float() / 255, info))
+    value = normalise(torch.full((1, 3, 16, 16), 255, dtype=torch.uint8), info)[0, :, 0, 0]
     torch.testing.assert_close(value, torch.tensor([0.5 / 0.2, 0.6 / 0.25, 0.7 / 0.3]))
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ddbench.api.recipe import Training
-from ddbench.training.schedule import Schedule, annealed, budget, make_optimizer
+from ddbench.training.schedule import Schedule, anneal, budget, make_optimizer
 
 
 def _rates(training, steps):
@@ -52,7 +52,7 @@ def test_a_limit_on_updates_shortens_the_schedule_itself():
 def test_a_training_that_a_limit_cuts_comes_to_its_end_however_long_an_epoch_is(schedule, end):
     """Full CIFAR-10 under ddbench-v1: 500 updates an epoch, 1,000 in all."""
     whole = Training(epochs=100, max_updates=1000, lr=0.2, schedule=schedule)
-    length, found = _rates(annealed(whole, 50_000), 500)
+    length, found = _rates(anneal(whole, 50_000), 500)
     rates = [found.rate(update // 500, update) for update in range(length.updates)]
     assert rates[0] == pytest.approx(0.2)
     assert rates[500] == pytest.approx(0.1 if schedule == "cosine" else 0.17071, rel=1e-4)
@@ -65,8 +65,8 @@ def test_a_training_that_no_limit_cuts_stays_as_it_is():
         Training(epochs=10, max_updates=1000, batch_size=100),
         Training(epochs=10, batch_size=100),
     ):
-        assert annealed(training, 10_000) is training
-    assert annealed(Training(epochs=10, max_updates=1000), 10_001).annealed == "update"
+        assert anneal(training, 10_000) is training
+    assert anneal(Training(epochs=10, max_updates=1000), 10_001).annealed == "update"
 
 
 @pytest.mark.parametrize(("how", "turn"), [("epoch", 6), ("update", 5)])

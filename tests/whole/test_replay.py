@@ -23,7 +23,7 @@ from ddbench.data.stored_set import Replayed, open_stored_views
 from ddbench.store.records import Records
 from ddbench.testing import check_part
 from ddbench.testing.formats import tiny_sets
-from ddbench.training.batches import Stream, as_stored
+from ddbench.training.batches import Stream, to_stored_views
 from ddbench_plugins.formats.sre2l_folders import SRe2LFolders
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.labellers.mse_gt import MseGt
@@ -54,7 +54,7 @@ def labelled(info: Any, how: Augmentation) -> tuple[Stream, PortableSet]:
     ]  # fmt: skip
     whole = PortableSet(
         images=stream.images, labels=stream.labels, weights=stream.weights, pixels="bytes",
-        views=as_stored(epochs, info.shape[1:]), card={"classes": list(info.classes)},
+        views=to_stored_views(epochs, info.shape[1:]), card={"classes": list(info.classes)},
     )  # fmt: skip
     return stream, whole
 
@@ -238,7 +238,7 @@ def test_labels_that_belong_to_other_images_are_noticed(info: Any) -> None:
         [replace(v, answers=torch.eye(3)[stream.labels[v.rows]]) for v in stream.views(epoch)]
         for epoch in range(100)
     ]
-    views = as_stored(epochs, info.shape[1:])
+    views = to_stored_views(epochs, info.shape[1:])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_set(replace(whole, views=views), "it")

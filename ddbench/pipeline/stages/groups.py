@@ -65,7 +65,7 @@ class Losses:
 
 
 @contextlib.contextmanager
-def cleared_by_a_fault(partial: PartialGroups) -> Iterator[None]:
+def clear_on_fault(partial: PartialGroups) -> Iterator[None]:
     """Throws finished groups away where a part itself failed: mended, it may make others.
 
     Its key stays the same, so that a set would be of two codes. They are kept after a kill, and

@@ -10,7 +10,7 @@ from ddbench.api.errors import DivergedError
 from ddbench.api.types import Tensors
 from ddbench.data.real import RealData
 from ddbench.pipeline.specs import Prepare
-from ddbench.pipeline.stages.groups import Losses, cleared_by_a_fault
+from ddbench.pipeline.stages.groups import Losses, clear_on_fault
 from ddbench.pipeline.stages.problem import StageProblem
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -35,7 +35,7 @@ def prepare(
     part, made = spec.preparation, {}
     updates = part.updates(data.info)
     title = "prepare: once for all seeds"
-    with cleared_by_a_fault(partial), ctx.progress.stage(title, part.pieces * updates) as advance:
+    with clear_on_fault(partial), ctx.progress.stage(title, part.pieces * updates) as advance:
         for number in range(part.pieces):
             piece = partial.get(number)
             if piece is None:

@@ -20,7 +20,7 @@ from ddbench.nn.probe import Probe
 from ddbench.runtime.context import Context
 from ddbench.runtime.memory import room_for
 from ddbench.runtime.seeds import derive_seed, make_generator
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class StageProblem:
 
     def images(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
         images = self.data.train_images.index_select(0, rows)  # ten times as fast as images[rows]
-        return pixels(send_to(images, self.device), self.info)
+        return normalise(send_to(images, self.device), self.info)
 
     def real_indices(self, cls: int) -> Int[Tensor, " n"]:
         if cls not in self._rows:  # looked for once: loops ask at every iteration
@@ -128,7 +128,7 @@ class RecoverProblem(StageProblem):
         self._memory.clear()
 
     def normalise(self, pixels_: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return pixels(pixels_, self.info)
+        return normalise(pixels_, self.info)
 
     def pixel_range(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
         mean = torch.tensor(self.info.mean, device=self.device).view(1, -1, 1, 1)

@@ -19,7 +19,7 @@ from ddbench.api.types import Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.specs import Recover, RecoverAnew
-from ddbench.pipeline.stages.groups import CHECK_EVERY, Losses, cleared_by_a_fault
+from ddbench.pipeline.stages.groups import CHECK_EVERY, Losses, clear_on_fault
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 from ddbench.pipeline.stages.recovered import check_recovered, keep
 from ddbench.runtime.context import Context
@@ -82,7 +82,7 @@ def recover(
         ctx=ctx,
     )
     try:
-        with cleared_by_a_fault(partial):
+        with clear_on_fault(partial):
             made, report = _all_groups(spec, problem, labels, partial, ctx, meter)
     finally:
         for probe in problem.teachers:

@@ -26,7 +26,7 @@ def relabel(
     """
     if spec.augmentation is None:
         answers = [predict(t.module, stream.images, stream.info, ctx) for t in teachers]
-        return {"logits": combined(spec.labeller, answers)}, {}
+        return {"logits": combine_answers(spec.labeller, answers)}, {}
     views, rows = [], []
     meter.group()
     with ctx.progress.stage("relabel: ask the teacher", spec.epochs) as advance:
@@ -49,10 +49,12 @@ def ask(
     """The teachers' logits, rounded to half precision: what is stored and what is asked agree."""
     with ctx.autocast():
         answers = [teacher.module(images).float() for teacher in teachers]
-    return combined(labeller, answers).half().float()
+    return combine_answers(labeller, answers).half().float()
 
 
-def combined(labeller: Labeller, answers: Sequence[Float[Tensor, "b k"]]) -> Float[Tensor, "b k"]:
+def combine_answers(
+    labeller: Labeller, answers: Sequence[Float[Tensor, "b k"]]
+) -> Float[Tensor, "b k"]:
     """One answer for those of an ensemble: the labeller's own way, else their mean."""
     if len(answers) == 1:
         return answers[0]

@@ -13,13 +13,13 @@ from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 
 BATCH = 250
 
 
 @torch.no_grad()
-def statistics(
+def compute_statistics(
     wanted: Sequence[Statistic], data: RealData, teacher: Network, ctx: Context, meter: Meter
 ) -> list[Tensors]:
     """Each wanted statistic of all training images, plain and in the data set's order."""
@@ -33,7 +33,7 @@ def statistics(
         chunks, classes = data.train_images.split(BATCH), data.train_labels.split(BATCH)
         following = send_to(chunks[0], ctx.device)
         for number, labels in enumerate(classes):
-            acts = probe(pixels(following, data.info))
+            acts = probe(normalise(following, data.info))
             if number + 1 < len(chunks):  # on its way while a GPU is busy with this one
                 following = send_to(chunks[number + 1], ctx.device)
             there = send_to(labels, ctx.device)

@@ -16,7 +16,7 @@ from ddbench.runtime.parallel import run_side_by_side
 from ddbench.runtime.seeds import make_generator
 
 
-def targets(
+def find_atoms(
     spec: Targets, features: Tensors, ctx: Context, meter: Meter
 ) -> tuple[Tensors, dict[str, float]]:
     """Atoms of all classes, class-major: `points` [n d], `weights` [n]; and their mean figures."""

@@ -10,12 +10,12 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.record import Record
 from ddbench.api.types import DatasetInfo, Tensors
-from ddbench.pipeline.plan import stream_seed
+from ddbench.pipeline.plan import derive_stream_seed
 from ddbench.pipeline.specs import Relabel
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.parts import part_of
 from ddbench.store.cache import Cache
-from ddbench.training.batches import Stream, as_stored
+from ddbench.training.batches import Stream, to_stored_views
 
 
 def stored_views(
@@ -70,7 +70,7 @@ def stored_views(
         epochs.append(
             [replace(shown, answers=part) for shown, part in zip(views, parts, strict=True)]
         )
-    return as_stored(epochs, (spec.data.shape[1], spec.data.shape[2]))
+    return to_stored_views(epochs, (spec.data.shape[1], spec.data.shape[2]))
 
 
 def _stream(spec: Relabel, seed: int, distilled: Tensors) -> Stream:
@@ -89,5 +89,5 @@ def _stream(spec: Relabel, seed: int, distilled: Tensors) -> Stream:
         info=info,
         augmentation=augmentation,
         batch_size=spec.batch_size,
-        seed=stream_seed(seed),
+        seed=derive_stream_seed(seed),
     )

@@ -16,7 +16,7 @@ from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages import problem
 from ddbench.pipeline.stages.recover import Teacher, recover
-from ddbench.pipeline.stages.statistics import statistics
+from ddbench.pipeline.stages.statistics import compute_statistics
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.store.cache import Cache
@@ -60,7 +60,7 @@ def teacher() -> Network:
 
 @pytest.fixture(scope="module")
 def moments(data: RealData, teacher: Network) -> Tensors:
-    (found,) = statistics([PCBN.moments], data, teacher, Context(), Meter("cpu"))
+    (found,) = compute_statistics([PCBN.moments], data, teacher, Context(), Meter("cpu"))
     return found
 
 
@@ -183,7 +183,7 @@ def test_separable_losses_are_sums_over_classes(
     from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
 
     matchers = [Wasserstein(), CrossEntropy(reduction="sum"), Mean(), Nothing()]
-    (features,) = statistics([Features()], data, teacher, Context(), Meter("cpu"))
+    (features,) = compute_statistics([Features()], data, teacher, Context(), Meter("cpu"))
     known = {PCBN.moments: moments, Features(): features}
     labels = torch.arange(CLASSES).repeat_interleave(IPC)
     images = torch.randn(len(labels), *INFO.shape, generator=torch.Generator().manual_seed(1))

@@ -20,8 +20,8 @@ from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import Probe, freeze_network
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
-from ddbench.pipeline.stages.relabel import ask, combined, relabel
-from ddbench.pipeline.stages.statistics import statistics
+from ddbench.pipeline.stages.relabel import ask, combine_answers, relabel
+from ddbench.pipeline.stages.statistics import compute_statistics
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench_plugins.architectures.convnet import ConvNetD
@@ -160,7 +160,7 @@ def problem(data: RealData, networks: list[Network], *regularizers: Any) -> Reco
     matchers = (CrossEntropy(), Mean())
     taught = []
     for network in networks:
-        (known,) = statistics([Features()], data, network, CTX, Meter("cpu"))
+        (known,) = compute_statistics([Features()], data, network, CTX, Meter("cpu"))
         taps = [tap for m in (*matchers, *regularizers) for tap in m.taps(network)]
         terms = [Term(1.0, matcher, None) for matcher in matchers]
         taught.append(Taught(network, Probe(network, taps, CTX), terms, {Features(): known}))
@@ -248,7 +248,7 @@ def test_a_labeller_may_combine_the_answers_in_its_own_way(
     answers = [ask([network], images, FKD(), CTX) for network in networks]
     found = ask(networks, images, Boldest(), CTX)
     torch.testing.assert_close(found, torch.stack(answers).amax(0), rtol=1e-3, atol=1e-3)
-    assert combined(Boldest(), answers[:1]) is answers[0]
+    assert combine_answers(Boldest(), answers[:1]) is answers[0]
 
 
 # -- end to end ------------------------------------------------------------------------------------

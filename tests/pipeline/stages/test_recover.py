@@ -20,7 +20,7 @@ from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages.problem import RecoverProblem
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.pipeline.stages.recovered import quantise
-from ddbench.pipeline.stages.statistics import statistics
+from ddbench.pipeline.stages.statistics import compute_statistics
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.runtime.seeds import make_generator
@@ -134,7 +134,7 @@ def test_under_squared_sums_each_class_is_a_problem_of_its_own(
 ) -> None:
     """Barycenter and PCBN as in the paper: the same images, however classes are grouped."""
     moments, counts = ClassMoments(), (2, 3, 2)
-    (known,) = statistics([moments], data, teacher, Context(), Meter("cpu"))
+    (known,) = compute_statistics([moments], data, teacher, Context(), Meter("cpu"))
     points = torch.randn(7, teacher.module.classifier.in_features, generator=make_generator(0))
     atoms = {"points": points, "weights": torch.tensor([0.3, 0.7, 0.2, 0.2, 0.6, 0.5, 0.5])}
     results = []
@@ -190,7 +190,7 @@ def test_a_distiller_is_given_the_statistics_and_activations_that_it_declares(
 ) -> None:
     spec = spec_of(Curious(), matchers=())
     assert spec.statistics == Curious.statistics
-    passed = statistics(spec.statistics, data, teacher, Context(), Meter("cpu"))
+    passed = compute_statistics(spec.statistics, data, teacher, Context(), Meter("cpu"))
     known = dict(zip(spec.statistics, passed, strict=True))
     made(spec, data, teacher, cache, known=known)
     given, features = Curious.seen[0]
@@ -309,7 +309,7 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(
     """The loss of the first step, put together by hand."""
     ctx, counts = Context(), (1, 2, 1)
     moments, features = ClassMoments(), Features()
-    found = statistics([moments, features], data, teacher, ctx, Meter("cpu"))
+    found = compute_statistics([moments, features], data, teacher, ctx, Meter("cpu"))
     known = dict(zip((moments, features), found, strict=True))
     wide = teacher.module.classifier.in_features
     points = torch.randn(4, wide, generator=torch.Generator().manual_seed(1))

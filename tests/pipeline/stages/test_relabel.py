@@ -23,7 +23,7 @@ from ddbench.pipeline.stages.evaluate import evaluate
 from ddbench.pipeline.stages.relabel import ask, relabel
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.training.batches import Stream, pixels
+from ddbench.training.batches import Stream, normalise
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.labellers.hard import Hard
@@ -110,7 +110,7 @@ def test_plain_labels_are_the_teachers_of_the_plain_images(
 ) -> None:
     stored, _ = relabel(spec_of(info, Soft()), stream, [teacher], CTX, Meter("cpu"))
     with torch.no_grad():
-        expected = teacher.module(pixels(stream.images, info))
+        expected = teacher.module(normalise(stream.images, info))
     torch.testing.assert_close(stored["logits"], expected)
 
 

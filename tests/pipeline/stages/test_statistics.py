@@ -13,10 +13,10 @@ from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
 from ddbench.pipeline.stages import statistics as stage
-from ddbench.pipeline.stages.statistics import statistics
+from ddbench.pipeline.stages.statistics import compute_statistics
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.training.batches import pixels
+from ddbench.training.batches import normalise
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.regularizers._moments import ClassMoments, ReleasedClassMoments
 
@@ -45,9 +45,9 @@ PARTS = (ClassMoments(), Features(), ReleasedClassMoments(batch=3))
 def test_numbers_do_not_depend_on_the_batch(
     world: World, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = statistics(PARTS, world.data, world.teacher, Context(), Meter("cpu"))
+    whole = compute_statistics(PARTS, world.data, world.teacher, Context(), Meter("cpu"))
     monkeypatch.setattr(stage, "BATCH", size)
-    found = statistics(PARTS, world.data, world.teacher, Context(), Meter("cpu"))
+    found = compute_statistics(PARTS, world.data, world.teacher, Context(), Meter("cpu"))
     for one, other in zip(whole, found, strict=True):
         assert one.keys() == other.keys()
         for name in one:
@@ -55,17 +55,17 @@ def test_numbers_do_not_depend_on_the_batch(
 
 
 def test_one_pass_gives_each_part_what_it_gets_alone(world: World) -> None:
-    together = statistics(PARTS, world.data, world.teacher, Context(), Meter("cpu"))
+    together = compute_statistics(PARTS, world.data, world.teacher, Context(), Meter("cpu"))
     for part, shared in zip(PARTS, together, strict=True):
-        (alone,) = statistics([part], world.data, world.teacher, Context(), Meter("cpu"))
+        (alone,) = compute_statistics([part], world.data, world.teacher, Context(), Meter("cpu"))
         assert all(torch.equal(shared[name], alone[name]) for name in alone)
 
 
 def test_features_are_the_classifiers_input_in_the_order_of_the_data(world: World) -> None:
-    (found,) = statistics([Features()], world.data, world.teacher, Context(), Meter("cpu"))
+    (found,) = compute_statistics([Features()], world.data, world.teacher, Context(), Meter("cpu"))
     module = world.teacher.module
     with torch.no_grad():
-        images = pixels(world.data.train_images, world.data.info)
+        images = normalise(world.data.train_images, world.data.info)
         expected = module.features(images).flatten(1)
     torch.testing.assert_close(found["features"].float(), expected, rtol=1e-3, atol=1e-3)
     assert torch.equal(found["labels"], world.data.train_labels)
@@ -73,12 +73,14 @@ def test_features_are_the_classifiers_input_in_the_order_of_the_data(world: Worl
 
 def test_moments_are_those_of_a_brute_force_in_float64(world: World) -> None:
     """Of the second BatchNorm's input: all images and positions of a class at once."""
-    (found,) = statistics([ClassMoments()], world.data, world.teacher, Context(), Meter("cpu"))
+    (found,) = compute_statistics(
+        [ClassMoments()], world.data, world.teacher, Context(), Meter("cpu")
+    )
     layers = list(world.teacher.module.features)
     second = [i for i, layer in enumerate(layers) if isinstance(layer, torch.nn.BatchNorm2d)][1]
     wide = torch.nn.Sequential(*layers[:second]).double()
     with torch.no_grad():
-        maps = wide(pixels(world.data.train_images, world.data.info).double())
+        maps = wide(normalise(world.data.train_images, world.data.info).double())
     wide.float()
     for cls in range(3):
         of_class = maps[world.data.train_labels == cls].transpose(0, 1).flatten(1)

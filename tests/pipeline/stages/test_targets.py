@@ -29,7 +29,7 @@ def features() -> dict[str, Tensor]:
 
 def found(target: Any, features: dict[str, Tensor], counts: Any = (2, 0, 3, 2, 1)) -> Any:
     spec = Targets(target=target, counts=counts, seed=3)
-    return stage.targets(spec, features, Context(), Meter("cpu"))
+    return stage.find_atoms(spec, features, Context(), Meter("cpu"))
 
 
 def test_numbers_do_not_depend_on_the_threads(features, monkeypatch):
