@@ -16,9 +16,10 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int, UInt8
 
 from ddbench.api.errors import DDBenchError
@@ -287,7 +288,7 @@ class Dataset(Part):
     default_ipc: ClassVar[int] = 10
     """Images per class where the user names none."""
 
-    resolution: int = field(default=0, kw_only=True)
+    resolution: Annotated[int, Ge(0)] = field(default=0, kw_only=True)
     """Pixels a side; 0 for the images' own."""
 
     @abstractmethod

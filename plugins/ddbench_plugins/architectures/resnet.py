@@ -74,9 +74,9 @@ class ResNet:
     def _pretrained(self, info: DatasetInfo) -> nn.Module:
         from torchvision.models import get_model
 
-        from ddbench_plugins.datasets.imagenet import imagenet_titles
+        from ddbench_plugins.datasets.imagenet import list_titles
 
-        rows = {wnid: row for row, wnid in enumerate(imagenet_titles())}
+        rows = {wnid: row for row, wnid in enumerate(list_titles())}
         foreign = [name for name in info.classes if name not in rows]
         stem = stem_for(self.stem, info.resolution)
         if foreign or info.shape[0] != 3 or stem != "imagenet":

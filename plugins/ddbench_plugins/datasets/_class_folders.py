@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Dataset
 from ddbench.api.types import DatasetInfo
-from ddbench_plugins.datasets._images import Chunk, Frame, decode, decoded
+from ddbench_plugins.datasets._images import Chunk, Frame, compare_counts, decode, decode_all
 
 SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 SAMPLE = 50
-"""Images that `problems` decodes of each split."""
+"""Images that `find_problems` decodes of each split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class ClassFiles:
         return len(self.names)
 
     def pick(self, rows: Iterable[int]) -> ClassFiles:
-        """Some of the images, in the order of their names."""
+        """Returns some of the images, in the order of their names."""
         rows = sorted(rows)
         names, sizes = self.names, self.sizes
         return ClassFiles(
@@ -42,18 +44,18 @@ class ClassFiles:
         )
 
 
-Split = Mapping[str, ClassFiles]
+Split: TypeAlias = Mapping[str, ClassFiles]
 """Images by class."""
 
 
-def class_files(folder: Path, found: Iterable[tuple[str, int]]) -> ClassFiles:
-    """Names and sizes, put in order: by file name, whatever the folder within the class."""
-    ordered = sorted(found, key=lambda item: (_base(item[0]), item[0]))
+def sort_files(folder: Path, files: Iterable[tuple[str, int]]) -> ClassFiles:
+    """Returns the files of a class, by file name, whatever the folder within the class."""
+    ordered = sorted(files, key=lambda item: (_strip_folder(item[0]), item[0]))
     return ClassFiles(folder, tuple(n for n, _ in ordered), tuple(s for _, s in ordered))
 
 
-def images_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Relative name and size of every image below a folder; hidden and other files are ignored.
+def list_images(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Yields relative name and size of every image below a folder; ignores hidden and other files.
 
     Raises:
         DDBenchError: one is a link that leads nowhere, or may not be looked at.
@@ -63,7 +65,7 @@ def images_below(folder: Path, prefix: str = "") -> Iterator[tuple[str, int]]:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
-                yield from images_below(Path(entry.path), f"{prefix}{entry.name}/")
+                yield from list_images(Path(entry.path), f"{prefix}{entry.name}/")
             elif entry.name.lower().endswith(SUFFIXES):
                 yield f"{prefix}{entry.name}", _size(entry)
 
@@ -73,13 +75,15 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_size
     except OSError as fault:
         raise DDBenchError(
-            f"image {entry.path} cannot be read", "expected: a file, or a link to one",
-            fault.strerror or str(fault), hint="remove it, or unpack the data again",
-        ) from fault  # fmt: skip
+            f"image {entry.path} cannot be read",
+            "expected: a file, or a link to one",
+            fault.strerror or str(fault),
+            hint="remove it, or unpack the data again",
+        ) from fault
 
 
-def folders_in(folder: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones are ignored."""
+def list_folders(folder: Path) -> list[str]:
+    """Returns the names of the folders in a folder, sorted; ignores hidden ones."""
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
@@ -87,9 +91,9 @@ def folders_in(folder: Path) -> list[str]:
 
 
 def scan(folder: Path) -> Split:
-    """The images of every class folder in a folder, classes sorted by name."""
+    """Returns the images of every class folder in a folder, classes sorted by name."""
     return {
-        name: class_files(folder / name, images_below(folder / name)) for name in folders_in(folder)
+        name: sort_files(folder / name, list_images(folder / name)) for name in list_folders(folder)
     }
 
 
@@ -105,12 +109,13 @@ class Folders:
     test: Split
     frame: Frame
 
-    def info(
+    def describe(
         self,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
         titles: tuple[str, ...] = (),
     ) -> DatasetInfo:
+        """Describes the data set, from names and sizes of files alone."""
         side = self.frame.resolution
         return DatasetInfo(
             name=self.name,
@@ -120,63 +125,74 @@ class Folders:
             std=std,
             train_counts=tuple(len(files) for files in self.train.values()),
             test_counts=tuple(len(self.test[name]) for name in self.train),
-            fingerprint=self.fingerprint(),
+            fingerprint=self._hash_files(),
             titles=titles,
         )
 
-    def fingerprint(self) -> str:
-        """sha-256 over the splits' classes, file names and file sizes."""
+    def _hash_files(self) -> str:
+        """Returns the sha-256 of the splits' classes, file names and file sizes."""
         digest = hashlib.sha256()
         for title, split in (("train", self.train), ("test", self.test)):
             for name in self.train:
                 files = split[name]
                 digest.update(f"{title}/{name}\0{len(files)}\0".encode())
                 pairs = zip(files.names, files.sizes, strict=True)
-                digest.update("".join(f"{_base(n)}\0{s}\0" for n, s in pairs).encode())
+                digest.update("".join(f"{_strip_folder(n)}\0{s}\0" for n, s in pairs).encode())
         return digest.hexdigest()
 
     def read(self, split: Literal["train", "test"]) -> Iterator[Chunk]:
-        """Images sorted by class, then by file name."""
-        return decoded(self._files(split), self.frame)
+        """Yields images sorted by class, then by file name."""
+        return decode_all(self._list_files(split), self.frame)
 
-    def _files(self, split: Literal["train", "test"]) -> Iterator[tuple[Path, str, int]]:
-        found = self.train if split == "train" else self.test
+    def _list_files(self, split: Literal["train", "test"]) -> Iterator[tuple[Path, str, int]]:
+        classes = self.train if split == "train" else self.test
         for index, name in enumerate(self.train):
-            for file in found[name].names:
-                path = found[name].folder / file
-                yield path, _relative(path, self.base), index
+            for file in classes[name].names:
+                path = classes[name].folder / file
+                yield path, _shorten(path, self.base), index
 
-    def problems(
-        self, train: Mapping[str, int] | int | None, test: Mapping[str, int] | int | None
+    def find_problems(
+        self, train: Sequence[int] | None = None, test: Sequence[int] | None = None
     ) -> list[str]:
-        """What is not as published: counts of each class, and images that cannot be decoded.
+        """Returns what is not as published: counts, and images of a sample that do not decode.
 
         Args:
-            train: Images expected of each class, or of every class; None if any number is right.
+            train: Images expected of each class; None if any number is right.
             test: The same of the test split.
         """
-        found: list[str] = []
-        for title, split, wanted in (("training", self.train, train), ("test", self.test, test)):
-            for name in self.train:
-                expected = wanted.get(name) if isinstance(wanted, Mapping) else wanted
-                if expected is not None and len(split[name]) != expected:
-                    found.append(
-                        f"class '{name}' has {len(split[name])} {title} images, expected {expected}"
-                    )
+        problems: list[str] = []
+        for title, split, expected in (("training", self.train, train), ("test", self.test, test)):
+            counts = [len(split[name]) for name in self.train]
+            problems += compare_counts(title, self.train, counts, expected or counts)
         for split_name in ("train", "test"):
-            files = list(self._files(split_name))
+            files = list(self._list_files(split_name))
             for path, name, _ in files[:: max(1, len(files) // SAMPLE)]:
                 try:
                     decode(path, name, self.frame)
                 except DDBenchError as fault:
-                    found.append(f"{fault.problem}: {'; '.join(fault.facts)}")
-        return found
+                    problems.append(f"{fault.problem}: {'; '.join(fault.facts)}")
+        return problems
 
 
-def folders(
+class FolderDataset(Dataset):
+    """A data set of class folders, which a subclass finds."""
+
+    @abstractmethod
+    def _find(self, root: Path | None) -> Folders:
+        """Returns the folders of both splits.
+
+        Raises:
+            DDBenchError: they are not there, or not as they should be.
+        """
+
+    def read(self, split: Literal["train", "test"], root: Path | None) -> Iterator[Chunk]:
+        return self._find(root).read(split)
+
+
+def match_splits(
     name: str, base: Path, train: Split, test: Split, frame: Frame, classes: Sequence[str] = ()
 ) -> Folders:
-    """Both splits, checked: the same classes, more than one, each with images.
+    """Returns both splits, checked: the same classes, more than one, each with images.
 
     Args:
         name: The data set, as the user names it.
@@ -191,12 +207,12 @@ def folders(
     """
     for title, split in (("train", train), ("test", test)):
         if classes and set(split) != set(classes):
-            raise _other_classes(name, base, title, set(split), set(classes))
+            raise _explain_classes(name, base, title, set(split), set(classes))
     if set(train) != set(test):
         raise DDBenchError(
             f"data set '{name}' has other classes to train than to test",
-            f"to train only: {_listed(set(train) - set(test))}",
-            f"to test only: {_listed(set(test) - set(train))}",
+            f"to train only: {_join(set(train) - set(test))}",
+            f"to test only: {_join(set(test) - set(train))}",
             hint="give both folders the same class folders; their names decide, not their order",
         )
     if not train:
@@ -216,34 +232,34 @@ def folders(
         if bare:
             raise DDBenchError(
                 f"data set '{name}' has classes without {title} images",
-                f"no images: {_listed(bare)}",
+                f"no images: {_join(bare)}",
                 f"counted as images: {', '.join(SUFFIXES)}",
                 hint="remove the empty class folders, or unpack the data again",
             )
     return Folders(name, base, {cls: train[cls] for cls in sorted(train)}, test, frame)
 
 
-def _other_classes(
+def _explain_classes(
     name: str, base: Path, split: str, found: set[str], wanted: set[str]
 ) -> DDBenchError:
     return DDBenchError(
         f"data set '{name}' has other classes in its {split} folder than it should",
         f"looked in {base}; found {len(found)} classes, expected {len(wanted)}",
-        f"missing: {_listed(wanted - found)}",
-        f"not expected: {_listed(found - wanted)}",
+        f"missing: {_join(wanted - found)}",
+        f"not expected: {_join(found - wanted)}",
         hint="unpack the data again, or use folder:PATH for images of your own",
     )
 
 
-def _listed(names: Iterable[str], limit: int = 12) -> str:
+def _join(names: Iterable[str], limit: int = 12) -> str:
     ordered = sorted(names)
     more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
     return (", ".join(ordered[:limit]) + more) or "none"
 
 
-def _base(name: str) -> str:
+def _strip_folder(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _relative(path: Path, base: Path) -> str:
+def _shorten(path: Path, base: Path) -> str:
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)

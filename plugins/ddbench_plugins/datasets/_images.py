@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Int, Integer, UInt8
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.types import DatasetInfo
 
 if TYPE_CHECKING:  # PIL is loaded when the first image is
     from PIL.Image import Image
-    from torch import Tensor
 
-Chunk: TypeAlias = 'tuple[UInt8[Tensor, "b c h w"], Int[Tensor, " b"]]'
+Chunk: TypeAlias = 'tuple[UInt8[torch.Tensor, "b c h w"], Int[torch.Tensor, " b"]]'
+Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w"], Integer[np.ndarray, " n"]]
+"""Grey images and their classes."""
 
 CHUNK = 256
 """Images decoded at a time."""
@@ -39,7 +42,7 @@ class Frame:
 
 
 def fit(image: Image, frame: Frame) -> Image:
-    """A square image: scaled whole if it is square and small, else the centre of the scaled one.
+    """Makes an image square: a small square one is scaled whole, of others the centre is cut out.
 
     An image that keeps its whole shorter side is shrunk with a box filter (each pixel the mean of
     what it covers); with a margin, and to enlarge, the filter is bilinear and antialiased, as in
@@ -62,7 +65,7 @@ def fit(image: Image, frame: Frame) -> Image:
 
 
 def decode(path: Path, name: str, frame: Frame) -> UInt8[np.ndarray, "3 h w"]:
-    """One image file as RGB.
+    """Reads one image file as RGB.
 
     Args:
         path: The file.
@@ -96,8 +99,8 @@ def decode(path: Path, name: str, frame: Frame) -> UInt8[np.ndarray, "3 h w"]:
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))  # h w c -> c h w
 
 
-def decoded(files: Iterable[tuple[Path, str, int]], frame: Frame) -> Iterator[Chunk]:
-    """Chunks of images, in the order given.
+def decode_all(files: Iterable[tuple[Path, str, int]], frame: Frame) -> Iterator[Chunk]:
+    """Yields images of files in chunks, in the order given.
 
     Args:
         files: Path, name for errors, and class index of each image.
@@ -112,10 +115,10 @@ def decoded(files: Iterable[tuple[Path, str, int]], frame: Frame) -> Iterator[Ch
             yield torch.from_numpy(np.stack(images)), torch.tensor([file[2] for file in group])
 
 
-def scaled(
+def scale_all(
     images: UInt8[np.ndarray, "n h w ..."], labels: Integer[np.ndarray, " n"], resolution: int
 ) -> Iterator[Chunk]:
-    """Chunks of images that are in memory, grey [n h w] or colour [n h w c], in the order given."""
+    """Yields images that are in memory, grey [n h w] or colour [n h w c], in chunks."""
     from PIL import Image
 
     frame = Frame(resolution)
@@ -129,27 +132,66 @@ def scaled(
 
 
 def name_at(name: str, resolution: int, own: int) -> str:
-    """`imagenette` at its own resolution, `imagenette@64` at another."""
+    """Returns `imagenette` for its own resolution or 0, `imagenette@64` for another."""
     return name if resolution in (0, own) else f"{name}@{resolution}"
 
 
-def side_of(name: str, resolution: int, own: int) -> int:
-    """The side of the images: `resolution`, or their own where it is 0.
+def describe_arrays(train: Arrays, test: Arrays, **known: Any) -> DatasetInfo:
+    """Describes grey images that are in memory: counts, and sha-256 of all pixels and labels.
 
-    Raises:
-        DDBenchError: a resolution below 1.
+    Args:
+        train: Images and labels to train with.
+        test: Images and labels to test on.
+        known: The other fields of the description.
     """
-    if resolution < 0:
-        raise DDBenchError(
-            f"data set '{name}' at resolution {resolution}",
-            "expected: pixels a side, or 0 for the images' own",
-            hint=f"write {name}@{own}",
-        )
-    return resolution or own
+    digest = hashlib.sha256()
+    for array in (*train, *test):
+        digest.update(array.data)
+    train_counts, test_counts = (
+        tuple(np.bincount(labels, minlength=len(known["classes"])).tolist())
+        for _, labels in (train, test)
+    )
+    return DatasetInfo(
+        train_counts=train_counts,
+        test_counts=test_counts,
+        fingerprint=digest.hexdigest(),
+        **known,
+    )
 
 
-def missing(name: str, root: Path | None, layout: str, how: str = "") -> DDBenchError:
-    """The error for data that is not there."""
+def compare_counts(
+    title: str, classes: Iterable[str], counts: Iterable[int], expected: Iterable[int | None]
+) -> list[str]:
+    """Returns a line for each class that has another number of images than expected.
+
+    Args:
+        title: "training" or "test".
+        classes: Names of the classes.
+        counts: Images of each class.
+        expected: The same as published; None where any number is right.
+    """
+    return [
+        f"class '{name}' has {count} {title} images, expected {wanted}"
+        for name, count, wanted in zip(classes, counts, expected, strict=True)
+        if wanted not in (None, count)
+    ]
+
+
+def find_folder(root: Path | None, places: Iterable[str], entries: Sequence[str]) -> Path | None:
+    """Returns the first place under the data root that holds all entries; None without one."""
+    folders = () if root is None else (root / place for place in places)
+    return next((f for f in folders if all((f / entry).exists() for entry in entries)), None)
+
+
+def explain_missing(name: str, root: Path | None, layout: str, how: str = "") -> DDBenchError:
+    """Returns the error for data that is not there.
+
+    Args:
+        name: The data set.
+        root: The data root, where one was given.
+        layout: What is looked for under it.
+        how: Where it is to be had.
+    """
     where = "no data root was given" if root is None else f"not found under {root}"
     facts = [where, f"expected: {layout}", *([f"to get it: {how}"] if how else [])]
     return DDBenchError(

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,15 +14,15 @@ from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Dataset
 from ddbench.api.types import DatasetInfo
-from ddbench_plugins.datasets._class_folders import Folders, folders, scan
+from ddbench_plugins.datasets._class_folders import Folders, match_splits, scan
 from ddbench_plugins.datasets._images import (
     Chunk,
     Frame,
+    explain_missing,
     fetch,
-    missing,
+    find_folder,
     name_at,
-    scaled,
-    side_of,
+    scale_all,
 )
 
 OWN = 32
@@ -51,9 +51,10 @@ class Facts:
     stored: str
     """Folder of torchvision's files."""
 
-    def counts(self, split: Literal["train", "test"]) -> int:
-        """Images of each class, as published."""
-        return (50_000 if split == "train" else 10_000) // len(self.classes)
+    def count(self, split: Literal["train", "test"]) -> tuple[int, ...]:
+        """Returns the images of each class, as published."""
+        number = len(self.classes)
+        return ((50_000 if split == "train" else 10_000) // number,) * number
 
 
 FACTS: Mapping[int, Facts] = {
@@ -74,8 +75,7 @@ FACTS: Mapping[int, Facts] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Cifar:
+class Cifar(Dataset):
     """50,000 training and 10,000 test photographs of 32 x 32 pixels in 10 or 100 classes.
 
     Read from torchvision's files (`cifar-10-batches-py/` or `cifar-100-python/`, in that order of
@@ -86,109 +86,95 @@ class Cifar:
         [1] Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
     """
 
-    version: ClassVar[int] = 1
-
     number: int = 10
     """Classes: 10 or 100."""
-    resolution: int = 0
-    """Pixels a side; 0 for 32."""
 
     def info(self, root: Path | None) -> DatasetInfo:
-        facts = self._facts()
-        name, side = self._name(), side_of(facts.name, self.resolution, OWN)
-        stored = _stored(facts, root)
+        facts, side = self._facts(), self.resolution or OWN
+        stored = _find_stored(facts, root)
         if stored is None:
-            return self._folders(root).info(facts.mean, facts.std)
-        each = len(facts.classes)
+            return self._find_folders(root).describe(facts.mean, facts.std)
         return DatasetInfo(
-            name=name,
+            name=name_at(facts.name, self.resolution, OWN),
             classes=facts.classes,
             shape=(3, side, side),
             mean=facts.mean,
             std=facts.std,
-            train_counts=(facts.counts("train"),) * each,
-            test_counts=(facts.counts("test"),) * each,
-            fingerprint=_fingerprint(facts, stored),
+            train_counts=facts.count("train"),
+            test_counts=facts.count("test"),
+            fingerprint=_hash_files(facts, stored),
         )
 
     def read(self, split: Literal["train", "test"], root: Path | None) -> Iterator[Chunk]:
         facts = self._facts()
-        stored = _stored(facts, root)
+        stored = _find_stored(facts, root)
         if stored is None:
-            return self._folders(root).read(split)
-        source = _source(facts, stored, split)
-        side = side_of(facts.name, self.resolution, OWN)
-        return scaled(source.data, np.asarray(source.targets), side)
+            return self._find_folders(root).read(split)
+        source = _open_source(facts, stored, split)
+        return scale_all(source.data, np.asarray(source.targets), self.resolution or OWN)
 
     def verify(self, root: Path | None) -> list[str]:
-        """What differs from the published data; empty if nothing does."""
+        """Returns what differs from the published data."""
         facts = self._facts()
-        stored = _stored(facts, root)
+        stored = _find_stored(facts, root)
         if stored is None:
-            return self._folders(root).problems(facts.counts("train"), facts.counts("test"))
+            folders = self._find_folders(root)
+            return folders.find_problems(facts.count("train"), facts.count("test"))
         try:
-            names = tuple(_source(facts, stored, "train").classes)
+            names = tuple(_open_source(facts, stored, "train").classes)
         except DDBenchError as fault:
             return [f"{fault.problem}: {'; '.join(fault.facts)}"]
         return [] if names == facts.classes else [f"class names differ: {', '.join(names)}"]
 
     def prepare(self, root: Path | None, download: bool = False) -> list[str]:
-        """Finds the images, or downloads them (170 MB) if asked to.
-
-        Returns:
-            What was done.
+        """Finds the images, or downloads them (170 MB) if asked to; returns where they are.
 
         Raises:
             DDBenchError: they are not there, and not asked for or not to be had.
         """
         facts = self._facts()
-        there = root is not None and (_stored(facts, root) or (root / facts.name).is_dir())
+        there = root is not None and (_find_stored(facts, root) or (root / facts.name).is_dir())
         if download and root is not None and not there:
-            fetch(facts.name, lambda: _loader(facts)(root, download=True))
-        stored = _stored(facts, root)
-        return [f"{facts.name} is in {stored or self._folders(root).base}"]
+            fetch(facts.name, lambda: _load_source(facts)(root, download=True))
+        stored = _find_stored(facts, root)
+        return [f"{facts.name} is in {stored or self._find_folders(root).base}"]
 
     def _facts(self) -> Facts:
         if self.number not in FACTS:
             raise DDBenchError(f"unknown CIFAR of {self.number} classes", "known: 10, 100")
         return FACTS[self.number]
 
-    def _name(self) -> str:
-        return name_at(self._facts().name, self.resolution, OWN)
-
-    def _folders(self, root: Path | None) -> Folders:
+    def _find_folders(self, root: Path | None) -> Folders:
         facts = self._facts()
-        base = None if root is None else root / facts.name
-        if base is None or not (base / "train").is_dir() or not (base / "test").is_dir():
+        base = find_folder(root, (facts.name,), ("train", "test"))
+        if base is None:
             layout = f"{facts.stored}/, or {facts.name}/train/<class>/* and {facts.name}/test/..."
-            raise missing(facts.name, root, layout, f"ddbench data prepare {facts.name}")
-        frame = Frame(side_of(facts.name, self.resolution, OWN))
+            raise explain_missing(facts.name, root, layout, f"ddbench data prepare {facts.name}")
+        name, frame = name_at(facts.name, self.resolution, OWN), Frame(self.resolution or OWN)
         train, test = scan(base / "train"), scan(base / "test")
-        return folders(self._name(), base, train, test, frame, facts.classes)
+        return match_splits(name, base, train, test, frame, facts.classes)
 
 
-def _stored(facts: Facts, root: Path | None) -> Path | None:
-    """The folder of torchvision's files, if they are there."""
-    if root is None:
-        return None
-    places = (root / facts.stored, root / facts.name / facts.stored)
-    return next((folder for folder in places if folder.is_dir()), None)
+def _find_stored(facts: Facts, root: Path | None) -> Path | None:
+    """Returns the folder of torchvision's files, if they are there."""
+    return find_folder(root, (facts.stored, f"{facts.name}/{facts.stored}"), (".",))
 
 
-def _loader(facts: Facts) -> Any:
+def _load_source(facts: Facts) -> Any:
+    """Returns torchvision's class for the data set."""
     from torchvision import datasets
 
     return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[facts.name]
 
 
-def _source(facts: Facts, stored: Path, split: Literal["train", "test"]) -> Any:
-    """torchvision's data set, which checks the files' sums before it opens them.
+def _open_source(facts: Facts, stored: Path, split: Literal["train", "test"]) -> Any:
+    """Opens torchvision's data set, which checks the files' sums before it opens them.
 
     Raises:
         DDBenchError: a file is missing or differs.
     """
     try:
-        return _loader(facts)(stored.parent, train=split == "train", download=False)
+        return _load_source(facts)(stored.parent, train=split == "train", download=False)
     except RuntimeError as fault:
         raise DDBenchError(
             f"data set '{facts.name}' is damaged",
@@ -197,8 +183,8 @@ def _source(facts: Facts, stored: Path, split: Literal["train", "test"]) -> Any:
         ) from fault
 
 
-def _fingerprint(facts: Facts, stored: Path) -> str:
-    """sha-256 over class names, file names and sizes; what is in the files is checked when read."""
+def _hash_files(facts: Facts, stored: Path) -> str:
+    """Returns the sha-256 of class names, file names and sizes; contents are checked when read."""
     digest = hashlib.sha256("\0".join(facts.classes).encode())
     for path in sorted(stored.iterdir()):
         if path.suffix != ".html":

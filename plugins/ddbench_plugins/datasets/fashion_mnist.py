@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,24 +14,23 @@ from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Dataset
 from ddbench.api.types import DatasetInfo
-from ddbench_plugins.datasets._images import Chunk, fetch, missing, name_at, scaled, side_of
+from ddbench_plugins.datasets._images import (
+    Arrays,
+    Chunk,
+    compare_counts,
+    describe_arrays,
+    explain_missing,
+    fetch,
+    name_at,
+    scale_all,
+)
 
 OWN = 28
-CLASSES = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
+NAMES = "T-shirt/top, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
+CLASSES = tuple(NAMES.split(", "))
 MEAN = (0.2860,)
 STD = (0.3530,)
-"""Of the training pixels in [0, 1]."""
+"""Mean and deviation of the training pixels in [0, 1]."""
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """Where the Debian package dataset-fashion-mnist puts the files."""
 PREFIX = {"train": "train", "test": "t10k"}
@@ -41,8 +38,7 @@ LAYOUT = "fashion_mnist/train-images-idx3-ubyte[.gz] and its siblings, or Fashio
 SOURCE = "apt-get install dataset-fashion-mnist, or ddbench data prepare fashion_mnist"
 
 
-@dataclass(frozen=True, slots=True)
-class FashionMnist:
+class FashionMnist(Dataset):
     """60,000 training and 10,000 test images of 28 x 28 grey pixels in ten classes.
 
     Read from `fashion_mnist/` or `FashionMNIST/raw/` under the data root, else from where the
@@ -52,89 +48,63 @@ class FashionMnist:
         [1] Xiao et al., Fashion-MNIST, arXiv:1708.07747.
     """
 
-    version: ClassVar[int] = 1
-
-    resolution: int = 0
-    """Pixels a side; 0 for 28."""
-
     def info(self, root: Path | None) -> DatasetInfo:
-        side = side_of("fashion_mnist", self.resolution, OWN)
-        folder = _folder(root)
-        digest, counts = hashlib.sha256(), {}
-        for split in ("train", "test"):
-            images, labels = _arrays(folder, split)
-            digest.update(images.data)
-            digest.update(labels.data)
-            counts[split] = tuple(np.bincount(labels, minlength=len(CLASSES)).tolist())
-        return DatasetInfo(
+        side, folder = self.resolution or OWN, _find_folder(root)
+        return describe_arrays(
+            _read_arrays(folder, "train"),
+            _read_arrays(folder, "test"),
             name=name_at("fashion_mnist", self.resolution, OWN),
             classes=CLASSES,
             shape=(1, side, side),
             mean=MEAN,
             std=STD,
-            train_counts=counts["train"],
-            test_counts=counts["test"],
-            fingerprint=digest.hexdigest(),
         )
 
     def read(self, split: Literal["train", "test"], root: Path | None) -> Iterator[Chunk]:
-        side = side_of("fashion_mnist", self.resolution, OWN)
-        return scaled(*_arrays(_folder(root), split), side)
+        return scale_all(*_read_arrays(_find_folder(root), split), self.resolution or OWN)
 
     def verify(self, root: Path | None) -> list[str]:
-        """What differs from the published data; empty if nothing does."""
+        """Returns the classes that have another number of images than published."""
         info = self.info(root)
-        wrong = []
-        for split, counts, wanted in (
-            ("training", info.train_counts, 6000),
-            ("test", info.test_counts, 1000),
-        ):
-            wrong += [
-                f"class '{name}' has {count} {split} images, expected {wanted}"
-                for name, count in zip(info.classes, counts, strict=True)
-                if count != wanted
-            ]
-        return wrong
+        return [
+            *compare_counts("training", info.classes, info.train_counts, [6000] * 10),
+            *compare_counts("test", info.classes, info.test_counts, [1000] * 10),
+        ]
 
     def prepare(self, root: Path | None, download: bool = False) -> list[str]:
-        """Finds the files, or downloads them (30 MB) if asked to.
-
-        Returns:
-            What was done.
+        """Finds the files, or downloads them (30 MB) if asked to; returns where they are.
 
         Raises:
             DDBenchError: they are not there, and not asked for or not to be had.
         """
-        if download and root is not None and not _places(root):
+        if download and root is not None and not _list_folders(root):
             from torchvision.datasets import FashionMNIST as Source
 
             fetch("fashion_mnist", lambda: Source(root, download=True))
-        return [f"fashion_mnist is in {_folder(root)}"]
+        return [f"fashion_mnist is in {_find_folder(root)}"]
 
 
-def _places(root: Path | None) -> list[Path]:
-    """Folders that hold the training images, the best first."""
+def _list_folders(root: Path | None) -> list[Path]:
+    """Returns the folders that hold the training images, the best first."""
     own = [] if root is None else [root / "fashion_mnist", root / "FashionMNIST" / "raw"]
     return [folder for folder in (*own, DEBIAN) if list(folder.glob("train-images-idx3-ubyte*"))]
 
 
-def _folder(root: Path | None) -> Path:
-    places = _places(root)
-    if not places:
-        raise missing("fashion_mnist", root, LAYOUT, SOURCE)
-    return places[0]
+def _find_folder(root: Path | None) -> Path:
+    folders = _list_folders(root)
+    if not folders:
+        raise explain_missing("fashion_mnist", root, LAYOUT, SOURCE)
+    return folders[0]
 
 
-def _arrays(
-    folder: Path, split: Literal["train", "test"]
-) -> tuple[UInt8[np.ndarray, "n h w"], UInt8[np.ndarray, " n"]]:
-    """Images and labels of a split.
+def _read_arrays(folder: Path, split: Literal["train", "test"]) -> Arrays:
+    """Returns images and labels of a split.
 
     Raises:
         DDBenchError: the files are not of this data set.
     """
-    images = read_idx(_file(folder, f"{PREFIX[split]}-images-idx3-ubyte"))
-    labels = read_idx(_file(folder, f"{PREFIX[split]}-labels-idx1-ubyte"))
+    images = read_idx(_find_file(folder, f"{PREFIX[split]}-images-idx3-ubyte"))
+    labels = read_idx(_find_file(folder, f"{PREFIX[split]}-labels-idx1-ubyte"))
     fits = images.shape == (len(labels), OWN, OWN) and set(np.unique(labels)) <= set(range(10))
     if not fits:
         raise DDBenchError(
@@ -145,7 +115,7 @@ def _arrays(
     return images, labels
 
 
-def _file(folder: Path, name: str) -> Path:
+def _find_file(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / f"{name}.gz"):
         if path.exists():
             return path
@@ -157,7 +127,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def read_idx(path: Path) -> UInt8[np.ndarray, "..."]:
-    """An array of bytes from an idx file, plain or gzipped.
+    """Reads an array of bytes from an idx file, plain or gzipped.
 
     The header is two zero bytes, 8 for unsigned bytes, the number of axes, and each axis as a
     big-endian 32-bit integer.

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import collections
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Dataset
 from ddbench.api.types import DatasetInfo
-from ddbench_plugins.datasets._class_folders import ClassFiles, Folders, Split, folders, scan
-from ddbench_plugins.datasets._images import Chunk, Frame, name_at, side_of
+from ddbench_plugins.datasets._class_folders import (
+    ClassFiles,
+    FolderDataset,
+    Folders,
+    Split,
+    match_splits,
+    scan,
+)
+from ddbench_plugins.datasets._images import Frame, name_at
 
 TEST_FOLDERS = ("test", "val", "valid", "validation")
 LARGEST_OWN = 224
@@ -22,8 +29,7 @@ SAMPLE = 50
 """Images whose size is looked at to find the data set's own resolution."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFolder:
+class ImageFolder(FolderDataset):
     """Class folders at a path, as RGB, normalised like ImageNet.
 
     With `PATH/train/<class>/*`, the test set is `PATH/test`, `val`, `valid` or `validation`,
@@ -36,32 +42,26 @@ class ImageFolder:
     other.
     """
 
-    version: ClassVar[int] = 1
     argument: ClassVar[str] = "path"
 
     path: str = ""
     """The folder; `folder:PATH` on the command line."""
-    resolution: int = 0
-    """Pixels a side; 0 for the images' own."""
 
     def info(self, root: Path | None) -> DatasetInfo:
-        return self._found().info()
-
-    def read(self, split: Literal["train", "test"], root: Path | None) -> Iterator[Chunk]:
-        return self._found().read(split)
+        return self._find(root).describe()
 
     def verify(self, root: Path | None) -> list[str]:
-        """Images of a sample that cannot be decoded; empty if all can."""
-        return self._found().problems(None, None)
+        """Returns images of a sample that cannot be decoded."""
+        return self._find(root).find_problems()
 
     def prepare(self, root: Path | None, download: bool = False) -> list[str]:
-        """How the folder is understood; nothing is changed."""
-        found = self._found()
+        """Returns how the folder is understood; changes nothing."""
+        found = self._find(root)
         train, test = (sum(len(f) for f in split.values()) for split in (found.train, found.test))
         source = "folders of their own" if _has_split(found.base) else "a fifth of each class"
         return [f"{train:,} training and {test:,} test images ({source})"]
 
-    def _found(self) -> Folders:
+    def _find(self, root: Path | None) -> Folders:
         base = Path(self.path).expanduser()
         name = f"folder:{self.path}"
         if not self.path or not base.is_dir():
@@ -70,19 +70,19 @@ class ImageFolder:
                 "expected: a folder PATH/<class>/*, or PATH/train/<class>/* and PATH/val/<class>/*",
                 hint="give the path of an existing folder",
             )
-        train, test = _splits(name, base)
-        found = folders(name, base, train, test, Frame(LARGEST_OWN))
-        own = own_side(train)
-        side = side_of(name, self.resolution, own)
-        return replace(found, name=name_at(name, self.resolution, own), frame=Frame(side))
+        train, test = _split_images(name, base)
+        found = match_splits(name, base, train, test, Frame(LARGEST_OWN))
+        own = find_side(train)
+        name = name_at(name, self.resolution, own)
+        return replace(found, name=name, frame=Frame(self.resolution or own))
 
 
 def _has_split(base: Path) -> bool:
     return (base / "train").is_dir() and any((base / name).is_dir() for name in TEST_FOLDERS)
 
 
-def _splits(name: str, base: Path) -> tuple[Split, Split]:
-    """Training and test images by class."""
+def _split_images(name: str, base: Path) -> tuple[Split, Split]:
+    """Returns training and test images by class."""
     inner = base / "train"
     if _has_split(base):
         test = next(base / folder for folder in TEST_FOLDERS if (base / folder).is_dir())
@@ -103,7 +103,7 @@ def _splits(name: str, base: Path) -> tuple[Split, Split]:
 
 
 def hold_out(files: ClassFiles) -> tuple[ClassFiles, ClassFiles]:
-    """Training and test images of a class: a fifth to test, those of the smallest sha-256."""
+    """Splits the images of a class: a fifth to test, those of the smallest sha-256."""
     ranked = sorted(
         range(len(files)),
         key=lambda row: hashlib.sha256(files.names[row].encode()).digest(),
@@ -112,8 +112,8 @@ def hold_out(files: ClassFiles) -> tuple[ClassFiles, ClassFiles]:
     return files.pick(ranked[held:]), files.pick(ranked[:held])
 
 
-def own_side(split: Split) -> int:
-    """The most common shorter side of a sample of images, at most 224; of two, the smaller.
+def find_side(split: Split) -> int:
+    """Returns the most common shorter side of a sample of images, at most 224; of two, the smaller.
 
     Raises:
         DDBenchError: no image of the sample can be read.

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
 
 from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Dataset
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.datasets._class_folders import (
+    FolderDataset,
     Folders,
     Split,
-    class_files,
-    folders,
-    images_below,
+    list_images,
+    match_splits,
     scan,
+    sort_files,
 )
-from ddbench_plugins.datasets._images import Chunk, Frame, fetch, missing, name_at, side_of
+from ddbench_plugins.datasets._images import Frame, explain_missing, fetch, find_folder, name_at
 
 OWN = 64
 CLASSES, TRAIN_EACH, TEST_EACH = 200, 500, 50
@@ -30,8 +29,7 @@ ANNOTATIONS = "val_annotations.txt"
 LAYOUT = f"tiny-imagenet-200/ with wnids.txt, train/<WNID>/images/ and val/ with {ANNOTATIONS}"
 
 
-@dataclass(frozen=True, slots=True)
-class TinyImageNet:
+class TinyImageNet(FolderDataset):
     """100,000 training and 10,000 test (validation) images of 200 classes, sorted by WNID.
 
     As published, the validation images lie in one folder and `val_annotations.txt` says their
@@ -45,21 +43,13 @@ class TinyImageNet:
         [1] Le and Yang, Tiny ImageNet Visual Recognition Challenge, CS 231N, 2015.
     """
 
-    version: ClassVar[int] = 1
-
-    resolution: int = 0
-    """Pixels a side; 0 for 64."""
-
     def info(self, root: Path | None) -> DatasetInfo:
-        found = self._found(root)
-        return found.info(MEAN, STD, _titles(found.base, tuple(found.train)))
-
-    def read(self, split: Literal["train", "test"], root: Path | None) -> Iterator[Chunk]:
-        return self._found(root).read(split)
+        folders = self._find(root)
+        return folders.describe(MEAN, STD, _read_titles(folders.base, tuple(folders.train)))
 
     def verify(self, root: Path | None) -> list[str]:
-        """What differs from the published data; empty if nothing does."""
-        return self._found(root).problems(TRAIN_EACH, TEST_EACH)
+        """Returns what differs from the published data."""
+        return self._find(root).find_problems([TRAIN_EACH] * CLASSES, [TEST_EACH] * CLASSES)
 
     def prepare(self, root: Path | None, download: bool = False) -> list[str]:
         """Puts the validation images into class folders, for other programs; downloads if asked to.
@@ -73,28 +63,27 @@ class TinyImageNet:
             DDBenchError: the data is not there, and not asked for or not to be had.
         """
         notes = []
-        if download and root is not None and _base(root) is None:
+        if download and root is not None and _find_base(root) is None:
             from torchvision.datasets.utils import download_and_extract_archive as get
 
             fetch("tiny_imagenet", lambda: get(URL, str(root)))
             notes.append(f"downloaded {URL}")
-        found = self._found(root)
+        folders = self._find(root)
         moved = 0
-        for wnid, files in found.test.items():
+        for wnid, files in folders.test.items():
             for name in files.names:
                 target = files.folder / wnid / "images" / Path(name).name
                 if name.startswith("images/"):
                     target.parent.mkdir(parents=True, exist_ok=True)
                     (files.folder / name).rename(target)
                     moved += 1
-        notes.append(f"tiny_imagenet is in {found.base}; moved {moved:,} validation images")
+        notes.append(f"tiny_imagenet is in {folders.base}; moved {moved:,} validation images")
         return notes
 
-    def _found(self, root: Path | None) -> Folders:
-        side = side_of("tiny_imagenet", self.resolution, OWN)
-        base = None if root is None else _base(root)
+    def _find(self, root: Path | None) -> Folders:
+        base = _find_base(root)
         if base is None:
-            raise missing("tiny_imagenet", root, LAYOUT, URL)
+            raise explain_missing("tiny_imagenet", root, LAYOUT, URL)
         listed = sorted((base / "wnids.txt").read_text().split())
         if len(set(listed)) != CLASSES:
             raise DDBenchError(
@@ -103,12 +92,12 @@ class TinyImageNet:
                 hint="unpack the data again",
             )
         name = name_at("tiny_imagenet", self.resolution, OWN)
-        train, val = scan(base / "train"), validation(base / "val", listed)
-        return folders(name, base, train, val, Frame(side), listed)
+        train, val = scan(base / "train"), group_validation(base / "val", listed)
+        return match_splits(name, base, train, val, Frame(self.resolution or OWN), listed)
 
 
-def validation(folder: Path, wnids: list[str]) -> Split:
-    """Validation images by class: from class folders, and by annotation from the common folder.
+def group_validation(folder: Path, wnids: list[str]) -> Split:
+    """Returns validation images by class, those of the common folder by their annotations.
 
     Args:
         folder: `val`.
@@ -117,45 +106,43 @@ def validation(folder: Path, wnids: list[str]) -> Split:
     Raises:
         DDBenchError: images lie in the common folder and nothing says of which class they are.
     """
-    found: dict[str, list[tuple[str, int]]] = {
-        wnid: list(images_below(folder / wnid, f"{wnid}/"))
+    classes: dict[str, list[tuple[str, int]]] = {
+        wnid: list(list_images(folder / wnid, f"{wnid}/"))
         for wnid in wnids
         if (folder / wnid).is_dir()
     }
-    loose = list(images_below(folder / "images")) if (folder / "images").is_dir() else []
-    said = annotated(folder / ANNOTATIONS)
-    placed = {name.rpartition("/")[2] for files in found.values() for name, _ in files}
+    loose = list(list_images(folder / "images")) if (folder / "images").is_dir() else []
+    annotations = read_annotations(folder / ANNOTATIONS)
+    copied = {name.rpartition("/")[2] for files in classes.values() for name, _ in files}
     for name, size in loose:
-        if name in placed:  # copied into its class folder rather than moved
+        if name in copied:  # into its class folder, rather than moved
             continue
-        if name not in said:
+        if name not in annotations:
             raise DDBenchError(
                 f"nothing says of which class the validation image '{name}' is",
-                f"{len(said):,} images are listed in {folder / ANNOTATIONS}",
-                f"class folders in {folder}: {len(found)}",
+                f"{len(annotations):,} images are listed in {folder / ANNOTATIONS}",
+                f"class folders in {folder}: {len(classes)}",
                 hint="unpack the data again",
             )
-        found.setdefault(said[name], []).append((f"images/{name}", size))
-    return {wnid: class_files(folder, files) for wnid, files in found.items()}
+        classes.setdefault(annotations[name], []).append((f"images/{name}", size))
+    return {wnid: sort_files(folder, files) for wnid, files in classes.items()}
 
 
-def annotated(path: Path) -> dict[str, str]:
-    """Image name to WNID; the file has tab-separated lines of name, WNID and bounding box."""
+def read_annotations(path: Path) -> dict[str, str]:
+    """Returns the WNID of every image; a line holds name, WNID and bounding box, tab-separated."""
     if not path.exists():
         return {}
     rows = (line.split("\t") for line in path.read_text().splitlines() if line.strip())
     return {row[0]: row[1].strip() for row in rows if len(row) > 1}
 
 
-def _base(root: Path) -> Path | None:
-    for base in (root / "tiny-imagenet-200", root / "tiny_imagenet", root):
-        if all((base / name).exists() for name in ("wnids.txt", "train", "val")):
-            return base
-    return None
+def _find_base(root: Path | None) -> Path | None:
+    places = ("tiny-imagenet-200", "tiny_imagenet", ".")
+    return find_folder(root, places, ("wnids.txt", "train", "val"))
 
 
-def _titles(base: Path, wnids: tuple[str, ...]) -> tuple[str, ...]:
-    """Readable names from `words.txt`; () if it is not there or lacks one."""
+def _read_titles(base: Path, wnids: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns readable names from `words.txt`; () if it is not there or lacks one."""
     path = base / "words.txt"
     if not path.exists():
         return ()

@@ -59,7 +59,7 @@ def test_cifar_images_in_torchvisions_order(tmp_path: Path, monkeypatch: pytest.
             self.data = rng.integers(0, 256, (300, 32, 32, 3), dtype=np.uint8)
             self.targets = list(range(99, -1, -1)) * 3
 
-    monkeypatch.setattr(cifar, "_loader", lambda facts: Source)
+    monkeypatch.setattr(cifar, "_load_source", lambda facts: Source)
     images, labels = read_all(Cifar(100), "train", tmp_path)
     expected = Source(tmp_path, True, False)
     assert labels.tolist() == expected.targets
@@ -75,7 +75,7 @@ def test_download_that_fails_is_an_error_of_ours(tmp_path: Path, monkeypatch: py
     def offline(*args: object, **options: object) -> None:
         raise OSError("no route to host")
 
-    monkeypatch.setattr(cifar, "_loader", lambda facts: offline)
+    monkeypatch.setattr(cifar, "_load_source", lambda facts: offline)
     with pytest.raises(DDBenchError, match="could not download data set 'cifar10'") as caught:
         Cifar(10).prepare(tmp_path, download=True)
     assert "no route to host" in str(caught.value)

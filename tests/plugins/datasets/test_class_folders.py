@@ -50,9 +50,9 @@ def test_damaged_image_is_named_when_read(damage: str, nette: Path):
     file = nette / "imagenette/train" / WNIDS[3] / "001.JPEG"
     raw = file.read_bytes()
     file.write_bytes({"truncated": raw[: len(raw) // 2], "text": b"<html>", "empty": b""}[damage])
-    Imagenette(16).info(nette)
+    Imagenette(resolution=16).info(nette)
     with pytest.raises(DDBenchError) as caught:
-        read_all(Imagenette(16), "train", nette)
+        read_all(Imagenette(resolution=16), "train", nette)
     assert caught.value.problem == f"cannot decode image 'train/{WNIDS[3]}/001.JPEG'"
     assert caught.value.hint == "remove or replace the file"
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from ddbench.api.errors import DDBenchError
-from ddbench_plugins.datasets._class_folders import class_files, scan
-from ddbench_plugins.datasets.folder import ImageFolder, hold_out, own_side
+from ddbench_plugins.datasets._class_folders import scan, sort_files
+from ddbench_plugins.datasets.folder import ImageFolder, find_side, hold_out
 from tests.doubles.image_files import draw, lay_out, read_all
 
 
@@ -44,8 +44,8 @@ def test_folder_without_splits_holds_out_a_fifth(tmp_path: Path):
 
 def test_folder_split_depends_on_names_alone():
     names = tuple(f"{index}.png" for index in range(50))
-    first = hold_out(class_files(Path("a"), [(name, 1) for name in names]))
-    other = hold_out(class_files(Path("b"), [(name, 2) for name in names[::-1]]))
+    first = hold_out(sort_files(Path("a"), [(name, 1) for name in names]))
+    other = hold_out(sort_files(Path("b"), [(name, 2) for name in names[::-1]]))
     assert first[1].names == other[1].names
     assert set(first[0].names) | set(first[1].names) == set(names)
     assert len(first[1].names) == 10
@@ -82,7 +82,7 @@ def test_folder_resolution_of_equally_common_sizes_is_the_least(tmp_path: Path):
     for index, size in enumerate([(11, 11), (9, 12), (11, 30), (12, 9)]):
         draw(tmp_path / "a" / f"{index}.png", index, size=size)
     (tmp_path / "a" / "damaged.png").write_text("no image")
-    assert own_side(scan(tmp_path)) == 9
+    assert find_side(scan(tmp_path)) == 9
 
 
 def test_folder_of_grey_images_is_rgb(tmp_path: Path):

@@ -12,7 +12,12 @@ import torch
 from ddbench.api.errors import DDBenchError
 from ddbench_plugins.datasets import imagenet
 from ddbench_plugins.datasets._images import decode
-from ddbench_plugins.datasets.imagenet import IMAGENETTE_TITLES, ImageNet1k, Imagenette, photographs
+from ddbench_plugins.datasets.imagenet import (
+    IMAGENETTE_TITLES,
+    ImageNet1k,
+    Imagenette,
+    frame_photographs,
+)
 from tests.doubles.image_files import draw, find_real_root, read_all
 
 WNIDS = tuple(IMAGENETTE_TITLES)
@@ -30,12 +35,12 @@ def test_imagenette(nette: Path):
 
 
 def test_imagenette_order_is_fixed(nette: Path):
-    images, labels = read_all(Imagenette(16), "train", nette)
-    again, _ = read_all(Imagenette(16), "train", nette)
+    images, labels = read_all(Imagenette(resolution=16), "train", nette)
+    again, _ = read_all(Imagenette(resolution=16), "train", nette)
     assert torch.equal(images, again)
     assert labels.tolist() == [i // 3 for i in range(30)]
     path = nette / "imagenette/train" / WNIDS[1] / "002.JPEG"
-    np.testing.assert_array_equal(images[5], decode(path, "", photographs(16)))
+    np.testing.assert_array_equal(images[5], decode(path, "", frame_photographs(16)))
 
 
 @pytest.mark.parametrize("place", ["imagenette2", "imagenette2-320", "imagenette2-160", "."])
@@ -48,7 +53,7 @@ def test_imagenette_in_other_places(place: str, nette: Path, tmp_path_factory):
 def test_imagenette_verify_counts_and_decodes(nette: Path):
     file = nette / "imagenette/val" / WNIDS[0] / "000.JPEG"
     file.write_bytes(file.read_bytes()[:200])
-    found = Imagenette(16).verify(nette)
+    found = Imagenette(resolution=16).verify(nette)
     assert f"class '{WNIDS[0]}' has 3 training images, expected 963" in found
     assert any(f"cannot decode image 'val/{WNIDS[0]}/000.JPEG'" in line for line in found)
     assert len(found) == 21
@@ -56,7 +61,7 @@ def test_imagenette_verify_counts_and_decodes(nette: Path):
 
 def test_real_imagenette():
     root = find_real_root("imagenette")
-    part = Imagenette(64)
+    part = Imagenette(resolution=64)
     assert part.verify(root) == []
     info = part.info(root)
     assert (sum(info.train_counts), sum(info.test_counts)) == (9469, 3925)
@@ -69,7 +74,7 @@ def test_real_imagenette():
 
 
 def test_imagenet1k(tmp_path: Path):
-    wnids = list(imagenet.imagenet_titles())
+    wnids = list(imagenet.list_titles())
     assert len(wnids) == 1000
     assert wnids == sorted(wnids)
     assert [wnids.index(wnid) for wnid in WNIDS[:3]] == [0, 217, 482]
@@ -88,7 +93,7 @@ def test_imagenet1k(tmp_path: Path):
     images, labels = next(ImageNet1k(resolution=8).read("test", tmp_path))
     assert images.shape == (256, 3, 8, 8)
     assert labels.tolist() == list(range(256))
-    assert "1,000 training images, expected 1,281,167" in ImageNet1k(8).verify(tmp_path)
+    assert "1,000 training images, expected 1,281,167" in ImageNet1k(resolution=8).verify(tmp_path)
     shutil.rmtree(tmp_path / "imagenet/val" / wnids[7])
     with pytest.raises(DDBenchError, match="other classes in its test folder") as caught:
         ImageNet1k().info(tmp_path)

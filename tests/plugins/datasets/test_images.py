@@ -14,7 +14,7 @@ from ddbench.api.roles import Dataset
 from ddbench_plugins.datasets import cifar, digits, fashion_mnist, folder, imagenet, tiny_imagenet
 from ddbench_plugins.datasets._images import Frame, decode, fit
 from ddbench_plugins.datasets.digits import Digits
-from ddbench_plugins.datasets.imagenet import photographs
+from ddbench_plugins.datasets.imagenet import frame_photographs
 
 READY: Mapping[str, Dataset] = {
     name: part
@@ -49,7 +49,7 @@ def test_absent_data_says_what_is_expected(name: str, given: bool, tmp_path: Pat
 
 
 def test_resolution_below_0_is_refused():
-    with pytest.raises(DDBenchError, match="resolution -1"):
+    with pytest.raises(DDBenchError, match="resolution is -1"):
         Digits(resolution=-1).info(None)
 
 
@@ -63,22 +63,22 @@ def test_photographs_equal_torchvisions_resize_and_crop(size: tuple[int, int]):
     from torchvision.transforms import CenterCrop, Resize
 
     image = noise(*size)
-    ours = np.asarray(fit(image, photographs(224)))
+    ours = np.asarray(fit(image, frame_photographs(224)))
     theirs = np.asarray(CenterCrop(224)(Resize(256)(image)))
     np.testing.assert_array_equal(ours, theirs)
 
 
 def test_square_photographs_are_scaled_whole():
     image = noise(224, 224)
-    assert fit(image, photographs(224)).tobytes() == image.tobytes()
+    assert fit(image, frame_photographs(224)).tobytes() == image.tobytes()
     boxes = np.asarray(image, dtype=float).reshape(56, 4, 56, 4, 3).mean((1, 3))
-    np.testing.assert_allclose(np.asarray(fit(image, photographs(56))), boxes, atol=1.01)
+    np.testing.assert_allclose(np.asarray(fit(image, frame_photographs(56))), boxes, atol=1.01)
 
 
 @pytest.mark.parametrize("size", [(5, 9), (9, 5), (64, 7), (1, 1), (33, 32)])
 @pytest.mark.parametrize("resolution", [1, 8, 31])
 def test_everything_becomes_a_square(size: tuple[int, int], resolution: int):
-    for frame in (Frame(resolution), photographs(resolution)):
+    for frame in (Frame(resolution), frame_photographs(resolution)):
         assert fit(noise(*size), frame).size == (resolution, resolution)
 
 

@@ -69,7 +69,7 @@ def test_tiny_imagenet_in_either_layout_is_the_same(tiny: Path):
 def test_tiny_imagenet_images_carry_the_annotated_class(tiny: Path):
     part = TinyImageNet(resolution=8)
     base = tiny / "tiny-imagenet-200"
-    said = tiny_imagenet.annotated(base / "val/val_annotations.txt")
+    said = tiny_imagenet.read_annotations(base / "val/val_annotations.txt")
     images, _ = read_all(part, "test", tiny)
     wnid = part.info(tiny).classes[77]
     names = sorted(name for name, of in said.items() if of == wnid)
@@ -81,7 +81,7 @@ def test_tiny_imagenet_images_carry_the_annotated_class(tiny: Path):
 def test_tiny_imagenet_images_that_were_copied_count_once(tiny: Path):
     before = TinyImageNet().info(tiny)
     val = tiny / "tiny-imagenet-200/val"
-    for name, wnid in tiny_imagenet.annotated(val / "val_annotations.txt").items():
+    for name, wnid in tiny_imagenet.read_annotations(val / "val_annotations.txt").items():
         (val / wnid).mkdir(exist_ok=True)
         shutil.copy(val / "images" / name, val / wnid / name)
     assert TinyImageNet().info(tiny) == before
