@@ -29,7 +29,8 @@ class Options:
     """A frozen dataclass of options; a subclass needs no decorator.
 
     Fields are the options. Ranges stand in their annotations, in the words of `annotated_types`:
-    `iterations: Annotated[int, Ge(1)] = 300`. They are checked whenever a value is made.
+    `iterations: Annotated[int, Ge(1)] = 300`. They are checked whenever a value is made, and so are
+    choices, `Literal["instance", "batch"]`.
     """
 
     def __init_subclass__(cls, kw_only: bool = False, **rest: Any) -> None:
@@ -51,7 +52,8 @@ class Options:
         for name, hint in ranges_of(type(self)):
             value = getattr(self, name)
             if not allows(hint, value):
-                raise DDBenchError(f"{name} is {value}", f"expected: {describe_range(hint)}")
+                expected = describe_range(hint) or _name(hint)
+                raise DDBenchError(f"{name} is {value}", f"expected: {expected}")
 
 
 def _is_property(kind: type, name: str) -> bool:
@@ -63,7 +65,7 @@ def _is_property(kind: type, name: str) -> bool:
 def ranges_of(kind: type) -> tuple[tuple[str, Any], ...]:
     """Returns the options of a dataclass whose annotations restrict them: names and type hints."""
     hints = ((option.name, hint_of(kind, option.name)) for option in fields(kind))
-    return tuple((name, hint) for name, hint in hints if describe_range(hint))
+    return tuple((n, h) for n, h in hints if describe_range(h) or typing.get_origin(h) is Literal)
 
 
 def hint_of(kind: type, name: str) -> Any:
@@ -86,6 +88,8 @@ def hint_of(kind: type, name: str) -> Any:
 def allows(hint: Any, value: Any) -> bool:
     """Tells whether a value keeps to the ranges of its hint; other types than it says pass."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return value in inner
     if origin is Annotated:
         return allows(inner[0], value) and all(_holds(c, value) for c in _constraints(inner[1:]))
     if origin in (typing.Union, types.UnionType):

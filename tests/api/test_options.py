@@ -30,6 +30,7 @@ class Loop(Options):
         1.0,
     )
     later: Annotated[float, Gt(0)] = field(default=1.0, metadata={"added": True})
+    norm: Literal["instance", "batch"] = "batch"
     name: str = ""
 
 
@@ -50,6 +51,7 @@ class Named(Options, kw_only=True):
         ({"betas": (float("nan"), 0.5)}, "2 numbers, each 0 to below 1"),
         ({"crop": (0.5, 0.2)}, "smallest <= largest"),
         ({"later": 0.0}, "above 0"),
+        ({"norm": "layer"}, "instance or batch"),
     ],
     ids=str,
 )
@@ -67,14 +69,14 @@ def test_replacing_an_option_checks_it_too():
 
 def test_a_subclass_is_a_frozen_dataclass_of_its_options():
     assert [option.name for option in fields(Loop)] == [
-        "iterations", "size", "betas", "crop", "later", "name",
+        "iterations", "size", "betas", "crop", "later", "norm", "name",
     ]  # fmt: skip
     assert Loop(size="auto", iterations=1) == Loop(1, "auto")
     assert hash(Loop()) == hash(Loop())
     with pytest.raises(FrozenInstanceError):
         Loop().iterations = 2
     assert Named(second=2).first == 1
-    assert spell(Loop())[1].keys() == {"iterations", "size", "betas", "crop", "name"}
+    assert spell(Loop())[1].keys() == {"iterations", "size", "betas", "crop", "norm", "name"}
     assert key_of(Loop(later=2.0)) != key_of(Loop())
 
 

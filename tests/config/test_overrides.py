@@ -36,7 +36,7 @@ def cell(registry):
             lambda c: c.protocol.training.augmentation.mix_alpha,
         ),
         ("evaluate.holdout", "0.5", lambda c: c.protocol.holdout * 400),
-        ("student.depth", "200", lambda c: c.student.part.depth),
+        ("student.depth", "50", lambda c: c.student.part.depth * 4),
     ],
 )  # fmt: skip
 def test_every_stage_and_role_can_be_reached(cell, path, text, read):

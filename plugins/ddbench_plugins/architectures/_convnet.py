@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 
 class ConvNet(nn.Module):
@@ -46,7 +46,7 @@ class ConvNet(nn.Module):
         self.features = nn.Sequential(*blocks)
         self.classifier = nn.Linear(width * positions, classes)
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+    def forward(self, images: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b k"]:
         if images.device.type == "cpu":  # where poolings of channels first take three times as long
             images = images.contiguous(memory_format=torch.channels_last)
         return self.classifier(self.features(images).flatten(1))  # b (width positions)

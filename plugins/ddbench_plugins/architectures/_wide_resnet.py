@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 
 class _Block(nn.Module):
-    """Twice [BatchNorm, ReLU, 3x3 convolution], and what came in added."""
+    """Adds to its input what twice [BatchNorm, ReLU, 3x3 convolution] make of it."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -19,7 +20,7 @@ class _Block(nn.Module):
         changes = inside != outside or stride != 1
         self.shortcut = nn.Conv2d(inside, outside, 1, stride, bias=False) if changes else None
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:
+    def forward(self, x: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b d i j"]:
         before = F.relu(self.bn1(x))
         kept = x if self.shortcut is None else self.shortcut(before)
         return kept + self.conv2(F.relu(self.bn2(self.conv1(before))))
@@ -41,6 +42,6 @@ class WideResNetwork(nn.Module):
         self.norm = nn.BatchNorm2d(inside)
         self.fc = nn.Linear(inside, classes)
 
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
+    def forward(self, images: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b k"]:
         maps = F.relu(self.norm(self.blocks(self.conv(images))))
         return self.fc(maps.mean((2, 3)))

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+from annotated_types import Ge
 
 from ddbench import hookimpl
-from ddbench.api.errors import DDBenchError, IncompatibleError
+from ddbench.api.errors import IncompatibleError
 from ddbench.api.roles import Architecture
 from ddbench.api.types import DatasetInfo
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Norm: TypeAlias = Literal["instance", "batch"]
 
 
-@dataclass(frozen=True, slots=True)
-class ConvNetD:
+class ConvNetD(Architecture):
     """A ConvNet of some depth; the features are the last pooled map, flattened.
 
     "instance" is a group normalisation of one channel a group, with learned scale and shift.
@@ -28,29 +26,21 @@ class ConvNetD:
         [2] Zhao et al., Dataset Condensation with Gradient Matching, ICLR 2021.
     """
 
-    version: ClassVar[int] = 1
-
-    depth: int = 3
+    depth: Annotated[int, Ge(1)] = 3
     """Blocks; usual are 3 at 32 pixels, 4 at 64, 5 at 128, 6 at 224."""
-    width: int = 128
+    width: Annotated[int, Ge(1)] = 128
     """Channels of every block."""
     norm: Norm = "instance"
 
-    def build(self, info: DatasetInfo) -> nn.Module:
-        """A network for the images and classes of a data set.
+    def build(self, info: DatasetInfo) -> torch.nn.Module:
+        """Builds a network for the images and classes of a data set.
 
         Raises:
-            DDBenchError: an option is out of range.
             IncompatibleError: the images are too small to be halved so often.
         """
         from ddbench_plugins.architectures._convnet import ConvNet
 
-        if self.norm not in ("instance", "batch") or self.depth < 1 or self.width < 1:
-            raise DDBenchError(
-                f"no ConvNet of depth {self.depth}, width {self.width} and norm '{self.norm}'",
-                "expected: depth and width of 1 or more; norm instance or batch",
-            )
-        padding = first_padding(info.shape)
+        padding = choose_padding(info.shape)
         side = info.resolution + 2 * (padding - 1)
         if side >> self.depth == 0:
             fits = side.bit_length() - 1
@@ -62,12 +52,12 @@ class ConvNetD:
             )
         return ConvNet(info.shape, info.num_classes, self.depth, self.width, self.norm, padding)
 
-    def classifier(self, module: nn.Module) -> str:
+    def classifier(self, module: torch.nn.Module) -> str:
         return "classifier"
 
 
-def first_padding(shape: tuple[int, int, int]) -> int:
-    """Padding of the first convolution: 3 for grey images of 28 pixels, which makes them 32."""
+def choose_padding(shape: tuple[int, int, int]) -> int:
+    """Returns the first convolution's padding: 3 for grey images of 28 pixels, which become 32."""
     return 3 if shape[:2] == (1, 28) else 1
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -14,22 +13,19 @@ from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.roles import Architecture
 from ddbench.api.types import DatasetInfo
 
-if TYPE_CHECKING:
-    from torch import nn
-
 PATCH = 16
 """Pixels a side of a transformer's patch, from `PATCH_FROM` pixels on."""
 PATCH_FROM = 64
 SMALL_GRID = 8
 """Patches a side that smaller images are cut into."""
 SMALLEST_PATCH = 4
-"""Of one or two pixels a patch tells so little that 80 updates on digits teach nothing."""
+"""Least pixels a side: a patch of one or two tells so little that 80 updates on digits teach
+nothing."""
 WARMUP = 0.1
 """Part of the updates over which the learning rate rises, as transformers are usually trained."""
 
 
-@dataclass(frozen=True, slots=True)
-class VisionTransformer:
+class VisionTransformer(Architecture):
     """A vision transformer of timm's for images of any size.
 
     Patches are of 16 pixels from 64 pixels on; smaller images are cut into 8 x 8 patches, or as
@@ -48,28 +44,26 @@ class VisionTransformer:
     patch: int = 0
     """Pixels a side of a patch; 0 to choose by resolution."""
 
-    def build(self, info: DatasetInfo) -> nn.Module:
-        """A network for the images and classes of a data set.
+    def build(self, info: DatasetInfo) -> torch.nn.Module:
+        """Builds a network for the images and classes of a data set.
 
         Raises:
             DDBenchError: timm has no such network, or it does not take the images.
         """
-        patch = self.patch or patch_for(info.resolution)
-        return create(self.model, info, img_size=info.resolution, patch_size=patch)
+        patch = self.patch or choose_patch(info.resolution)
+        return create_network(self.model, info, img_size=info.resolution, patch_size=patch)
 
-    def classifier(self, module: nn.Module) -> str:
-        return classifier_of(module)
+    def classifier(self, module: torch.nn.Module) -> str:
+        return find_classifier(module)
 
 
-@dataclass(frozen=True, slots=True)
-class Timm:
+class Timm(Architecture):
     """A network of timm, freshly initialised: `timm:convnext_atto`.
 
     References:
         [1] Wightman, PyTorch Image Models, https://github.com/huggingface/pytorch-image-models.
     """
 
-    version: ClassVar[int] = 1
     argument: ClassVar[str] = "model"
     warmup: ClassVar[float] = WARMUP
 
@@ -77,25 +71,26 @@ class Timm:
     """A name out of `timm.list_models()`; `timm:NAME` on the command line."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         # Refused when a run is planned, not when its images are made. timm is loaded for that, and
         # for nobody who does not name a network of it.
         if self.model:
             check_name(self.model)
 
-    def build(self, info: DatasetInfo) -> nn.Module:
-        """A network for the images and classes of a data set.
+    def build(self, info: DatasetInfo) -> torch.nn.Module:
+        """Builds a network for the images and classes of a data set.
 
         Raises:
             DDBenchError: timm has no such network, or it does not take the images.
         """
-        return create(self.model, info)
+        return create_network(self.model, info)
 
-    def classifier(self, module: nn.Module) -> str:
-        return classifier_of(module)
+    def classifier(self, module: torch.nn.Module) -> str:
+        return find_classifier(module)
 
 
-def patch_for(resolution: int) -> int:
-    """Pixels a side of a patch: the usual, or the next below twice that which divides the image."""
+def choose_patch(resolution: int) -> int:
+    """Returns the pixels a side of a patch: the usual, or the next that divides the image."""
     small = min(resolution, max(SMALLEST_PATCH, resolution // SMALL_GRID))
     usual = PATCH if resolution >= PATCH_FROM else small
     return next((p for p in range(usual, 2 * usual) if resolution % p == 0), usual)
@@ -122,8 +117,8 @@ def check_name(model: str) -> None:
     )
 
 
-def create(model: str, info: DatasetInfo, **options: Any) -> nn.Module:
-    """A network of timm without weights, tried on one black image.
+def create_network(model: str, info: DatasetInfo, **options: Any) -> torch.nn.Module:
+    """Creates a network of timm without weights, tried on one black image.
 
     Args:
         model: Its name in timm.
@@ -141,7 +136,7 @@ def create(model: str, info: DatasetInfo, **options: Any) -> nn.Module:
     if settings is not None and settings.fixed_input_size:
         options = {"img_size": info.resolution, **options}
     try:
-        network: nn.Module = timm.create_model(
+        network: torch.nn.Module = timm.create_model(
             model, in_chans=info.shape[0], num_classes=info.num_classes, **options
         )
         with torch.no_grad():
@@ -153,24 +148,24 @@ def create(model: str, info: DatasetInfo, **options: Any) -> nn.Module:
             f"{type(fault).__name__}: {str(fault).partition(chr(10))[0]}",
             hint="a larger resolution, or another network",
         ) from fault
-    classifier_of(network)  # refused before it is trained
+    find_classifier(network)  # refused before it is trained
     return network.train()
 
 
-def classifier_of(module: nn.Module) -> str:
-    """Name of the layer that timm calls the classifier.
+def find_classifier(module: torch.nn.Module) -> str:
+    """Returns the name of the layer that timm calls the classifier.
 
     Raises:
         IncompatibleError: the network has not exactly one.
     """
     ask: Any = getattr(module, "get_classifier", None)
-    found = ask() if ask else None
+    layer = ask() if ask else None
     for name, part in module.named_modules():
-        if part is found:
+        if part is layer:
             return name
     raise IncompatibleError(
         f"network {type(module).__name__} has no single classifier layer",
-        f"timm names {type(found).__name__}",
+        f"timm names {type(layer).__name__}",
         hint="another network; distilled transformers, say, have two",
     )
 

@@ -3,50 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
 
 from ddbench import hookimpl
-from ddbench.api.errors import DDBenchError
+from ddbench.api.options import Rule
 from ddbench.api.roles import Architecture
 from ddbench.api.types import DatasetInfo
 
-if TYPE_CHECKING:
-    from torch import nn
 
-
-@dataclass(frozen=True, slots=True)
-class WideResNet:
+class WideResNet(Architecture):
     """A wide residual network, as for CIFAR.
 
     References:
         [1] Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016.
     """
 
-    version: ClassVar[int] = 1
-
-    depth: int = 16
+    depth: Annotated[int, Rule(lambda d: d >= 10 and d % 6 == 4, "10, 16, 22, …")] = 16
     """Layers with weights: 6 n + 4."""
-    widen: int = 2
+    widen: Annotated[int, Ge(1)] = 2
     """How much wider than the usual 16, 32 and 64 channels."""
 
-    def build(self, info: DatasetInfo) -> nn.Module:
-        """A network for the channels and classes of a data set.
-
-        Raises:
-            DDBenchError: there is no such depth or width.
-        """
+    def build(self, info: DatasetInfo) -> torch.nn.Module:
         from ddbench_plugins.architectures._wide_resnet import WideResNetwork
 
-        blocks, rest = divmod(self.depth - 4, 6)
-        if rest or blocks < 1 or self.widen < 1:
-            raise DDBenchError(
-                f"no wide resnet of depth {self.depth} and width {self.widen}",
-                "expected: a depth of 10, 16, 22, 28, …; a width of 1 or more",
-            )
+        blocks = (self.depth - 4) // 6
         return WideResNetwork(info.shape[0], info.num_classes, blocks, self.widen)
 
-    def classifier(self, module: nn.Module) -> str:
+    def classifier(self, module: torch.nn.Module) -> str:
         return "fc"
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.types import Network
 from ddbench.testing import tiny_info
-from ddbench_plugins.architectures.convnet import ConvNetD, first_padding
+from ddbench_plugins.architectures.convnet import ConvNetD, choose_padding
 
 REFUSED = (DDBenchError, TypeCheckError)
 """The latter comes first where a test run checks annotations."""
@@ -26,8 +26,8 @@ def test_convnet_feature_dimension(depth: int, resolution: int, channels: int, f
     assert module(torch.zeros(2, channels, resolution, resolution)).shape == (2, 5)
 
 
-def test_first_padding_is_3_for_mnist_alone():
-    assert [first_padding(s) for s in ((1, 28, 28), (3, 28, 28), (1, 8, 8))] == [3, 1, 1]
+def test_choose_padding_is_3_for_mnist_alone():
+    assert [choose_padding(s) for s in ((1, 28, 28), (3, 28, 28), (1, 8, 8))] == [3, 1, 1]
 
 
 def test_convnet_norms():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
@@ -9,10 +11,10 @@ from torchvision.models import get_model
 
 from ddbench.api.errors import DDBenchError
 from ddbench.testing import tiny_info
-from ddbench_plugins.architectures.mobile import MODELS, Mobile
+from ddbench_plugins.architectures.mobile import Mobile, Model
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", get_args(Model))
 def test_large_images_get_torchvisions_network(model: str) -> None:
     found = Mobile(model).build(tiny_info(classes=7, pixels=224))
     wanted = get_model(model, weights=None, num_classes=7)
@@ -22,7 +24,7 @@ def test_large_images_get_torchvisions_network(model: str) -> None:
     assert strides == [m.stride for m in wanted.modules() if isinstance(m, nn.Conv2d)]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", get_args(Model))
 def test_small_and_grey_images_keep_their_size_at_first(model: str) -> None:
     info = tiny_info(pixels=32, channels=1)
     network = Mobile(model).build(info).eval()
@@ -34,5 +36,5 @@ def test_small_and_grey_images_keep_their_size_at_first(model: str) -> None:
 
 
 def test_what_is_not_there_is_refused() -> None:
-    with pytest.raises(DDBenchError, match="unknown network 'mobilenet_v9'"):
+    with pytest.raises(DDBenchError, match="model is mobilenet_v9"):
         Mobile("mobilenet_v9").build(tiny_info())

@@ -11,7 +11,7 @@ from torch import nn
 
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.testing import tiny_info
-from ddbench_plugins.architectures.resnet import ResNet, stem_for
+from ddbench_plugins.architectures.resnet import ResNet
 
 REFUSED = (DDBenchError, TypeCheckError)
 """The latter comes first where a test run checks annotations."""
@@ -60,10 +60,10 @@ def test_resnet_equals_torchvisions_at_224():
 
 
 def test_resnet_says_what_it_does_not_know():
-    with pytest.raises(DDBenchError, match="unknown depth 20"):
+    with pytest.raises(DDBenchError, match="depth is 20"):
         ResNet(20).build(tiny_info(5, 32))
     with pytest.raises(REFUSED, match="big"):
-        stem_for("big", 32)  # pyright: ignore
+        ResNet(18, stem="big")  # pyright: ignore
 
 
 def test_pretrained_needs_imagenets_classes():

@@ -8,11 +8,11 @@ from torch import nn
 
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.testing import tiny_info
-from ddbench_plugins.architectures.timm import Timm, VisionTransformer, patch_for
+from ddbench_plugins.architectures.timm import Timm, VisionTransformer, choose_patch
 
 
 def test_patches_divide_the_image():
-    assert {r: patch_for(r) for r in (1, 8, 16, 28, 32, 64, 100, 224)} == {
+    assert {r: choose_patch(r) for r in (1, 8, 16, 28, 32, 64, 100, 224)} == {
         1: 1,
         8: 4,
         16: 4,

@@ -26,5 +26,5 @@ def test_wrn_16_2_has_its_size() -> None:
 
 
 def test_a_depth_that_is_none_is_refused() -> None:
-    with pytest.raises(DDBenchError, match="no wide resnet of depth 15"):
+    with pytest.raises(DDBenchError, match="depth is 15"):
         WideResNet(15).build(tiny_info())
