@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 
 from ddbench.api.errors import IncompatibleError
 from ddbench.api.moments import ChannelMoments
+from ddbench.api.roles import Statistic
 from ddbench.api.tensors import widen
 from ddbench.api.types import Activations, DatasetInfo, Network, Reduction, Tap, Tensors
+from ddbench_plugins.regularizers._moments import add_images, start_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class PatchMoments:
 
 
 def tap_convolutions(network: Network, reduction: Reduction) -> tuple[Tap, ...]:
-    """Taps on the input of every Conv2d of a network.
+    """Returns taps on the input of every Conv2d of a network.
 
     Raises:
         IncompatibleError: there is none.
@@ -54,8 +57,7 @@ def tap_convolutions(network: Network, reduction: Reduction) -> tuple[Tap, ...]:
     return tuple(Tap(layer, reduction) for layer in layers)
 
 
-@dataclass(frozen=True, slots=True)
-class ConvolutionMoments:
+class ConvolutionMoments(Statistic):
     """Mean and variance of every convolution's input, over all real images or within each class's.
 
     Over all: μ = E[m], σ² = E[q] − μ², of all images and positions, exactly.
@@ -71,11 +73,11 @@ class ConvolutionMoments:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.convolutions:ConvolutionMoments"
-    version: ClassVar[int] = 1
 
-    patch: int = 0
+    patch: Annotated[int, Ge(0)] = 0
     """Positions along each side of a patch; 0 for channels."""
     by_category: bool = False
+    """Within single images, averaged over those of a class."""
 
     @property
     def reduction(self) -> Reduction:
@@ -85,36 +87,22 @@ class ConvolutionMoments:
         return tap_convolutions(network, self.reduction)
 
     def start(self, network: Network, info: DatasetInfo) -> Tensors:
-        rows = info.num_classes if self.by_category else 1
-        # One column until the first batch shows how many there are.
-        sums = {
-            f"{tap.layer}.{name}": torch.zeros(rows, 1, dtype=torch.float64)
-            for tap in self.taps(network)
-            for name in ("mean", "var")
-        }
-        return {**sums, "count": torch.zeros(rows, dtype=torch.float64)}
+        return start_sums(self.taps(network), info.num_classes if self.by_category else 1)
 
     def update(self, state: Tensors, acts: Activations, labels: Int[torch.Tensor, " b"]) -> Tensors:
-        rows = labels.cpu() if self.by_category else torch.zeros(len(labels), dtype=torch.long)
-        member = torch.nn.functional.one_hot(rows, len(state["count"])).T.double()  # k b
-        after = {"count": state["count"] + member.sum(1)}
-        for layer in (n.removesuffix(".mean") for n in state if n.endswith(".mean")):
-            found = acts.taps[Tap(layer, self.reduction)]
-            mean, square = (found[part].cpu().double() for part in ("mean", "square"))  # b c
-            spread = square - mean.square() if self.by_category else square
-            after[f"{layer}.mean"] = state[f"{layer}.mean"] + member @ mean
-            after[f"{layer}.var"] = state[f"{layer}.var"] + member @ spread
-        return after
+        rows = labels if self.by_category else torch.zeros_like(labels)
+
+        def spread(mean: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+            return square - mean.square() if self.by_category else square
+
+        return add_images(state, acts, self.reduction, rows, spread)
 
     def finish(self, state: Tensors) -> Tensors:
         count = state["count"][:, None]
-        found = {name: sums / count for name, sums in state.items() if name != "count"}
-        if not self.by_category:
-            for name in [name for name in found if name.endswith(".mean")]:
-                spread = f"{name.removesuffix('.mean')}.var"
-                found[spread] = found[spread] - found[name].square()
-        return {name: _round(name, value) for name, value in found.items()}
-
-
-def _round(name: str, value: torch.Tensor) -> torch.Tensor:
-    return (value.clamp_min(0) if name.endswith(".var") else value).float()
+        moments = {name: sums / count for name, sums in state.items() if name != "count"}
+        for name in [name for name in moments if name.endswith(".var")]:
+            if not self.by_category:
+                mean = moments[f"{name.removesuffix('.var')}.mean"]
+                moments[name] = moments[name] - mean.square()
+            moments[name] = moments[name].clamp_min(0)
+        return {name: value.float() for name, value in moments.items()}

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.moments import ChannelMoments, moment_taps
-from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
+from ddbench.api.roles import Statistic
+from ddbench.api.types import Activations, DatasetInfo, Network, Reduction, Tap, Tensors
+
+Norm: TypeAlias = Literal["squared", "l2"]
 
 # -- of the real data, in one pass -----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ClassMoments:
+class ClassMoments(Statistic):
     """Mean and biased variance of every BatchNorm input over all images and positions of a class.
 
     μ_k = E[x],  σ²_k = E[x²] − μ_k²,  E over the images of class k and the positions of a channel.
@@ -31,7 +32,6 @@ class ClassMoments:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.summaries:ClassMoments"
-    version: ClassVar[int] = 1
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
         return moment_taps(network, "class_moments")
@@ -46,8 +46,7 @@ class ClassMoments:
         return _pool_classes(state)
 
 
-@dataclass(frozen=True, slots=True)
-class ReleasedClassMoments:
+class ReleasedClassMoments(Statistic):
     """As `ClassMoments`, but the variance is the mean of the variances within batches of a class.
 
     σ²_k = 1/n_k Σ_B n_B σ²_B, B the batches of consecutive images of class k; it lacks the
@@ -62,7 +61,6 @@ class ReleasedClassMoments:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.summaries:ReleasedClassMoments"
-    version: ClassVar[int] = 1
 
     batch: int = 100
     """Images of a class whose variance is taken together."""
@@ -163,6 +161,39 @@ def _pool_classes(state: Tensors) -> Tensors:
     return moments
 
 
+def start_sums(taps: Sequence[Tap], rows: int) -> Tensors:
+    """Returns sums of zero, a row a class: one column until a batch shows how many there are."""
+    names = [f"{tap.layer}.{moment}" for tap in taps for moment in ("mean", "var")]
+    sums = {name: torch.zeros(rows, 1, dtype=torch.float64) for name in names}
+    return {**sums, "count": torch.zeros(rows, dtype=torch.long)}
+
+
+def add_images(
+    state: Tensors,
+    acts: Activations,
+    reduction: Reduction,
+    rows: Int[torch.Tensor, " b"],
+    spread: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> Tensors:
+    """Returns the sums of `start_sums` after a batch, whose images belong to `rows`.
+
+    Args:
+        state: The sums before.
+        acts: Mean and mean square of each image.
+        reduction: What gave these.
+        rows: The row of each image.
+        spread: What to add up as variance, from mean and mean square.
+    """
+    member = torch.nn.functional.one_hot(rows.cpu(), len(state["count"])).T  # k b
+    after = {"count": state["count"] + member.sum(1)}
+    for layer in (name.removesuffix(".mean") for name in state if name.endswith(".mean")):
+        moments = acts.taps[Tap(layer, reduction)]
+        mean, square = (moments[name].cpu().double() for name in ("mean", "square"))  # b c
+        after[f"{layer}.mean"] = state[f"{layer}.mean"] + member.double() @ mean
+        after[f"{layer}.var"] = state[f"{layer}.var"] + member.double() @ spread(mean, square)
+    return after
+
+
 # -- of a batch of images, differentiable ----------------------------------------------------------
 
 
@@ -245,7 +276,7 @@ def share_by_class(
 def sum_layer_gaps(
     difference: Float[torch.Tensor, "r c"],
     channels: Sequence[int],
-    norm: Literal["squared", "l2"],
+    norm: Norm,
     first_layer: float,
 ) -> Float[torch.Tensor, " r"]:
     """Returns Σ_l s_l ‖d_l‖, or with squared norms; s_1 = `first_layer`, the others are 1.

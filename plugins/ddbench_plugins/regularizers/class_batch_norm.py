@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -15,6 +14,7 @@ from ddbench.api.roles import Regularizer, Statistic
 from ddbench.api.types import Network, Step, Tap
 from ddbench_plugins.regularizers._moments import (
     ClassMoments,
+    Norm,
     ReleasedClassMoments,
     mix_moments,
     select_moments,
@@ -24,13 +24,10 @@ from ddbench_plugins.regularizers._moments import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ClassBatchNorm:
+class ClassBatchNorm(Regularizer):
     """Distance of the BatchNorm inputs of each class's images to those of its real images."""
 
-    version: ClassVar[int] = 1
-
-    norm: Literal["squared", "l2"] = "squared"
+    norm: Norm = "squared"
     """"squared" as in the paper's equations, "l2" (not squared) as in its released code."""
     weighted: bool = True
     """Count images with their weights within the class (Eq. 14), or else equally."""
@@ -47,7 +44,7 @@ class ClassBatchNorm:
 
     @property
     def moments(self) -> Statistic:
-        """What is known of the real images."""
+        """Statistic of the real images that is compared to."""
         return ReleasedClassMoments() if self.released_variance else ClassMoments()
 
     @property
@@ -58,9 +55,9 @@ class ClassBatchNorm:
         return moment_taps(network, "class_batch_norm")
 
     def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
-        """Σ_k Σ_l s_l ( ‖μ_kl − μ̂_kl‖² + ‖σ²_kl − σ̂²_kl‖² )
+        """Returns Σ_k Σ_l s_l ( ‖μ_kl − μ̂_kl‖² + ‖σ²_kl − σ̂²_kl‖² ).
 
-        over the classes k of the batch and the BatchNorms l. μ and σ² are the mean and biased
+        k are the classes of the batch, l the BatchNorms. μ and σ² are the mean and biased
         variance of a channel over the positions and images of the class, image j counted with
         w_kj / Σ_j w_kj; the variance is that around the weighted mean. μ̂ and σ̂² are of the real
         images of the class.
@@ -87,9 +84,9 @@ class ClassBatchNorm:
         weights = step.weights.to(mean) if self.weighted else mean.new_ones(len(mean))
         classes = len(known[f"{taps[0].layer}.mean"])
         rows, shares, counted = share_by_class(step.labels, weights, classes)
-        found_mean, found_var = mix_moments(shares, mean, square)  # r c
+        own_mean, own_var = mix_moments(shares, mean, square)  # r c
         real_mean, real_var = (select_moments(known, taps, name, rows) for name in ("mean", "var"))
-        gap = torch.cat([found_mean - real_mean, found_var - real_var])  # 2r c
+        gap = torch.cat([own_mean - real_mean, own_var - real_var])  # 2r c
         gap = torch.where(counted.repeat(2)[:, None] > 0, gap, 0)
         gaps = sum_layer_gaps(gap, channels, self.norm, self.first_layer).view(2, -1).sum(0)  # r
         total = counted @ gaps

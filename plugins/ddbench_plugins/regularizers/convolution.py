@@ -3,59 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Interval
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Regularizer, Statistic
-from ddbench.api.types import Network, Step, Tap, Tensors
+from ddbench.api.types import Network, Step, Tap
 from ddbench_plugins.regularizers._convolution_moments import ConvolutionMoments
 from ddbench_plugins.regularizers._moments import select_moments
 from ddbench_plugins.regularizers._moving_average import (
+    Drop,
+    MomentRegularizer,
     MovingAverage,
-    check_share,
     draw_kept_layers,
-    measure_gap,
-    pool_batch,
-    share_batch,
 )
 
 SALT = 0xC04
 
 
-@dataclass(frozen=True, slots=True)
-class Convolution:
+class Convolution(MomentRegularizer):
     """Distance of the inputs of convolutions to those of real images, by channel and by patch."""
 
-    version: ClassVar[int] = 1
-
-    norm: Literal["squared", "l2"] = "l2"
-    """"l2" (not squared) as in the released code, or "squared"."""
-    weighted: bool = False
-    """Count images with their weights, or else equally."""
-    first_layer: float = 10.0
-    """Multiplies the first convolution's part."""
-    patch: int = 4
+    average: MovingAverage = MovingAverage()
+    patch: Annotated[int, Ge(0)] = 4
     """Positions along each side of a patch; 0 for no patches."""
-    category: float = 0.0
+    category: Annotated[float, Interval(ge=0, le=1)] = 0.0
     """Share of the weight that goes to the categories of a batch's images (EDC); the rest goes to
     the real images as a whole."""
-    average: MovingAverage = field(default=MovingAverage())
-    drop: float = 0.0
+    drop: Drop = 0.0
     """Probability that a layer is left out of a step."""
 
-    def __post_init__(self) -> None:
-        check_share("drop", self.drop)
-        check_share("category", self.category, below=False)
-        if self.patch < 0:
-            raise DDBenchError(f"patch is {self.patch}", "expected: 0 or more")
-
     def _list_places(self) -> Iterator[tuple[ConvolutionMoments, float]]:
-        """What is compared, and its share: channels and patches, whole and by category."""
+        """Yields what is compared, and its share: channels and patches, whole and by category."""
         for patch in (0, self.patch) if self.patch else (0,):
             if self.category < 1:
                 yield ConvolutionMoments(patch), 1 - self.category
@@ -71,8 +53,9 @@ class Convolution:
         return tuple(dict.fromkeys(taps))
 
     def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
-        """Σ_l s_l a_l [ (1 − c) R_l(μ̄, σ̄²) + c R_l(Σ_i m(y_i)/b, Σ_i v(y_i)/b) ],
-        R_l = ‖μ_l − μ̂_l‖ + ‖σ²_l − σ̂²_l‖, once by channel and once by patch
+        """Returns Σ_l s_l a_l [ (1 − c) R_l(μ̄, σ̄²) + c R_l(Σ_i m(y_i)/b, Σ_i v(y_i)/b) ].
+
+        R_l(μ̂, σ̂²) = ‖μ_l − μ̂_l‖ + ‖σ²_l − σ̂²_l‖, once by channel and once by patch.
 
         μ and σ² are mean and biased variance of the batch, by channel over images and positions, by
         patch over images, channels and the positions in it, or their moving averages; μ̄ and σ̄²
@@ -97,32 +80,19 @@ class Convolution:
         total = step.images.new_zeros(())
         for statistic, share in self._list_places():
             taps = statistic.taps(step.network)
-            found, channels = pool_batch(step, taps, self.weighted)
-            names = {name: f"{statistic.patch}.{name}" for name in found}
-            renamed = self.average.apply({names[n]: v for n, v in found.items()}, step.memory)
-            kept = draw_kept_layers(step, len(taps), self.drop, SALT, found["mean"])
-            gap = measure_gap(
-                {name: renamed[names[name]] for name in found},
-                self._average_real(step, statistic, taps),
-                channels,
-                self.norm,
-                self.first_layer,
-                kept,
-            )
-            total = total + share * gap
+            real = self._average_real(step, statistic, taps)
+            kept = draw_kept_layers(step, len(taps), self.drop, SALT, step.images)
+            prefix = f"{statistic.patch}."
+            total = total + share * self._measure_gap(step, taps, real, kept, prefix)
         return total
 
-    def remember(self, step: Step) -> Tensors:
-        """Moving averages of the batch's statistics, by patch (0 for channels)."""
-        current: Tensors = {}
-        for statistic, _ in self._list_places():
-            found, _ = pool_batch(step, statistic.taps(step.network), self.weighted)
-            current |= {f"{statistic.patch}.{name}": value for name, value in found.items()}
-        return self.average.advance(current, step.memory)
+    def _list_taps(self, network: Network) -> dict[str, tuple[Tap, ...]]:
+        return {f"{s.patch}.": s.taps(network) for s, _ in self._list_places()}
 
     def _average_real(
         self, step: Step, statistic: ConvolutionMoments, taps: tuple[Tap, ...]
     ) -> dict[str, Float[torch.Tensor, "1 c"]]:
+        """Returns the real moments, those of the batch's categories averaged over its images."""
         rows = step.labels if statistic.by_category else step.labels.new_zeros(1)
         real = {
             name: select_moments(step.known[statistic], taps, name, rows).to(step.images)
@@ -130,7 +100,7 @@ class Convolution:
         }  # r c
         if not statistic.by_category:
             return real
-        shares = share_batch(step, self.weighted, real["mean"])
+        shares = self._share_batch(step, real["mean"])
         return {name: shares @ of_images for name, of_images in real.items()}
 
 

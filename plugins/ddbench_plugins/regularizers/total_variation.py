@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.roles import Regularizer, Statistic
-from ddbench.api.types import Network, Step, Tap
+from ddbench.api.roles import Regularizer
+from ddbench.api.types import Step
 
 
-@dataclass(frozen=True, slots=True)
-class TotalVariation:
+class TotalVariation(Regularizer):
     """Norms of the differences between neighbouring pixels."""
-
-    version: ClassVar[int] = 1
 
     diagonals: bool = True
     """Count diagonal neighbours as well."""
 
-    @property
-    def statistics(self) -> tuple[Statistic, ...]:
-        return ()
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return ()
-
     def penalty(self, step: Step) -> Float[torch.Tensor, ""]:
-        """1/b Σ_i ( ‖∂_→ x_i‖₂ + ‖∂_↓ x_i‖₂ + ‖∂_↘ x_i‖₂ + ‖∂_↙ x_i‖₂ )
+        """Returns 1/b Σ_i ( ‖∂_→ x_i‖₂ + ‖∂_↓ x_i‖₂ + ‖∂_↘ x_i‖₂ + ‖∂_↙ x_i‖₂ ).
 
         ∂ are differences to the next pixel in a direction, without those across the border; norms
         are over channels and positions, not squared.
