@@ -88,16 +88,18 @@ def _is_features_of(tap: Tap, layer: str) -> bool:
 class ClassFeatures:
     """Features of one class of a batch, and of all its real images."""
 
+    cls: int
     synthetic: Float[torch.Tensor, "m d"]
     weights: Float[torch.Tensor, " m"] | None
     """Weights of the synthetic images, not normalised; None for equal ones."""
     real: Float[torch.Tensor, "n d"]
 
-    def mean(self) -> Float[torch.Tensor, " d"]:
-        """Returns the mean of the synthetic features, by their weights."""
+    def shares(self) -> Float[torch.Tensor, " m"]:
+        """Returns the weights of the synthetic images, which sum to 1."""
+        count = len(self.synthetic)
         if self.weights is None:
-            return self.synthetic.mean(0)
-        return (self.weights / self.weights.sum()).to(self.synthetic) @ self.synthetic
+            return self.synthetic.new_full((count,), 1 / count)
+        return (self.weights / self.weights.sum()).to(self.synthetic)
 
 
 class FeatureMatcher(Matcher):
@@ -129,6 +131,7 @@ class FeatureMatcher(Matcher):
         for cls in step.labels.unique().tolist():
             here = step.labels == cls
             yield ClassFeatures(
+                cls=cls,
                 synthetic=features[here],
                 weights=step.weights[here] if weighted else None,
                 real=known["features"][known["labels"] == cls].to(features),

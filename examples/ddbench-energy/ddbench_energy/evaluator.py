@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
 
 from ddbench import hookimpl
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Evaluator):
     """Gap between confidence and accuracy, averaged over bins of equal width."""
 
-    version: ClassVar[int] = 1
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("ece", "%", higher_is_better=False),)
 
-    bins: int = 15
-    """Of the confidence, between 0 and 1."""
+    bins: Annotated[int, Ge(1)] = 15
+    """Bins of the confidence, between 0 and 1."""
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
         """ECE = Σ_B |B|/t · | accuracy(B) − confidence(B) |, in percent."""

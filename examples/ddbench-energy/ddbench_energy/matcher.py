@@ -3,65 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.features import Features, feature_tap
+from ddbench.api.features import FeatureMatcher, Features
 from ddbench.api.roles import Matcher, Statistic
-from ddbench.api.types import Activations, DatasetInfo, Network, Step, Tap, Tensors
+from ddbench.api.types import Step, Tensors
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Features):
     """Mean distance of two real features of a class, E|Y − Y'|: `spread`, [k].
 
     The only part of the energy distance that all steps share, and the only one that costs n² d.
     """
 
-    version: ClassVar[int] = 1
-
-    layer: str = ""
-    """As of the matcher."""
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return Features(layer=self.layer).taps(network)
-
-    def start(self, network: Network, info: DatasetInfo) -> Tensors:
-        return Features(layer=self.layer).start(network, info)
-
-    def update(self, state: Tensors, acts: Activations, labels: Int[Tensor, " b"]) -> Tensors:
-        return Features(layer=self.layer).update(state, acts, labels)
-
     def finish(self, state: Tensors) -> Tensors:
-        found = Features(layer=self.layer).finish(state)
-        points, labels = found["features"].double(), found["labels"]
+        known = Features(layer=self.layer).finish(state)
+        points, labels = known["features"].double(), known["labels"]
         classes = [points[labels == cls] for cls in range(int(labels.max()) + 1)]
         return {"spread": torch.stack([torch.cdist(own, own).mean() for own in classes]).float()}
 
 
-@dataclass(frozen=True, slots=True)
-class Energy:
+class Energy(FeatureMatcher):
     """Energy distance between the features of synthetic and of real images, class by class."""
-
-    version: ClassVar[int] = 1
-    target: ClassVar[None] = None
-
-    layer: str = ""
-    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
         return (Features(layer=self.layer), Spread(layer=self.layer))
 
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return (feature_tap(network, self.layer),)
-
-    def loss(self, step: Step) -> Float[Tensor, ""]:
+    def loss(self, step: Step) -> Float[torch.Tensor, ""]:
         """Sum over the classes of a batch.
 
         L = Σ_y ( 2 E|X − Y| − E|X − X'| − E|Y − Y'| )
@@ -79,24 +51,20 @@ class Energy:
         References:
             Székely and Rizzo, Energy statistics: a class of statistics based on distances, 2013.
         """
-        features = step.acts.taps[feature_tap(step.network, self.layer)]["features"]
-        real = step.known[Features(layer=self.layer)]
-        spread = step.known[Spread(layer=self.layer)]["spread"].to(features)
-        total = features.new_zeros(())
-        for cls in step.labels.unique().tolist():
-            here = step.labels == cls
-            theirs = real["features"][real["labels"] == cls].to(features)
-            weights = step.weights[here].to(features)
-            total = total + energy_distance(features[here], weights, theirs, spread[cls])
+        spread = step.known[Spread(layer=self.layer)]["spread"]
+        total = step.images.new_zeros(())
+        for one in self.split_by_class(step):
+            within = spread[one.cls].to(one.synthetic)
+            total = total + energy_distance(one.synthetic, one.shares(), one.real, within)
         return total
 
 
 def energy_distance(
-    points: Float[Tensor, "m d"],
-    weights: Float[Tensor, " m"],
-    real: Float[Tensor, "n d"],
-    spread: Float[Tensor, ""],
-) -> Float[Tensor, ""]:
+    points: Float[torch.Tensor, "m d"],
+    weights: Float[torch.Tensor, " m"],
+    real: Float[torch.Tensor, "n d"],
+    spread: Float[torch.Tensor, ""],
+) -> Float[torch.Tensor, ""]:
     """2 Σ_j w_j mean_i |x_j − y_i| − Σ_jl w_j w_l |x_j − x_l| − mean_il |y_i − y_l|
 
     In one dimension it is the square of `scipy.stats.energy_distance`.
@@ -113,7 +81,9 @@ def energy_distance(
     return 2 * across - within - spread
 
 
-def distances(x: Float[Tensor, "m d"], y: Float[Tensor, "n d"]) -> Float[Tensor, "m n"]:
+def distances(
+    x: Float[torch.Tensor, "m d"], y: Float[torch.Tensor, "n d"]
+) -> Float[torch.Tensor, "m n"]:
     """Euclidean distances; the gradient at distance 0 is 0.
 
     From differences, not from a matrix product: rounding would tear a point from itself.

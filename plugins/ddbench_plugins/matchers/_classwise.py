@@ -7,26 +7,15 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 
-from ddbench.api.features import Features, feature_tap
-from ddbench.api.roles import Matcher, Statistic
-from ddbench.api.types import Network, Step, Tap
-from ddbench_plugins.matchers._atoms import read_features
+from ddbench.api.features import FeatureMatcher
+from ddbench.api.types import Step
 
 
-class ClassMatcher(Matcher):
+class ClassMatcher(FeatureMatcher):
     """Pulls the features of each class's images towards those of its real images."""
 
-    layer: str = ""
-    """Module whose output, averaged over positions, is matched; "" for the classifier's input."""
     weighted: bool = True
     """Count images with their weights, or else equally."""
-
-    @property
-    def statistics(self) -> tuple[Statistic, ...]:
-        return (Features(layer=self.layer),)
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return (feature_tap(network, self.layer),)
 
     def _sum_over_classes(
         self, step: Step, distance: Callable[..., Float[torch.Tensor, ""]]
@@ -38,11 +27,5 @@ class ClassMatcher(Matcher):
             distance: Of synthetic features [m d], all real ones of the class [n d], and weights [m]
                 of the former, not normalised; None for equal weights.
         """
-        features, known = read_features(step, self.layer), step.known[Features(layer=self.layer)]
-        losses = []
-        for cls in step.labels.unique().tolist():
-            own = step.labels == cls
-            real = known["features"][known["labels"] == cls].to(features)
-            weights = step.weights[own] if self.weighted else None
-            losses.append(distance(features[own], real, weights))
-        return torch.stack(losses).sum()
+        classes = self.split_by_class(step, self.weighted)
+        return torch.stack([distance(c.synthetic, c.real, c.weights) for c in classes]).sum()
