@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ddbench.api.distiller import Distiller
-from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import NamedArchitecture, Training
 from ddbench.api.roles import Statistic
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.cell import Cell
+from ddbench.pipeline.checks import check_needs, check_training, count_images
 from ddbench.pipeline.specs import (
     Evaluate,
     Prepare,
@@ -154,13 +154,9 @@ def plan(cell: Cell, info: DatasetInfo, extra: tuple[Statistic, ...] = ()) -> Pl
         DDBenchError: the recipe contradicts itself, or IPC is out of range.
     """
     recipe = cell.recipe
-    _check_needs(cell)
-    counts = _counts(cell, info)
-    recipe.squeeze.check("squeeze")
-    if recipe.label_squeeze is not None:
-        recipe.label_squeeze.check("label_squeeze")
-    cell.protocol.check()
-    _check_whitening(cell)
+    check_needs(cell)
+    counts = count_images(cell, info)
+    check_training(cell)
     making = _recover_spec(cell, info, counts)
     through = _through(cell, making, bool(extra))
     teachers = tuple(
@@ -244,62 +240,6 @@ def _read(teacher: PlannedTeacher, making: Recover) -> Iterator[Key]:
 def needs_teacher(distiller: Distiller) -> bool:
     """Whether images are made through a trained teacher; fresh networks alone need none."""
     return bool(distiller.needs - {"networks"})
-
-
-def _check_needs(cell: Cell) -> None:
-    recipe = cell.recipe
-    needs = recipe.distiller.needs
-    if "objective" in needs and not (recipe.matchers or recipe.regularizers):
-        raise DDBenchError(
-            f"method '{cell.method}' optimises images but has no matcher and no regularizer",
-            hint="give it one: --matcher wasserstein",
-        )
-    if recipe.distiller.statistics and "teacher" not in needs:
-        raise DDBenchError(
-            f"the distiller of method '{cell.method}' reads statistics but needs no teacher",
-            "statistics are taken of a teacher's activations",
-            hint='add "teacher" to its `needs`',
-        )
-    if recipe.distiller.preparation is not None and "networks" not in needs:
-        raise DDBenchError(
-            f"the distiller of method '{cell.method}' has a preparation but needs no networks",
-            "preparations are made through fresh networks",
-            hint='add "networks" to its `needs`',
-        )
-
-
-def _check_whitening(cell: Cell) -> None:
-    """A teacher would have to be asked about whitened views, and knows normalised ones."""
-    epsilon, labeller = cell.protocol.zca, cell.recipe.labeller
-    if epsilon and (labeller.asks == "views" or labeller.views is not None):
-        raise DDBenchError(
-            "students of whitened images cannot have labels of augmented views",
-            "the teacher that gives them knows images that were not whitened",
-            hint="--labels hard, or --set evaluate.zca=0",
-        )
-
-
-def _counts(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
-    counts = cell.recipe.distiller.counts(info, cell.ipc)
-    if cell.ipc is not None and cell.ipc < 1:
-        raise DDBenchError(
-            f"--ipc {cell.ipc} is out of range", "expected: 1 or more",
-            hint="for example --ipc 1,10",
-        )  # fmt: skip
-    kept = [count // cell.recipe.distiller.shown for count in counts]
-    short = [
-        (name, have, want)
-        for name, have, want in zip(info.classes, info.train_counts, kept, strict=True)
-        if want > have
-    ]
-    if short:
-        name, have, want = min(short, key=lambda row: row[1])
-        raise DDBenchError(
-            f"--ipc {want} is more than class '{name}' of {info.name} has: {have} training images",
-            f"{len(short)} of {info.num_classes} classes are too small",
-            hint=f"--ipc {have} or less",
-        )
-    return counts
 
 
 def _squeeze(

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.recipe import Training
 from ddbench.api.types import DatasetInfo
@@ -50,18 +49,6 @@ def test_a_selection_in_feature_space_needs_a_teacher_and_its_features_but_no_lo
     elsewhere = plan(replace(cell, recipe=other), made.info)
     assert elsewhere.squeeze.key == made.squeeze.key
     assert elsewhere.statistics[0].key != made.statistics[0].key
-
-
-def test_statistics_without_a_teacher_are_refused(registry):
-    (made,) = _plans(registry, methods=("random",))
-    selection = made.cell.recipe.distiller
-
-    class Blind(type(selection)):
-        statistics = ("any",)
-
-    recipe = replace(made.cell.recipe, distiller=Blind())
-    with pytest.raises(DDBenchError, match="reads statistics but needs no teacher"):
-        plan(replace(made.cell, recipe=recipe), made.info)
 
 
 def test_labels_asked_once_are_a_stage_of_their_own(registry):
@@ -140,16 +127,6 @@ def test_precision_counts_where_networks_run(registry):
     half = plan(replace(random.cell, precision="bf16"), random.info)
     assert half.recover.key == random.recover.key
     assert half.evaluate[0].key != random.evaluate[0].key
-
-
-def test_more_images_than_a_class_has_is_an_error(registry):
-    with pytest.raises(DDBenchError, match=r"--ipc 500 is more than class .* has"):
-        _plans(registry, ipcs=(500,))
-
-
-def test_an_optimiser_with_nothing_to_optimise_is_an_error(registry):
-    with pytest.raises(DDBenchError, match="no matcher and no regularizer"):
-        _plans(registry, matchers=("none",), regularizers=("none",))
 
 
 def test_what_evaluators_see_through_a_teacher_is_in_the_key_of_a_cell_that_asks_none(registry):
