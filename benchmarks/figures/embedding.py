@@ -200,7 +200,7 @@ def _legend(axis: Any, classes: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     colours = colormaps["tab10"].colors  # type: ignore[attr-defined]
-    dot = {"marker": "o", "linestyle": "none", "markersize": 4}
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 4}
     marks = [Line2D([], [], color=colours[i], label=name, **dot) for i, name in enumerate(classes)]
     marks += [
         Line2D([], [], color="0.6", label="real", **dot),

@@ -53,7 +53,8 @@ def draw(
     """
     from matplotlib import pyplot
 
-    store, paths = Cache(cache), []
+    store = Cache(cache)
+    paths: list[Path] = []
     for setting, entries in settings_of(records).items():
         panels = [(entry, made) for entry in entries if (made := _images(entry, store, data_root))]
         if not panels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -38,7 +39,9 @@ def features(classes: int, each: int, width: int) -> Tensors:
     }
 
 
-def harness(known: Tensors, ipc: int, classes: int, settings: Settings) -> Callable[[], object]:
+def harness(
+    known: Tensors, ipc: int, classes: int, settings: Settings
+) -> Callable[[], tuple[Tensors, dict[str, float]]]:
     """The stage: classes lie side by side, one a core."""
     spec = Targets(target=BarycenterTarget(), counts=(ipc,) * classes, seed=0)
 
@@ -51,8 +54,8 @@ def pot(known: Tensors, ipc: int, classes: int) -> list[np.ndarray]:
     for cls in range(classes):
         own = known["features"][known["labels"] == cls].double()
         start = draw_start(own, ipc, make_generator(0, "targets", cls)).numpy()
-        own = own.numpy()
-        found.append(ot.lp.free_support_barycenter([own], [ot.unif(len(own))], start))
+        shares = [ot.unif(len(own))]
+        found.append(ot.lp.free_support_barycenter([own.numpy()], shares, start))
     return found
 
 
@@ -74,7 +77,7 @@ def measure(settings: Settings) -> Part:
     rows, limits = [], []
     for ipc, most in PROMISED.items():
         ours = harness(known, ipc, classes, settings)
-        theirs = Work(lambda ipc=ipc: pot(known, ipc, classes), classes)
+        theirs = Work(partial(pot, known, ipc, classes), classes)
         works = {"harness": Work(ours, classes), "POT, equal weights": theirs}
         repeats = settings.size(max(2, settings.repeats // 2), 1)
         times = interleaved(works, repeats, "cpu", warm=not settings.quick)

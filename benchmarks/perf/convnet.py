@@ -51,7 +51,8 @@ def measure(settings: Settings) -> Part:
 def bare(info: DatasetInfo, settings: Settings) -> nn.Module:
     """The network of torch's own layers, which leaves the layout of images as it is."""
     module = stock(ConvNetD(3), info, 0, settings.device)
-    return nn.Sequential(*module.features, nn.Flatten(), module.classifier)
+    features = [*module.get_submodule("features").children()]
+    return nn.Sequential(*features, nn.Flatten(), module.get_submodule("classifier"))
 
 
 def step(module: nn.Module, images: Tensor, labels: Tensor, ctx: Context) -> Callable[[], object]:

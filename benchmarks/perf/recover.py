@@ -56,8 +56,9 @@ def scene(settings: Settings) -> Scene:
     )
     rng = torch.Generator().manual_seed(1)
     count = settings.each * settings.classes
-    width = network.module.get_submodule(network.classifier).in_features
-    points = torch.rand(count, width, generator=rng)
+    classifier = network.module.get_submodule(network.classifier)
+    assert isinstance(classifier, torch.nn.Linear)
+    points = torch.rand(count, classifier.in_features, generator=rng)
     weights = torch.full((count,), 1 / settings.each)
     return Scene(settings, data, network, moments, {"points": points, "weights": weights})
 

@@ -117,10 +117,16 @@ def bare_copy(network: Network, data: RealData, settings: Settings) -> nn.Module
     return module.eval().requires_grad_(False)
 
 
+def _count_outputs(network: Network) -> int:
+    classifier = network.module.get_submodule(network.classifier)
+    assert isinstance(classifier, nn.Linear)
+    return classifier.out_features
+
+
 def contiguous_copy(network: Network, settings: Settings) -> nn.Module:
     """The same network as the field holds it: fp32, contiguous, frozen, in eval mode."""
     info = DatasetInfo(
-        "", ("",) * network.module.fc.out_features, (3, settings.resolution, settings.resolution),
+        "", ("",) * _count_outputs(network), (3, settings.resolution, settings.resolution),
         (), (), (), (), "",
     )  # fmt: skip
     module = stock(ResNet(18), info, 0, settings.device)

@@ -23,8 +23,8 @@ class Collector:
         self.reset()
 
     def reset(self) -> None:
-        self.mean: Tensor | float = 0.0
-        self.var: Tensor | float = 0.0
+        self.mean = torch.zeros(())
+        self.var = torch.zeros(())
         self.count = 0
 
     def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -20,7 +20,7 @@ class ClassHook:
     def __init__(self, layer: nn.Module, mean: Tensor, var: Tensor) -> None:
         self.mean, self.var = mean, var
         self.handle = layer.register_forward_hook(self)
-        self.gap: Tensor | None = None
+        self.gap = mean.new_zeros(())
 
     def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         maps = inputs[0]
@@ -73,7 +73,7 @@ class PlainRecover:
         self.module(images)
         assert self.features is not None
         distance = torch.norm(self.features - self.atoms)
-        return distance + self.strength * sum(hook.gap for hook in self.hooks)
+        return distance + self.strength * torch.stack([hook.gap for hook in self.hooks]).sum()
 
     def run(self, iterations: int, lr: float, roll: int) -> Float[Tensor, "b c h w"]:
         """Adam with half a cosine, a random view of the whole batch at every step, clipped."""
