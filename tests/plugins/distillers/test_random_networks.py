@@ -14,7 +14,6 @@ from ddbench.testing import TinyProblem, tiny_images, tiny_info
 from ddbench_plugins.distillers._gaps import AttentionGap
 from ddbench_plugins.distillers._synthetic import group_rows, start_images
 from ddbench_plugins.distillers.random_networks import RandomNetworks
-from ddbench_plugins.recipes.distribution import datadam, dm
 from tests.doubles.flat_networks import GAPS, NEEDS, Flat, FlatSingle
 from tests.doubles.random_network_doubles import Double, Watched, check_slope
 
@@ -101,16 +100,3 @@ def test_options_out_of_range_are_refused():
         RandomNetworks(iterations=0)
     with pytest.raises(DDBenchError, match="power is 0"):
         AttentionGap(power=0.0)
-
-
-def test_recipes_take_the_papers_settings():
-    info = replace(tiny_info(pixels=32), name="cifar10")
-    assert dm(info, 10).distiller == RandomNetworks()
-    assert dm(info, 100).distiller.lr == 10
-    high = replace(tiny_info(pixels=128), name="imagenette@128")
-    part = datadam(high, 10).distiller
-    assert (part.iterations, part.gap) == (8000, AttentionGap(power=4, embedding=0.02))
-    assert (part.batch_real, part.lr, part.momentum, part.init) == (64, 1, 0.5, "real")
-    assert datadam(info, 50).distiller.gap == AttentionGap(power=4, embedding=0.01)
-    assert [datadam(info, ipc).distiller.lr for ipc in (50, 51)] == [1, 10]
-    assert dm(replace(info, name="cifar100"), 100).distiller.lr == 1

@@ -58,7 +58,7 @@ def test_its_protocol_averages_the_weights(registry: Any) -> None:
     assert (training.schedule, training.weight_ema) == ("half_cosine", 0.9)
     large = registry.get("protocol", "edc")(tiny_info(pixels=224)).training
     assert (large.weight_ema, large.augmentation.crop, large.batch_size) == (0.99, (0.5, 1.0), 50)
-    with pytest.raises(DDBenchError, match=r"evaluate\.weight_ema is 1\.5"):
+    with pytest.raises(DDBenchError, match=r"evaluate: weight_ema is 1\.5"):
         expand(Selection(seeds=1, assignments={"evaluate.weight_ema": "1.5"}), registry, None)
 
 
@@ -72,3 +72,36 @@ def test_edc_runs_end_to_end(ddbench: Callable[..., Any], tiny: list[Any], cache
     assert (record.status, record.labels) == ("ok", "mse_gt")
     assert record.teachers == ["convnet3_bn", "wide_resnet16_2"]
     assert len(record.keys["statistics"]) == 10  # five of each teacher
+
+
+# -- one teacher -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "iterations", "batch", "smallest", "weight"),
+    [("imagenet1k", 1000, 80, 0.5, 0.1), ("imagenette", 50, 100, 0.5, 0.01),
+     ("cifar10", 75, 10, 0.08, 0.01), ("tiny_imagenet@64", 2000, 100, 0.5, 0.01)],
+)  # fmt: skip
+def test_settings_of_one_teacher_are_those_of_the_scripts(
+    name: str, iterations: int, batch: int, smallest: float, weight: float
+) -> None:
+    side = {"cifar10": 32, "tiny_imagenet@64": 64}.get(name, 224)
+    recipe = edc_one_teacher(replace(tiny_info(pixels=side), name=name), 10)
+    part = recipe.distiller
+    assert isinstance(part, Optimize)
+    assert (part.iterations, part.batch_size, part.crop) == (iterations, batch, (smallest, 1.0))
+    assert (part.init, part.lr, part.roll) == ("real", 0.05, (0, 0))
+    assert [term.weight for term in recipe.regularizers] == [weight / 2, weight / 2]
+
+
+def test_edc_of_one_teacher_runs_end_to_end(
+    ddbench: Callable[..., Any], tiny: list[Any], cache: Cache
+) -> None:
+    options = ["--set", "recover.iterations=3"]
+    done = ddbench(
+        "run", *tiny, "--method", "edc_one_teacher", "--ipc", 2, "--no-reference", *options
+    )
+    assert done.code == 0, done.err
+    (record,) = Records(cache.root / "records").all()
+    assert record.status == "ok"
+    assert "statistics" in record.keys

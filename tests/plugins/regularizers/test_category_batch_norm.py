@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,12 +10,8 @@ from torch import Tensor
 
 from ddbench.api.features import PooledFeatures
 from ddbench.api.types import Reduction, Step, Tap, Tensors
-from ddbench.store.cache import Cache
-from ddbench.store.records import Records
 from ddbench.testing import collect, tiny_info, tiny_network, tiny_real, tiny_step
 from ddbench.testing.fakes import probe_images
-from ddbench_plugins.distillers.optimize import Optimize
-from ddbench_plugins.recipes.edc import edc_one_teacher
 from ddbench_plugins.regularizers._moments import ClassMoments
 from ddbench_plugins.regularizers.category_batch_norm import CategoryBatchNorm, ImageMoments
 
@@ -126,34 +120,3 @@ def test_only_the_real_side_knows_the_classes() -> None:
     more = tiny_step(part, images=images, labels=[0, 0, 0, 0, 0, 0, 2])
     assert cost(part, one) == pytest.approx(cost(part, two), rel=1e-5)
     assert cost(part, one) != pytest.approx(cost(part, more), rel=1e-3)
-
-
-# -- the recipe ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "iterations", "batch", "smallest", "weight"),
-    [("imagenet1k", 1000, 80, 0.5, 0.1), ("imagenette", 50, 100, 0.5, 0.01),
-     ("cifar10", 75, 10, 0.08, 0.01), ("tiny_imagenet@64", 2000, 100, 0.5, 0.01)],
-)  # fmt: skip
-def test_settings_are_those_of_the_scripts(
-    name: str, iterations: int, batch: int, smallest: float, weight: float
-) -> None:
-    side = {"cifar10": 32, "tiny_imagenet@64": 64}.get(name, 224)
-    recipe = edc_one_teacher(replace(INFO, name=name, shape=(3, side, side)), 10)
-    part = recipe.distiller
-    assert isinstance(part, Optimize)
-    assert (part.iterations, part.batch_size, part.crop) == (iterations, batch, (smallest, 1.0))
-    assert (part.init, part.lr, part.roll) == ("real", 0.05, (0, 0))
-    assert [term.weight for term in recipe.regularizers] == [weight / 2, weight / 2]
-
-
-def test_edc_runs_end_to_end(ddbench: Callable[..., Any], tiny: list[Any], cache: Cache) -> None:
-    options = ["--set", "recover.iterations=3"]
-    done = ddbench(
-        "run", *tiny, "--method", "edc_one_teacher", "--ipc", 2, "--no-reference", *options
-    )
-    assert done.code == 0, done.err
-    (record,) = Records(cache.root / "records").all()
-    assert record.status == "ok"
-    assert "statistics" in record.keys
