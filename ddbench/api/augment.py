@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
 from ddbench.api.tensors import send_to
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 _ATTEMPTS = 10
 
@@ -27,8 +24,8 @@ def draw_boxes(
     size: tuple[int, int],
     crop: tuple[float, float],
     ratio: tuple[float, float],
-    rng: Generator,
-) -> Int[Tensor, "n 4"]:
+    rng: torch.Generator,
+) -> Int[torch.Tensor, "n 4"]:
     """Boxes of random resized crops: top, left, height, width, in pixels.
 
     As torchvision's RandomResizedCrop: area uniform in `crop` times the image's, aspect ratio
@@ -66,15 +63,17 @@ def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int
     return (height - h) // 2, (width - w) // 2, h, w
 
 
-def draw_flips(count: int, enabled: bool, rng: Generator) -> Bool[Tensor, " n"]:
+def draw_flips(count: int, enabled: bool, rng: torch.Generator) -> Bool[torch.Tensor, " n"]:
     """Which images are mirrored; the draw is made even where it is not used."""
     drawn = torch.rand(count, generator=rng) < 0.5
     return drawn if enabled else torch.zeros(count, dtype=torch.bool)
 
 
 def resample(
-    images: Float[Tensor, "b c h w"], boxes: Int[Tensor, "b 4"], flips: Bool[Tensor, " b"]
-) -> Float[Tensor, "b c h w"]:
+    images: Float[torch.Tensor, "b c h w"],
+    boxes: Int[torch.Tensor, "b 4"],
+    flips: Bool[torch.Tensor, " b"],
+) -> Float[torch.Tensor, "b c h w"]:
     """Each image cropped to its own box, resized back (bilinear) and mirrored, in one resample.
 
     Equal to slicing, `interpolate(mode="bilinear", align_corners=False)` and flipping, image by
@@ -97,15 +96,17 @@ def resample(
     )
 
 
-def _source(size: int, start: Tensor, extent: Tensor, like: Tensor) -> Tensor:
+def _source(
+    size: int, start: torch.Tensor, extent: torch.Tensor, like: torch.Tensor
+) -> torch.Tensor:
     places = torch.arange(size, device=like.device, dtype=like.dtype) + 0.5
     inside = (places[None] * (extent / size) - 0.5).clamp(min=0)
     return start + torch.minimum(inside, extent - 1)
 
 
 def crop_all(
-    images: Float[Tensor, "b c h w"], box: Int[Tensor, " 4"], flip: bool
-) -> Float[Tensor, "b c h w"]:
+    images: Float[torch.Tensor, "b c h w"], box: Int[torch.Tensor, " 4"], flip: bool
+) -> Float[torch.Tensor, "b c h w"]:
     """One box and one flip for the whole batch, as the field's tensor transforms do."""
     top, left, h, w = (int(v) for v in box)
     view = images[:, :, top : top + h, left : left + w]
@@ -121,13 +122,13 @@ class Mix:
     """How the images of one batch are mixed with each other."""
 
     kind: Literal["none", "cutmix", "mixup"]
-    partners: Int[Tensor, " b"]
+    partners: Int[torch.Tensor, " b"]
     share: float
     """Part of each image that stays its own."""
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Top, left, bottom, right of the part that a CutMix partner fills."""
 
-    def apply(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def apply(self, images: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b c h w"]:
         if self.kind == "none":
             return images
         others = images[send_to(self.partners, images.device)]

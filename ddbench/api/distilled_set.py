@@ -7,16 +7,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int, Shaped
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews, check_views
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Pixels: TypeAlias = Literal["bytes", "unit", "normalised", "whitened", "unknown"]
 """What images are: uint8 0..255; floats with black 0 and white 1; floats less a mean, over a
@@ -34,17 +31,17 @@ SAYS: Mapping[str, str] = {
 class PortableSet:
     """Images, labels and all that belongs to them, in the space in which they were found."""
 
-    images: Shaped[Tensor, "n c h w"]
+    images: Shaped[torch.Tensor, "n c h w"]
     """uint8 where `pixels` is "bytes", else float32."""
-    labels: Int[Tensor, " n"]
+    labels: Int[torch.Tensor, " n"]
     """Class indices."""
     pixels: Pixels
-    weights: Float[Tensor, " n"] | None = None
+    weights: Float[torch.Tensor, " n"] | None = None
     """Of the images within their class; None where the layout has none: equal ones."""
     mean: tuple[float, ...] = ()
     """Of "normalised" pixels, by channel; () for that of the data set."""
     std: tuple[float, ...] = ()
-    soft_labels: Float[Tensor, "n k"] | None = None
+    soft_labels: Float[torch.Tensor, "n k"] | None = None
     """One learned or stored label an image: probabilities, or logits."""
     rate: float | None = None
     """The learned step size: the rate at which students are meant to learn from the images."""
@@ -55,7 +52,7 @@ class PortableSet:
     """What the layout says besides: dataset, classes, method, student, teacher, labels, protocol,
     ipc. All of it may be missing."""
 
-    def weights_or_equal(self) -> Float[Tensor, " n"]:
+    def weights_or_equal(self) -> Float[torch.Tensor, " n"]:
         """The weights, equal ones where there are none; those of a class sum to 1."""
         if self.weights is not None:
             return self.weights
@@ -69,11 +66,14 @@ class PortableSet:
         views = self.views
         if views is not None:
             views = replace(views, rows=order.argsort()[views.rows])
-        sorted_ = {
-            name: None if (found := getattr(self, name)) is None else found[order]
-            for name in ("images", "labels", "weights", "soft_labels")
-        }
-        return replace(self, **sorted_, views=views)
+        return replace(
+            self,
+            images=self.images[order],
+            labels=self.labels[order],
+            weights=None if self.weights is None else self.weights[order],
+            soft_labels=None if self.soft_labels is None else self.soft_labels[order],
+            views=views,
+        )
 
 
 def check_set(found: PortableSet, where: object) -> PortableSet:
@@ -89,9 +89,10 @@ def check_set(found: PortableSet, where: object) -> PortableSet:
     images, labels = found.images, found.labels
     if found.pixels not in SAYS:
         raise DDBenchError(
-            f"{where}: unknown kind of pixels '{found.pixels}'", f"known: {', '.join(SAYS)}",
+            f"{where}: unknown kind of pixels '{found.pixels}'",
+            f"known: {', '.join(SAYS)}",
             hint="write the set again",
-        )  # fmt: skip
+        )
     if images.dim() != 4 or not images.numel():
         raise _wrong(where, "images", images, "n c h w, none of them 0")
     kind = torch.uint8 if found.pixels == "bytes" else torch.float32
@@ -113,17 +114,26 @@ def check_set(found: PortableSet, where: object) -> PortableSet:
     _check_card(found, where)
     if found.rate is not None and not (math.isfinite(found.rate) and found.rate > 0):
         raise DDBenchError(
-            f"{where}: the learned step size is {found.rate}", "expected: above 0",
+            f"{where}: the learned step size is {found.rate}",
+            "expected: above 0",
             hint="leave it out",
-        )  # fmt: skip
+        )
     if found.views is not None:
         check_views(found.views, labels, images.shape[2:], where)
     return found
 
 
 _TEXTS = (
-    "dataset", "method", "title", "variant", "student", "teacher", "labels", "protocol", "profile",
-)  # fmt: skip
+    "dataset",
+    "method",
+    "title",
+    "variant",
+    "student",
+    "teacher",
+    "labels",
+    "protocol",
+    "profile",
+)
 """Fields of a card that are text where they are there."""
 
 
@@ -135,9 +145,10 @@ def _check_card(found: PortableSet, where: object) -> None:
         good = all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
         if values and (len(values) != channels or not good or (name == "std" and min(values) <= 0)):
             raise DDBenchError(
-                f"{where}: its {name} is {values}", f"expected: {channels} numbers, one a channel",
+                f"{where}: its {name} is {values}",
+                f"expected: {channels} numbers, one a channel",
                 hint="write the set again",
-            )  # fmt: skip
+            )
     if classes is not None and (not isinstance(classes, list) or not _named(classes, found)):
         raise DDBenchError(
             f"{where}: labels up to {int(found.labels.max())} do not fit its classes",
@@ -167,8 +178,9 @@ def _check_fields(card: Mapping[str, Any], where: object) -> None:
 def _malformed(where: object, card: Mapping[str, Any], name: str, expected: str) -> DDBenchError:
     return DDBenchError(
         f"{where}: the card is malformed: its {name} is {card[name]!r:.60}",
-        f"expected: {expected}", hint="mend the card, or export the run again",
-    )  # fmt: skip
+        f"expected: {expected}",
+        hint="mend the card, or export the run again",
+    )
 
 
 def _named(classes: list[Any], found: PortableSet) -> bool:
@@ -190,7 +202,7 @@ def _check_finite(found: PortableSet, where: object) -> None:
             )
 
 
-def _wrong(where: object, name: str, tensor: Tensor, expected: str) -> DDBenchError:
+def _wrong(where: object, name: str, tensor: torch.Tensor, expected: str) -> DDBenchError:
     kind = str(tensor.dtype).removeprefix("torch.")
     return DDBenchError(
         f"{where}: the {name.replace('_', ' ')} are {kind} of shape {tuple(tensor.shape)}",
@@ -202,7 +214,7 @@ def _wrong(where: object, name: str, tensor: Tensor, expected: str) -> DDBenchEr
 # -- what a foreign layout has no place for --------------------------------------------------------
 
 
-def write_sidecar(found: PortableSet, written: Shaped[Tensor, "n c h w"]) -> str:
+def write_sidecar(found: PortableSet, written: Shaped[torch.Tensor, "n c h w"]) -> str:
     """JSON text with all of a set but its tensors of images and soft labels.
 
     Layouts of others keep it beside (or inside) what they hold, so that a set comes back exact.
@@ -253,21 +265,29 @@ def apply_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
             f"{where} cannot be read: {type(fault).__name__}",
             "expected: JSON as ddbench writes it",
             hint="remove it to read the set without",
-        ) from fault  # fmt: skip
+        ) from fault
     kept = found.soft_labels is not None or torch.equal(labels, found.labels)
     if not same or len(labels) != len(images) or not kept:
         other = "images" if not same else "labels"
         raise DDBenchError(
-            f"{where} belongs to other {other}", "they were changed after it was written",
+            f"{where} belongs to other {other}",
+            "they were changed after it was written",
             hint="remove it to read the set without",
-        )  # fmt: skip
+        )
     return replace(
-        found, images=images, labels=labels, weights=weights, pixels=pixels,
-        mean=mean, std=std, rate=rate, card=card,
-    )  # fmt: skip
+        found,
+        images=images,
+        labels=labels,
+        weights=weights,
+        pixels=pixels,
+        mean=mean,
+        std=std,
+        rate=rate,
+        card=card,
+    )
 
 
-def hash_tensor(tensor: Tensor) -> str:
+def hash_tensor(tensor: torch.Tensor) -> str:
     """sha-256 of a tensor's kind, shape and bytes."""
     head = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     solid = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
@@ -278,20 +298,20 @@ def hash_tensor(tensor: Tensor) -> str:
 
 
 def to_unit(
-    images: Float[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Tensor, "n c h w"]:
+    images: Float[torch.Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[torch.Tensor, "n c h w"]:
     """Normalised floats as floats with black 0 and white 1: x σ + μ, rounded once."""
     double = images.double() * _channels(std) + _channels(mean)
     return double.float()
 
 
 def to_normalised(
-    images: Shaped[Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Tensor, "n c h w"]:
+    images: Shaped[torch.Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Float[torch.Tensor, "n c h w"]:
     """Bytes, or floats with white 1, as normalised floats: (x − μ) / σ, rounded once."""
     scale = 255 if images.dtype == torch.uint8 else 1
     return ((images.double() / scale - _channels(mean)) / _channels(std)).float()
 
 
-def _channels(values: tuple[float, ...]) -> Float[Tensor, "1 c 1 1"]:
+def _channels(values: tuple[float, ...]) -> Float[torch.Tensor, "1 c 1 1"]:
     return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)

@@ -10,16 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.errors import DDBenchError, find_nearest
 from ddbench.api.tensors import send_to
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor
 
 _CROP = 0.125
 """Largest shift, as a part of the side."""
@@ -30,8 +27,8 @@ _DEGREES = 15.0
 _NUMBERS = 3
 """Uniform numbers of a draw; no operation uses more."""
 
-Numbers: TypeAlias = 'Float[Tensor, "s 3"]'
-Images: TypeAlias = 'Float[Tensor, "b c h w"]'
+Numbers: TypeAlias = 'Float[torch.Tensor, "s 3"]'
+Images: TypeAlias = 'Float[torch.Tensor, "b c h w"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +41,10 @@ class Drawn:
 
     operation: str
     """One of `OPERATIONS`, or "" for none."""
-    numbers: Float[Tensor, "s 3"]
+    numbers: Float[torch.Tensor, "s 3"]
     """Uniform in [0, 1): a row an image, or one row for all."""
 
-    def apply(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def apply(self, images: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b c h w"]:
         """The images transformed; differentiable in them."""
         if not self.operation:
             return images
@@ -72,13 +69,14 @@ def parse_strategy(strategy: str, mirror: bool = True) -> tuple[str, ...]:
         if name not in OPERATIONS:
             guess = find_nearest(name, OPERATIONS)
             raise DDBenchError(
-                f"no operation '{name}' in '{strategy}'", f"known: {', '.join(OPERATIONS)}",
+                f"no operation '{name}' in '{strategy}'",
+                f"known: {', '.join(OPERATIONS)}",
                 hint=f"did you mean '{guess}'?" if guess else "join known ones by _",
-            )  # fmt: skip
+            )
     return names if mirror else tuple(name for name in names if name != "flip")
 
 
-def draw(names: tuple[str, ...], count: int, rng: Generator) -> Drawn:
+def draw(names: tuple[str, ...], count: int, rng: torch.Generator) -> Drawn:
     """One of the operations, each as likely, with `count` rows of parameters (1: shared).
 
     Differences:
@@ -115,7 +113,7 @@ def _crop(images: Images, u: Numbers) -> Images:
     return (moved * seen[..., None]).permute(0, 3, 1, 2)
 
 
-def _shifts(images: Images, u: Numbers) -> tuple[Int[Tensor, " s"], Int[Tensor, " s"]]:
+def _shifts(images: Images, u: Numbers) -> tuple[Int[torch.Tensor, " s"], Int[torch.Tensor, " s"]]:
     """How far down and to the right, in pixels."""
     down, right = (_part(_CROP, extent) for extent in images.shape[2:])
     return _whole(u[:, 0], 2 * down + 1) - down, _whole(u[:, 1], 2 * right + 1) - right
@@ -134,7 +132,7 @@ def _cutout(images: Images, u: Numbers) -> Images:
     return images.masked_fill((y[:, :, None] & x[:, None, :])[:, None], 0)
 
 
-def _hole(u: Float[Tensor, " s"], size: int, extent: int) -> Tensor:
+def _hole(u: Float[torch.Tensor, " s"], size: int, extent: int) -> torch.Tensor:
     """Which places of an axis a hole covers, [s extent]; it may reach over the border."""
     start = _whole(u, extent + 1 - size % 2) - size // 2
     places = torch.arange(extent, device=u.device)
@@ -158,7 +156,7 @@ def _rotate(images: Images, u: Numbers) -> Images:
     return _affine(images, matrix)
 
 
-def _affine(images: Images, matrix: Float[Tensor, "s 2 2"]) -> Images:
+def _affine(images: Images, matrix: Float[torch.Tensor, "s 2 2"]) -> Images:
     """What lies at `matrix` times each place, centred, bilinear, 0 outside."""
     theta = torch.nn.functional.pad(matrix, (0, 1)).expand(len(images), 2, 3)
     grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
@@ -169,7 +167,7 @@ def _part(share: float, extent: int) -> int:
     return int(share * extent + 0.5)
 
 
-def _whole(u: Float[Tensor, " s"], choices: int) -> Int[Tensor, " s"]:
+def _whole(u: Float[torch.Tensor, " s"], choices: int) -> Int[torch.Tensor, " s"]:
     """0 to choices - 1, each as likely."""
     return (u * choices).long().clamp(max=choices - 1)
 

@@ -7,15 +7,11 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _SURE = 3.0
 """Standard deviations above chance at which labels are taken to be of the images shown."""
@@ -30,32 +26,32 @@ class StoredViews:
     The rows of an epoch are those of its batches, one after the other.
     """
 
-    logits: Shaped[Tensor, "e n k"]
+    logits: Shaped[torch.Tensor, "e n k"]
     """Half or single precision, as stored."""
-    crops: Float[Tensor, "e n 4"]
+    crops: Float[torch.Tensor, "e n 4"]
     """Top, left, height and width, as parts of the image's height and width."""
-    flips: Bool[Tensor, "e n"]
-    rows: Int[Tensor, "e n"]
+    flips: Bool[torch.Tensor, "e n"]
+    rows: Int[torch.Tensor, "e n"]
     """Which image of the set each row shows; every epoch shows each of them once."""
     batches: tuple[int, ...]
     """Sizes of the batches of every epoch; they sum to n."""
-    partners: Int[Tensor, "e n"] | None = None
+    partners: Int[torch.Tensor, "e n"] | None = None
     """Row, within the batch, of the image that was mixed in; None where nothing was mixed."""
-    shares: Float[Tensor, "e s"] | None = None
+    shares: Float[torch.Tensor, "e s"] | None = None
     """Part of each image that is its own, one number a batch. Under CutMix the released codes store
     what was drawn, not what the box leaves."""
-    boxes: Int[Tensor, "e s 4"] | None = None
+    boxes: Int[torch.Tensor, "e s 4"] | None = None
     """CutMix: top, left, bottom and right of the part that the partner fills, in pixels, one box a
     batch; None for mixup."""
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, torch.Tensor]:
         """Those that there are, by name."""
         names = ("logits", "crops", "flips", "rows", "partners", "shares", "boxes")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def check_views(
-    views: StoredViews, labels: Int[Tensor, " n"], size: Sequence[int], where: object
+    views: StoredViews, labels: Int[torch.Tensor, " n"], size: Sequence[int], where: object
 ) -> None:
     """Views whose tensors fit each other and the images.
 
@@ -79,9 +75,13 @@ def check_views(
         found = f"{tuple(logits.shape)} in batches of {views.batches or 'none'}"
         raise _wrong(where, f"logits are {found}", f"epochs x {count} images x classes")
     expected = {
-        "crops": (epochs, count, 4), "flips": (epochs, count), "rows": (epochs, count),
-        "partners": (epochs, count), "shares": (epochs, batches), "boxes": (epochs, batches, 4),
-    }  # fmt: skip
+        "crops": (epochs, count, 4),
+        "flips": (epochs, count),
+        "rows": (epochs, count),
+        "partners": (epochs, count),
+        "shares": (epochs, batches),
+        "boxes": (epochs, batches, 4),
+    }
     for name, tensor in views.tensors().items():
         if name in expected and tensor.shape != expected[name]:
             raise _wrong(where, f"{name} are {tuple(tensor.shape)}", f"{expected[name]}")
@@ -112,7 +112,7 @@ def _check_places(views: StoredViews, size: Sequence[int], where: object) -> Non
             raise _wrong(where, "partners are not of the batch", "rows of the same batch")
 
 
-def _warn_if_of_others(views: StoredViews, labels: Int[Tensor, " n"], where: object) -> None:
+def _warn_if_of_others(views: StoredViews, labels: Int[torch.Tensor, " n"], where: object) -> None:
     """Nothing in the released files says which image a label belongs to: a teacher's first guess
     tells. The first epoch is left out of several: with a right seed and a wrong way to go on with
     it, that one fits."""
@@ -139,7 +139,7 @@ def _warn_if_of_others(views: StoredViews, labels: Int[Tensor, " n"], where: obj
 
 
 def measure_agreement(
-    guesses: Int[Tensor, " v"], own: Int[Tensor, " v"], other: Int[Tensor, " v"]
+    guesses: Int[torch.Tensor, " v"], own: Int[torch.Tensor, " v"], other: Int[torch.Tensor, " v"]
 ) -> tuple[float, float, float]:
     """How often a guess is one of the two classes that a view shows.
 
@@ -157,6 +157,7 @@ def measure_agreement(
 
 def _wrong(where: object, found: str, expected: str) -> DDBenchError:
     return DDBenchError(
-        f"{where}: of the stored labels, {found}", f"expected: {expected}",
+        f"{where}: of the stored labels, {found}",
+        f"expected: {expected}",
         hint="the labels belong to another set, or are damaged; leave them out",
-    )  # fmt: skip
+    )

@@ -14,7 +14,7 @@ from ddbench.registry import Registry
 from ddbench.store.keys import key_of
 
 MOST_PIXELS = 4096
-"""A side: of a slip of the pen, decoding would fill a disk before anybody looks."""
+"""Pixels of a side, at most: more are a typing error, whose decoding would fill a disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +50,13 @@ def find_dataset(text: str, registry: Registry, holdout: float = 0.0) -> NamedDa
 
 
 def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
-    """What is known without decoding: counts are those after holding out.
+    """Describes a data set without decoding it; counts are those after holding out.
 
     Raises:
         DDBenchError: the data are not there, are of one class, or of absurdly many pixels.
     """
     info = named.part.info(root)
-    changed = _changed_options(named.part)
+    changed = _list_changes(named.part)
     if changed:
         info = replace(info, fingerprint=f"{info.fingerprint}-{key_of(changed)[:8]}")
     if len(info.classes) < 2:
@@ -67,8 +67,9 @@ def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
     if max(info.shape[1:]) > MOST_PIXELS:
         raise DDBenchError(
             f"data set {named.name} is {max(info.shape[1:])} pixels a side",
-            f"expected: {MOST_PIXELS} or less", hint="a smaller resolution: NAME@PIXELS",
-        )  # fmt: skip
+            f"expected: {MOST_PIXELS} or less",
+            hint="a smaller resolution: NAME@PIXELS",
+        )
     if not named.holdout:
         return info
     held = tuple(count_held_out(count, named.holdout) for count in info.train_counts)
@@ -80,9 +81,11 @@ def describe(named: NamedDataset, root: Path | None) -> DatasetInfo:
     )
 
 
-def _changed_options(part: Dataset) -> dict[str, Any]:
-    """Version and options that a fingerprint of files may not tell of. Where the files lie is no
-    matter, and the resolution is in the shape of every image."""
+def _list_changes(part: Dataset) -> dict[str, Any]:
+    """Lists version and options of a data set that are no defaults, for its fingerprint.
+
+    Where the files lie does not matter, and the resolution is in the shape of every image.
+    """
     known = {"resolution", part.argument}
     changed = {
         f.name: value
@@ -96,5 +99,5 @@ def _changed_options(part: Dataset) -> dict[str, Any]:
 
 
 def count_held_out(count: int, part: float) -> int:
-    """How many of a class's training images judge instead of teaching."""
+    """Counts the training images of a class that are held out for testing."""
     return min(max(round(count * part), 1), count - 1)

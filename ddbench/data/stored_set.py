@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from ddbench.api.distilled_set import PortableSet, hash_tensor, to_unit
 from ddbench.api.distiller import Distiller, DistillProblem
@@ -38,19 +37,19 @@ class StoredSet(Distiller):
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return self.per_class
 
-    def batches(self, labels: Int[Tensor, " n"]) -> list[Int[Tensor, " b"]]:
+    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
         return [torch.arange(len(labels))]
 
-    def iterations_of(self, problem: DistillProblem, indices: Int[Tensor, " b"]) -> int:
+    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
         return 1
 
-    def weights(self, labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    def weights(self, labels: Int[torch.Tensor, " n"]) -> Float[torch.Tensor, " n"]:
         """Those that were stored."""
         return _OPEN[self.sha256]["weights"]
 
     def recover(
-        self, problem: DistillProblem, indices: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b c h w"]:
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
+    ) -> Float[torch.Tensor, "b c h w"]:
         problem.tick()
         images = _OPEN[self.sha256]["images"]
         scale = 1 if self.exact else 255
@@ -72,8 +71,11 @@ class Stored(Labeller):
         return kept.numel() * kept.element_size()
 
     def loss(
-        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
-    ) -> Float[Tensor, ""]:
+        self,
+        student: Float[torch.Tensor, "b k"],
+        batch: Batch,
+        teacher: Float[torch.Tensor, "_ k"] | None,
+    ) -> Float[torch.Tensor, ""]:
         """Returns the soft cross-entropy with the stored labels.
 
         Args:
@@ -108,8 +110,11 @@ class Replayed(Labeller):
         return sum(kept.numel() * kept.element_size() for kept in self.views.tensors().values())
 
     def loss(
-        self, student: Float[Tensor, "b k"], batch: Batch, teacher: Float[Tensor, "_ k"] | None
-    ) -> Float[Tensor, ""]:
+        self,
+        student: Float[torch.Tensor, "b k"],
+        batch: Batch,
+        teacher: Float[torch.Tensor, "_ k"] | None,
+    ) -> Float[torch.Tensor, ""]:
         """That of `told`, for the stored labels of the batch.
 
         Args:
@@ -121,7 +126,7 @@ class Replayed(Labeller):
         return self.told.loss(student, batch, batch.answers)
 
 
-_OPEN: dict[str, dict[str, Tensor]] = {}
+_OPEN: dict[str, dict[str, torch.Tensor]] = {}
 """Tensors of the sets that this process has opened, by checksum."""
 _VIEWS: dict[str, StoredViews] = {}
 """Stored views of these sets, by checksum."""
@@ -232,9 +237,10 @@ def check_classes(card: Mapping[str, Any], info: DatasetInfo) -> None:
             f"{len(card['classes'])} classes in the set, {info.num_classes} in the data",
         )
         raise DDBenchError(
-            f"the classes of the distilled set are not those of {info.name}", first,
+            f"the classes of the distilled set are not those of {info.name}",
+            first,
             hint="evaluate it on the data set that it was made from",
-        )  # fmt: skip
+        )
     shape = card.get("shape")
     if shape is not None and tuple(shape) != info.shape:
         colours = "distilled images need the data's channels, channels first: convert them"

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Shaped, UInt8
 
 from ddbench.api.errors import DDBenchError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 EPSILON = 0.1
-"""What the codes that hand on whitened images add to every eigenvalue; no file says it."""
+"""Addend of every eigenvalue in the codes that hand on whitened images; no file says it."""
 _LARGEST = 3 * 64 * 64
-"""Numbers of an image, at most: the matrix is as wide and as high."""
+"""Most numbers of an image: the matrix is as wide and as high."""
 _CHUNK = 2000
 
 
@@ -24,32 +20,34 @@ _CHUNK = 2000
 class Whitening:
     """z = T (x - m), x an image of pixels in [0, 1] as one vector."""
 
-    mean: Float[Tensor, " d"]
-    matrix: Float[Tensor, "d d"]
+    mean: Float[torch.Tensor, " d"]
+    matrix: Float[torch.Tensor, "d d"]
     """T = U (S + ε)^(-1/2) Uᵀ, symmetric; U S Uᵀ is the covariance."""
-    inverse: Float[Tensor, "d d"]
+    inverse: Float[torch.Tensor, "d d"]
 
-    def apply(self, images: Shaped[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Whitened images of bytes, or of floats with white 1."""
+    def apply(self, images: Shaped[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b c h w"]:
+        """Whitens images of bytes, or of floats with white 1."""
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
         flat = images.flatten(1).float() / scale - self.mean
         whitened = (flat @ self.matrix).view(images.shape)
         return whitened.contiguous(memory_format=torch.channels_last)
 
-    def undo(self, whitened: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Floats with white 1; the inverse of `apply`, rounded once."""
+    def undo(self, whitened: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b c h w"]:
+        """Returns floats with white 1: the inverse of `apply`, rounded once."""
         flat = whitened.flatten(1).double() @ self.inverse.double() + self.mean.double()
         return flat.view(whitened.shape).float()
 
     def on(self, device: str) -> Whitening:
         return replace(
-            self, mean=self.mean.to(device), matrix=self.matrix.to(device),
+            self,
+            mean=self.mean.to(device),
+            matrix=self.matrix.to(device),
             inverse=self.inverse.to(device),
-        )  # fmt: skip
+        )
 
 
-def fit(images: UInt8[Tensor, "n c h w"], epsilon: float) -> Whitening:
-    """The whitening by mean and covariance (over n - 1) of images.
+def fit(images: UInt8[torch.Tensor, "n c h w"], epsilon: float) -> Whitening:
+    """Computes the whitening by mean and covariance (over n - 1) of images.
 
     It is that of `kornia.enhance.ZCAWhitening(eps=epsilon)`, found in double precision.
 

@@ -226,9 +226,7 @@ class _InKernel(torch.autograd.Function):
         ctx.save_for_backward(x, y)
 
     @staticmethod
-    def backward(
-        ctx: Any, *slopes: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         (x, y), (kernel,), wanted = ctx.saved_tensors, slopes, ctx.needs_input_grad
         back = _InImages.apply(y, kernel, x.shape[2:], ctx.stride, None) if wanted[0] else None
         through = convolve(x, kernel, ctx.stride) if wanted[1] else None

@@ -1,4 +1,4 @@
-"""Where and how stages run: device, precision, progress. Only precision bears on numbers."""
+"""Where and how stages run: device, precision, progress. Only precision changes numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEVICES = Path("/dev")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What every stage is handed besides its specification and inputs."""
+    """Device, precision and reporting, which every stage is handed beside its specification."""
 
     device: str = "cpu"
     precision: Precision = "fp32"
@@ -33,18 +33,18 @@ class Context:
     """Whether recover iterations compute activations again instead of keeping them."""
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """bfloat16 convolutions and products where the precision asks for them."""
+        """Returns a context with bfloat16 convolutions and products where the precision is bf16."""
         kind = self.device.partition(":")[0]
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def choose_device(wanted: str) -> str:
-    """The device for `auto`, `cpu`, `cuda` (or `cuda:1`) or `mps`.
+    """Returns the device that `auto`, `cpu`, `cuda` (or `cuda:1`) or `mps` stands for here.
 
     Raises:
         DDBenchError: no such device, or it is not here.
     """
-    if wanted == "cpu" or (wanted == "auto" and not _sign_of_an_accelerator()):
+    if wanted == "cpu" or (wanted == "auto" and not _shows_accelerator()):
         return "cpu"
     kind = wanted.partition(":")[0]
     here = {
@@ -56,9 +56,10 @@ def choose_device(wanted: str) -> str:
         return next(name for name in ("cuda", "mps", "cpu") if here[name])
     if kind == "gpu":  # nearer to 'cpu' by its letters
         raise DDBenchError(
-            f"unknown device '{wanted}'", f"known: auto, {', '.join(here)}",
+            f"unknown device '{wanted}'",
+            f"known: auto, {', '.join(here)}",
             hint=f"did you mean '{wanted.replace('gpu', 'cuda')}'?",
-        )  # fmt: skip
+        )
     if kind not in here:
         raise unknown(
             "device", wanted, ("auto", *here), hint="--device auto takes the best there is"
@@ -75,7 +76,7 @@ def choose_device(wanted: str) -> str:
 
 
 def _check_number(kind: str, wanted: str) -> None:
-    """Of several devices of a kind, one that is there: `cuda:1` of two."""
+    """Raises an error unless a device of a number is there, such as `cuda:1` of two."""
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if wanted not in (names := [f"{kind}:{number}" for number in range(count)]):
         raise DDBenchError(
@@ -88,27 +89,27 @@ def _check_number(kind: str, wanted: str) -> None:
 
 
 _DEVICE_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")
-"""In /dev, of accelerators: NVIDIA's drivers, Jetson's, those under WSL, AMD's."""
+"""Files in /dev of accelerators: NVIDIA's drivers, Jetson's, those under WSL, AMD's."""
 
 
-def _sign_of_an_accelerator() -> bool:
-    """Whether torch has to be asked, which takes seconds: on Linux one shows as a device file."""
+def _shows_accelerator() -> bool:
+    """Tells whether torch has to be asked, which takes seconds; on Linux device files tell."""
     if not sys.platform.startswith("linux"):
         return True
     return any(any(_DEVICES.glob(name)) for name in _DEVICE_FILES)
 
 
 def make_current(device: str) -> None:
-    """The GPU of a number is the one that torch means where no number is said.
+    """Makes a GPU with a number the one that torch means where no number is given.
 
-    Otherwise pinned memory and the name in the environment card would be of the first GPU.
+    Otherwise pinned memory and the name in the environment card would be the first GPU's.
     """
     if device.startswith("cuda:"):
         torch.cuda.set_device(device)
 
 
 def choose_precision(wanted: str, device: str) -> Precision:
-    """fp32 or bf16; `auto` takes bf16 where the hardware multiplies it natively.
+    """Returns fp32 or bf16; `auto` takes bf16 where the hardware multiplies it natively.
 
     Raises:
         DDBenchError: no such precision.
@@ -118,11 +119,11 @@ def choose_precision(wanted: str, device: str) -> Precision:
             "precision", wanted, ("auto", "fp32", "bf16"), hint="--precision auto suits the device"
         )
     if wanted == "auto":
-        return "bf16" if _native_bf16(device) else "fp32"
+        return "bf16" if _has_native_bf16(device) else "fp32"
     return "bf16" if wanted == "bf16" else "fp32"
 
 
-def _native_bf16(device: str) -> bool:
+def _has_native_bf16(device: str) -> bool:
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device == "cpu":
@@ -133,7 +134,7 @@ def _native_bf16(device: str) -> bool:
 
 @contextlib.contextmanager
 def use_seed(seed: int) -> Iterator[None]:
-    """torch's global generators at `seed` inside and as they were afterwards, to make networks."""
+    """Seeds torch's global generators inside, and leaves them as they were; to build networks."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -142,7 +143,7 @@ def use_seed(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def use_seed_on(device: str, seed: int) -> Iterator[None]:
-    """The same for the CPU and one device alone: cheap enough for every update."""
+    """Does the same for the CPU and one device alone: cheap enough for every update."""
     own = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=own):
         torch.default_generator.manual_seed(seed)
@@ -153,7 +154,7 @@ def use_seed_on(device: str, seed: int) -> Iterator[None]:
 
 
 def wait_for(device: str) -> None:
-    """Until an accelerator has done what it was told; nothing is to be waited for on a CPU."""
+    """Waits until an accelerator has finished; returns at once on a CPU."""
     kind = device.partition(":")[0]
     if kind == "cuda":
         torch.cuda.synchronize(device)
@@ -162,7 +163,7 @@ def wait_for(device: str) -> None:
 
 
 def find_data_root(given: Path | None) -> Path | None:
-    """`--data-root`, else DDBENCH_DATA, else None."""
+    """Returns `--data-root`, else DDBENCH_DATA, else None."""
     if given is not None:
         return given
     named = os.environ.get("DDBENCH_DATA")

@@ -1,4 +1,4 @@
-"""What a stage costs: seconds, peak memory, seconds per iteration."""
+"""The cost of a stage: seconds, peak memory, seconds per iteration."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import psutil
 import torch
 
 WINDOW = 100
-"""Consecutive iterations that seconds per iteration are a mean of, as in the paper's Table 3."""
+"""Consecutive iterations of which seconds per iteration are a mean, as in WMDD's Table 3."""
 _SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What it took to make an artifact."""
+    """Time and memory that an artifact took."""
 
     seconds: float
     peak_bytes: int | None
@@ -38,26 +38,25 @@ class Cost:
         return asdict(self)
 
     def part(self, share: float) -> Cost:
-        """Of one of several artifacts that one pass made: each bears its part, so that sums stay
-        true."""
+        """Returns the share of one of several artifacts of one pass, so that sums stay true."""
         cpu = None if self.cpu_seconds is None else self.cpu_seconds * share
         return Cost(self.seconds * share, self.peak_bytes, self.device, cpu_seconds=cpu)
 
 
 @dataclass(slots=True)
 class Meter:
-    """Collects while a stage runs; `cost` is set when it ends."""
+    """A stop-watch of a running stage; `cost` is set when it ends."""
 
     device: str
     ticks: list[list[float]] = field(default_factory=list)
     cost: Cost | None = None
 
     def group(self) -> None:
-        """A new run of iterations begins: time before its first tick is not an iteration."""
+        """Begins a run of iterations: time before its first tick is not an iteration."""
         self.ticks.append([])
 
     def tick(self) -> None:
-        """An iteration has ended. On CUDA by the host's clock, which keeps pace over a window."""
+        """Ends an iteration, by the host's clock, which keeps pace with CUDA over a window."""
         if not self.ticks:
             self.group()
         self.ticks[-1].append(time.perf_counter())
@@ -79,11 +78,12 @@ def measure(device: str) -> Iterator[Meter]:
             torch.cuda.synchronize(device)
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
     peak = torch.cuda.max_memory_allocated(device) if cuda else watcher.peak
-    mean, sd, count = _per_iteration(meter.ticks)
+    mean, sd, count = _average_gaps(meter.ticks)
     meter.cost = Cost(seconds, peak, name_device(device), mean, sd, count, cpu_seconds)
 
 
-def _per_iteration(groups: list[list[float]]) -> tuple[float | None, float | None, int]:
+def _average_gaps(groups: list[list[float]]) -> tuple[float | None, float | None, int]:
+    """Returns mean and standard deviation of seconds per iteration, and all iterations."""
     total = sum(len(ticks) for ticks in groups)
     longest = max(groups, key=len, default=[])
     # The first iterations compile, allocate and warm caches: they are no part of the window.
@@ -143,7 +143,7 @@ class _ResidentPeak:
 
 
 def name_device(device: str) -> str:
-    """The device as a reader of a table would name it."""
+    """Names a device as a reader of a table would: a GPU by its model, a CPU by its threads."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     if device == "cpu":

@@ -30,7 +30,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "cpu": _cpu_name(),
+        "cpu": _name_cpu(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,
@@ -48,7 +48,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cpu_name() -> str:
+def _name_cpu() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -58,7 +58,7 @@ def _cpu_name() -> str:
 
 
 def read_source_state(package: Path) -> dict[str, Any]:
-    """Commit and dirty flag of the source tree that runs, or that the wheel was built from."""
+    """Returns commit and dirty flag of the source tree that runs or that the wheel came from."""
 
     def git(*words: str) -> str | None:
         try:
@@ -71,13 +71,13 @@ def read_source_state(package: Path) -> dict[str, Any]:
 
     top = git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != package.resolve().parent:
-        return _built_from(package)
+        return _read_build(package)
     status = git("status", "--porcelain", "--untracked-files=no")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)}
 
 
-def _built_from(package: Path) -> dict[str, Any]:
-    """What the build wrote down (`build_commit.py`), if it was from a checkout."""
+def _read_build(package: Path) -> dict[str, Any]:
+    """Returns what the build wrote down (`build_commit.py`), if it was from a checkout."""
     try:
         return json.loads((package / "built_from.json").read_text())
     except (OSError, ValueError):

@@ -20,7 +20,7 @@ _LOADING = threading.RLock()
 
 
 def defer_torch() -> None:
-    """From here on the first `import torch` defers it; nothing happens where it is loaded already.
+    """Has the first `import torch` defer it from here on, unless it is loaded already.
 
     An absent torch fails where it is imported, as always; a broken one where it is first used.
     """
@@ -38,7 +38,7 @@ class _Deferred(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         with _LOADING:  # other threads wait until it is whole
-            loader = self.__spec__.loader
+            loader = self.__spec__ and self.__spec__.loader
             if isinstance(loader, _Postponed):
                 loader.load(self)
             elif type(self) is _Deferred:  # its own code looks ahead, while it is being run
@@ -47,7 +47,7 @@ class _Deferred(ModuleType):
 
 
 class _Finder(MetaPathFinder):
-    """Finds one module, as Python would, and postpones it."""
+    """A finder of one module that finds it as Python would, and postpones it."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -60,13 +60,13 @@ class _Finder(MetaPathFinder):
 
 
 class _Postponed(Loader):
-    """Stands in for a module's loader until the module is used."""
+    """A stand-in for a module's loader until the module is used."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """A plain one."""
+        """Leaves it to Python to create a plain module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Takes its path away: the import of a submodule asks for that, and loads the module."""
@@ -86,5 +86,6 @@ class _Postponed(Loader):
             spec.loader = module.__loader__ = self
             self.exec_module(module)
             raise
-        if type(module) is _Deferred:  # its code may have given it another class
+        kind: type = type(module)
+        if kind is _Deferred:  # its code may have given it another class
             module.__class__ = ModuleType

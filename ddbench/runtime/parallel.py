@@ -16,21 +16,21 @@ import torch
 from ddbench.api.errors import DDBenchError
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 _WORTH_FORKING = 32
 """Pieces from which on processes pay; threads start at once but wait for each other's Python."""
 
 
-def run_side_by_side(work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found]:
-    """The results in order, as many pieces at once as torch has threads.
+def run_side_by_side(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Yields results in order, with as many pieces of work at once as torch has threads.
 
-    A piece is too small to be divided. Whoever works alone adds up in one order, so that numbers do
-    not depend on how many threads there are, nor on whether threads or processes do the work.
+    Each piece has one thread, which adds up in one order, so that numbers do not depend on how many
+    threads there are, nor on whether threads or processes do the work.
 
     Args:
-        work: Touches no accelerator; its results can be pickled.
-        items: What it is called with.
+        work: A function that touches no accelerator and whose results can be pickled.
+        items: Its arguments, one a piece.
 
     Raises:
         DDBenchError: `work` did.
@@ -42,21 +42,21 @@ def run_side_by_side(work: Callable[[Item], Found], items: Sequence[Item]) -> It
     try:
         with threadpool_limits(1):
             if threads > 1 and len(items) >= _WORTH_FORKING and _can_fork():
-                yield from _by_processes(work, items, threads)
+                yield from _use_processes(work, items, threads)
             else:
-                yield from _by_threads(work, items, threads)
+                yield from _use_threads(work, items, threads)
     finally:
         torch.set_num_threads(threads)
 
 
 def _can_fork() -> bool:
-    """Elsewhere libraries do not survive it; and a daemon may have no children."""
+    """Tells whether libraries survive a fork (on Linux) and this process may have children."""
     return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
 
-def _by_threads(
-    work: Callable[[Item], Found], items: Sequence[Item], threads: int
-) -> Iterator[Found]:
+def _use_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], threads: int
+) -> Iterator[Result]:
     pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield from pool.map(work, items)
@@ -64,30 +64,31 @@ def _by_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _by_processes(
-    work: Callable[[Item], Found], items: Sequence[Item], processes: int
-) -> Iterator[Found]:
-    """By torch's own worker processes: they see what this one has loaded, and end when it does."""
+def _use_processes(
+    work: Callable[[Item], Result], items: Sequence[Item], processes: int
+) -> Iterator[Result]:
+    """Works by torch's worker processes: they see what is loaded here, and end with this one."""
     from torch.utils.data import DataLoader
 
+    pieces: Any = _Pieces(work, items)
     loader: DataLoader[Any] = DataLoader(
-        _Pieces(work, items),  # type: ignore[arg-type]
+        pieces,
         batch_size=None,
         num_workers=min(processes, len(os.sched_getaffinity(0))),
-        collate_fn=_unchanged,
+        collate_fn=lambda pickled: pickled,
         multiprocessing_context="fork",
         generator=torch.Generator(),  # the global one is not touched
     )
     for pickled in loader:
-        found = pickle.loads(pickled)
-        if isinstance(found, DDBenchError):
-            raise found
-        yield found
+        result = pickle.loads(pickled)
+        if isinstance(result, DDBenchError):
+            raise result
+        yield result
 
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """A data set of results, as bytes: tensors would hold a file descriptor until they are read."""
+    """A data set of pickled results: tensors would hold a file descriptor until they are read."""
 
     work: Callable[[Any], object]
     items: Sequence[Any]
@@ -100,7 +101,3 @@ class _Pieces:
             return pickle.dumps(self.work(self.items[index]))
         except DDBenchError as error:
             return pickle.dumps(error)
-
-
-def _unchanged(found: Any) -> Any:
-    return found

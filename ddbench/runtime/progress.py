@@ -12,19 +12,19 @@ Advance = Callable[..., None]
 
 @runtime_checkable
 class Progress(Protocol):
-    """What stages report to."""
+    """Where stages report how far they are."""
 
     def stage(self, title: str, total: int | None) -> contextlib.AbstractContextManager[Advance]:
-        """A bar for one piece of work."""
+        """Opens a bar for one piece of work."""
         ...
 
     def say(self, text: str) -> None:
-        """A line for the user, above the bars."""
+        """Writes a line for the user, above the bars."""
         ...
 
 
 class NoProgress:
-    """Says nothing."""
+    """A progress that says nothing."""
 
     @contextlib.contextmanager
     def stage(self, title: str, total: int | None) -> Iterator[Advance]:
@@ -38,7 +38,7 @@ class NoProgress:
 
 
 class PlainProgress(NoProgress):
-    """For logs and pipes: lines, no bars."""
+    """Lines without bars, for logs and pipes."""
 
     def __init__(self, write: Callable[[str], Any]) -> None:
         self._write = write
@@ -76,7 +76,8 @@ class RichProgress:
         task = self._bars.add_task(title, total=total, note="")
 
         def advance(steps: int = 1, note: str = "") -> None:
-            self._bars.update(task, advance=steps, **({"note": note} if note else {}))
+            fields: dict[str, Any] = {"note": note} if note else {}
+            self._bars.update(task, advance=steps, **fields)
 
         try:
             yield advance

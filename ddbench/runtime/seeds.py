@@ -8,11 +8,11 @@ import torch
 
 
 def derive_seed(root: int, *names: object) -> int:
-    """A 63-bit seed for a root seed and a path of names, such as `(0, "recover", "group", 3)`."""
+    """Derives a 63-bit seed from a root and a path of names: `(0, "recover", "group", 3)`."""
     text = "/".join([str(root), *(str(name) for name in names)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def make_generator(root: int, *names: object) -> torch.Generator:
-    """A CPU generator: draws are made on the CPU, so that every device sees the same ones."""
+    """Returns a generator of the CPU with such a seed: every device then sees the same draws."""
     return torch.Generator().manual_seed(derive_seed(root, *names))

@@ -46,7 +46,7 @@ class DamagedError(Exception):
 
 
 def find_cache(given: Path | None) -> Path:
-    """`--cache`, else DDBENCH_CACHE, else the platform's cache folder."""
+    """Returns `--cache`, else DDBENCH_CACHE, else the platform's cache folder."""
     if given is not None:
         return given
     if named := os.environ.get(ENVIRONMENT):
@@ -58,7 +58,7 @@ def find_cache(given: Path | None) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What a stage left behind."""
+    """Tensors and card that a stage stored."""
 
     key: Key
     stage: str
@@ -70,12 +70,13 @@ class Artifact:
         return self.card["cost"]
 
     def tensors(self) -> dict[str, Any]:
-        """The tensors, on the CPU."""
+        """Reads the tensors, on the CPU."""
         from safetensors.torch import load_file
 
         return load_file(self.path / _TENSORS)
 
     def size(self) -> int:
+        """Counts the bytes of all files."""
         return sum(f.stat().st_size for f in self.path.iterdir() if f.is_file())
 
 
@@ -95,18 +96,19 @@ class Cache:
     # -- reading ---------------------------------------------------------------------------
 
     def path(self, stage: str, key: Key) -> Path:
+        """Returns the folder of an artifact, whether it is there or not."""
         return self.root / "artifacts" / stage / key
 
     def has(self, stage: str, key: Key) -> bool:
-        """Whether there is an artifact, without reading it through."""
+        """Tells whether there is an artifact, without reading it through."""
         return (self.path(stage, key) / _CARD).is_file()
 
     def load(self, stage: str, key: Key) -> Artifact | None:
-        """A whole artifact, or None. A damaged one is set aside, with a warning, and is None."""
+        """Loads a whole artifact; None if there is none, or a damaged one, which is set aside."""
         if not self.path(stage, key).is_dir():
             return None
         try:
-            return _verified(stage, key, self.path(stage, key))
+            return _verify(stage, key, self.path(stage, key))
         except DamagedError as fault:
             moved = self._set_aside(stage, key)
             warnings.warn(
@@ -117,7 +119,7 @@ class Cache:
             return None
 
     def entries(self) -> Iterator[tuple[str, Key, Path]]:
-        """Every artifact by stage and key, unread."""
+        """Yields stage, key and folder of every artifact, unread."""
         for folder in sorted((self.root / "artifacts").glob("*/*")):
             if folder.is_dir() and not folder.name.endswith(".tmp"):
                 yield folder.parent.name, folder.name, folder
@@ -126,7 +128,7 @@ class Cache:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Only one process at a time inside, for one name."""
+        """Lets only one process at a time in, for one name."""
         lock = FileLock(self.root / "locks" / f"{name}.lock")
         with explain_faults(self.root):
             lock.acquire()
@@ -190,13 +192,13 @@ class Cache:
                 write_whole(draft / _CARD, json.dumps(full, indent=1, sort_keys=True))
                 for name in names:
                     sync(draft / name)
-                first = self._named(draft, stage, key)
+                first = self._publish(draft, stage, key)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         return first or Artifact(key, stage, final, full)
 
-    def _named(self, draft: Path, stage: str, key: Key) -> Artifact | None:
-        """Gives a draft its name; what another process had stored under it before, if anything.
+    def _publish(self, draft: Path, stage: str, key: Key) -> Artifact | None:
+        """Gives a draft its name; returns what another process has stored under it, if anything.
 
         What lies there and is damaged is set aside.
         """
@@ -215,17 +217,17 @@ class Cache:
                 return None
 
     def partial(self, stage: str, key: Key) -> PartialGroups:
-        """Finished groups of a stage that may be interrupted."""
+        """Returns the finished groups of a stage that may be interrupted."""
         return PartialGroups(self.root / "partial" / f"{stage}-{key}", self.root)
 
     # -- care ------------------------------------------------------------------------------
 
     def verify(self) -> list[tuple[str, Key, str]]:
-        """Stage, key and fault of every damaged artifact; nothing is moved."""
+        """Lists stage, key and fault of every damaged artifact; nothing is moved."""
         faults = []
         for stage, key, folder in self.entries():
             try:
-                _verified(stage, key, folder, thorough=True)
+                _verify(stage, key, folder, thorough=True)
             except DamagedError as fault:
                 faults.append((stage, key, str(fault)))
         return faults
@@ -241,27 +243,27 @@ class Cache:
             age: Seconds for which what a process may still want lies untouched before it goes.
 
         Returns:
-            How many folders went, and how many bytes.
+            Number of folders and of bytes that went.
         """
         left = [(key, path) for _, key, path in self.entries() if key not in keep]
         left += [(p.name.partition(".")[0], p) for p in (self.root / "artifacts").glob("*/*.tmp")]
         left += [(p.name.rpartition("-")[2], p) for p in (self.root / "partial").glob("*")]
-        left = [(key, path) for key, path in left if _changed(path) < time.time() - age]
+        left = [(key, path) for key, path in left if _find_last_change(path) < time.time() - age]
         left += [("", path) for path in (self.root / "damaged").glob("*")]
         count = freed = 0
         for key, path in left:
-            with self._unused(key) as free:
+            with self._try_lock(key) as free:
                 if free:
                     count += 1
-                    freed += sum(found.st_size for found in _stats(path) if S_ISREG(found.st_mode))
+                    freed += sum(s.st_size for s in _read_stats(path) if S_ISREG(s.st_mode))
                     if not dry:
                         with explain_faults(self.root):
                             shutil.rmtree(path)
         return count, freed
 
     @contextlib.contextmanager
-    def _unused(self, name: str) -> Iterator[bool]:
-        """Whether no process is inside a lock; none gets in meanwhile. Makes no lock."""
+    def _try_lock(self, name: str) -> Iterator[bool]:
+        """Tells whether no process is inside a lock, and lets none in; makes no lock."""
         if not (self.root / "locks" / f"{name}.lock").exists():
             yield True
             return
@@ -277,14 +279,14 @@ class Cache:
 
 
 class PartialGroups:
-    """Group index -> tensor, on disk, until the whole artifact is stored."""
+    """Tensors of finished groups by index, on disk until the whole artifact is stored."""
 
     def __init__(self, folder: Path, root: Path) -> None:
         self.folder = folder
         self._root = root
 
     def get(self, index: int) -> Any | None:
-        """A finished group, or None; one that cannot be read counts as not finished."""
+        """Loads a finished group, or None; one that cannot be read counts as not finished."""
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
@@ -298,6 +300,7 @@ class PartialGroups:
             return None
 
     def put(self, index: int, group: Any) -> None:
+        """Stores a finished group, whole or not at all."""
         from safetensors.torch import save_file
 
         with explain_faults(self._root):
@@ -307,15 +310,16 @@ class PartialGroups:
             sync(draft)
             draft.rename(self.folder / f"{index:06d}.safetensors")
 
-    def divided(self, name: str) -> PartialGroups:
-        """Those of one way to divide the images; `clear` of the whole clears them as well."""
+    def divide(self, name: str) -> PartialGroups:
+        """Returns those of one way to divide the images; `clear` of the whole clears them too."""
         return PartialGroups(self.folder / name, self._root)
 
     def clear(self) -> None:
+        """Removes all groups."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _verified(stage: str, key: Key, folder: Path, thorough: bool = False) -> Artifact:
+def _verify(stage: str, key: Key, folder: Path, thorough: bool = False) -> Artifact:
     try:
         card = json.loads((folder / _CARD).read_text())
         sums, sizes = card["sha256"], card["bytes"]
@@ -339,13 +343,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _changed(path: Path) -> float:
-    """When a folder or something in it was written last."""
-    return max((found.st_mtime for found in _stats(path)), default=0.0)
+def _find_last_change(path: Path) -> float:
+    """Returns when a folder or something in it was written last."""
+    return max((stat.st_mtime for stat in _read_stats(path)), default=0.0)
 
 
-def _stats(path: Path) -> Iterator[os.stat_result]:
-    """Of a folder and all in it, as far as nobody takes it away meanwhile."""
-    for found in (path, *path.rglob("*")):
+def _read_stats(path: Path) -> Iterator[os.stat_result]:
+    """Yields the stats of a folder and all in it, unless another process takes it away."""
+    for each in (path, *path.rglob("*")):
         with contextlib.suppress(FileNotFoundError):
-            yield found.stat()
+            yield each.stat()

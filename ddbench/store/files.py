@@ -59,6 +59,7 @@ def explain_faults(root: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
+    """Waits until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -21,7 +21,7 @@ _EXACT = 2**53
 
 
 def spell(value: Any) -> Any:
-    """A JSON value that says all that makes `value` what it is.
+    """Spells a value as a JSON value that says all that makes it what it is.
 
     A frozen dataclass becomes `["identity/version", {option: value}]`; order of mappings never
     matters; a float below 2^53 and an equal int are spelt alike. A field with the metadata
@@ -84,7 +84,7 @@ def identified_classes(packages: Collection[str]) -> dict[str, list[type]]:
 
 @functools.cache
 def _form(kind: type) -> tuple[str, tuple[tuple[str, bool, Any], ...]]:
-    """How a dataclass is spelt: its name and version, and name, `added` and default of its fields.
+    """Returns name and version of a dataclass, and name, `added` and default of its fields.
 
     Looked up once a class: a large grid spells the same few classes thousands of times.
     """
@@ -95,7 +95,7 @@ def _form(kind: type) -> tuple[str, tuple[tuple[str, bool, Any], ...]]:
 
 
 def spell_text(value: Any) -> str:
-    """One text for each spelling, whatever the order of its mappings: its JSON, names sorted.
+    """Returns one text for each spelling, whatever the order of its mappings: sorted JSON.
 
     The cells of a grid share most of their parts: the text of a frozen dataclass is kept.
     """
@@ -104,9 +104,9 @@ def spell_text(value: Any) -> str:
     if value is None or isinstance(value, (bool, str, int, float)):
         return json.dumps(spell(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _text_of_dataclass(value)
+        return _spell_dataclass(value)
     if isinstance(value, Mapping):
-        return _object({str(name): item for name, item in value.items()})
+        return _spell_mapping({str(name): item for name, item in value.items()})
     if isinstance(value, (tuple, list)):
         plain = set(map(type, value)) == {int}  # counts of 1,000 classes
         return f"[{','.join(map(str if plain else spell_text, value))}]"
@@ -119,17 +119,18 @@ _texts: dict[int, tuple[Any, str]] = {}
 True == 1. Each is held here, so that no other can come to have its identity."""
 
 
-def _text_of_dataclass(value: Any) -> str:
-    found = _texts.get(id(value))
-    if found is not None:
-        return found[1]
-    kind, fields = _form(type(value))
+def _spell_dataclass(value: Any) -> str:
+    known = _texts.get(id(value))
+    if known is not None:
+        return known[1]
+    form: type = type(value)
+    kind, fields = _form(form)
     options = {
         name: getattr(value, name)
         for name, added, default in fields
         if not (added and getattr(value, name) == default)
     }
-    text = f"[{encode_basestring_ascii(kind)},{_object(options)}]"
+    text = f"[{encode_basestring_ascii(kind)},{_spell_mapping(options)}]"
     if type(value).__dataclass_params__.frozen:
         if len(_texts) >= _MOST_TEXTS:
             _texts.clear()
@@ -137,7 +138,7 @@ def _text_of_dataclass(value: Any) -> str:
     return text
 
 
-def _object(items: Mapping[str, Any]) -> str:
+def _spell_mapping(items: Mapping[str, Any]) -> str:
     names = sorted(items)
     inside = ",".join(
         f"{encode_basestring_ascii(name)}:{spell_text(items[name])}" for name in names
@@ -146,5 +147,5 @@ def _object(items: Mapping[str, Any]) -> str:
 
 
 def key_of(*parts: Any) -> Key:
-    """The key of a specification and of what it builds on."""
+    """Returns the key of a specification and of what it builds on."""
     return hashlib.sha256(spell_text(list(parts)).encode()).hexdigest()[:KEY_LENGTH]

@@ -202,7 +202,7 @@ def _fitted(
         for option, value in decided.items()
         if not isinstance(value, bool)
     }
-    return dataclasses.replace(spec, distiller=fitted), partial.divided(name), report
+    return dataclasses.replace(spec, distiller=fitted), partial.divide(name), report
 
 
 class _Watch:

@@ -127,7 +127,7 @@ def test_auto_goes_on_with_groups_of_its_own_size_alone(
     room_for_images(monkeypatch, 6)
     part = replace(PART, batch_size="auto")
     first, _ = made(part, "key")
-    marked = cache.partial("recover", "key").divided("batch_size=6")
+    marked = cache.partial("recover", "key").divide("batch_size=6")
     marked.put(0, torch.zeros(6, 3, 8, 8, dtype=torch.uint8))
     again, _ = made(part, "key")
     assert not again[:6].any()
