@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from ddbench.api.roles import Looking, Part
 from ddbench.api.types import Activations, DatasetInfo, Network, Tap, Tensors
 
 
+@runtime_checkable
 class Forward(Protocol):
     """A forward pass of a network that reports what taps ask for."""
 
@@ -23,6 +24,7 @@ class Forward(Protocol):
         ...
 
 
+@runtime_checkable
 class Problem(Protocol):
     """What a part is given that works for longer: real images, fresh networks, named draws.
 
@@ -84,6 +86,7 @@ class Problem(Protocol):
         ...
 
 
+@runtime_checkable
 class DistillProblem(Problem, Protocol):
     """What a distiller is given: a problem with images to make."""
 
