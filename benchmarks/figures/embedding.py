@@ -30,8 +30,8 @@ from ddbench.pipeline.scoring import feature_sample
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.recorded import cell_of, plan_of
 from ddbench.reporting.tables.aggregate import Entry, Setting, gather
-from ddbench.reporting.tables.formatting import with_spread
-from ddbench.reporting.tables.row_names import labelled
+from ddbench.reporting.tables.formatting import format_spread
+from ddbench.reporting.tables.row_names import label_entries
 from ddbench.runtime.context import Context
 from ddbench.store.cache import Cache
 
@@ -50,8 +50,8 @@ def groups_of(records: Sequence[Record]) -> list[list[Entry]]:
         DDBenchError: none was measured.
     """
     found: dict[tuple[Setting, str], list[Entry]] = {}
-    for entry in labelled(gather(records)):
-        if entry.finished and all(entry.summary(name) for name in MEASURED):
+    for entry in label_entries(gather(records)):
+        if entry.finished and all(entry.summarize(name) for name in MEASURED):
             teacher = entry.finished[0].keys["squeeze"][0]
             found.setdefault((entry.setting, teacher), []).append(entry)
     if not found:
@@ -64,7 +64,7 @@ def groups_of(records: Sequence[Record]) -> list[list[Entry]]:
 
 
 def _place(entry: Entry) -> tuple[bool, float, str]:
-    top1 = entry.summary("top1")
+    top1 = entry.summarize("top1")
     return entry.baseline, -top1.mean if top1 else 0.0, entry.label
 
 
@@ -188,10 +188,10 @@ def numbers(entry: Entry) -> list[str]:
     """What stands below a panel: mean ± sample standard deviation over the seeds."""
     told = []
     for name, words in {**MEASURED, "top1": "top-1 %"}.items():
-        summary = entry.summary(name)
+        summary = entry.summarize(name)
         if summary is not None:
             unit = "%" if name == "top1" else ""
-            told.append(f"{words} {with_spread(summary.mean, summary.sd, unit)}")
+            told.append(f"{words} {format_spread(summary.mean, summary.sd, unit)}")
     return told
 
 

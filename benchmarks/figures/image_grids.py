@@ -15,7 +15,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
 from ddbench.reporting.images import as_bytes, grid, stored_images
 from ddbench.reporting.tables.aggregate import Entry, Setting, gather
-from ddbench.reporting.tables.row_names import labelled
+from ddbench.reporting.tables.row_names import label_entries
 from ddbench.store.cache import Cache
 
 MOST_CLASSES, MOST_IMAGES = 10, 10
@@ -31,7 +31,7 @@ def settings_of(records: Sequence[Record]) -> dict[Setting, list[Entry]]:
         DDBenchError: there are none.
     """
     found: dict[Setting, list[Entry]] = {}
-    for entry in labelled(gather(records)):
+    for entry in label_entries(gather(records)):
         if entry.finished and entry.setting.ipc is not None:
             found.setdefault(entry.setting, []).append(entry)
     if not found:

@@ -24,7 +24,7 @@ def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:
     found: dict[str, dict[float, Summary]] = {}
     for entry in gather(records):
         weight = strength_of(entry.first)
-        top1 = entry.summary("top1")
+        top1 = entry.summarize("top1")
         if weight is not None and top1 is not None:
             name = f"{entry.setting.dataset}, IPC {entry.setting.ipc}"
             found.setdefault(name, {})[weight] = top1

@@ -71,6 +71,11 @@ class PublishedFigure(BaseModel):
     setting: str = ""
     metric: str = "top1"
 
+    @property
+    def origin(self) -> str:
+        """Source and setting, as far as they are told: `WMDD paper, Table 4; ResNet-18`."""
+        return "; ".join(text for text in (self.source, self.setting) if text)
+
 
 class Record(BaseModel):
     """The result of one cell, success or failure. Written once, derived from, never edited."""

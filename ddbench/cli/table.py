@@ -186,10 +186,10 @@ def metrics_of(evaluators: Sequence[str]) -> set[str]:
 
 def _draw_ranks(records: Sequence[Record], path: Path) -> None:
     from ddbench.reporting.render.critical_difference import write_diagram
-    from ddbench.reporting.tables import average_ranking
+    from ddbench.reporting.tables import rank_records
 
     check_file(path, "--diagram ranks.svg")
-    ranking = average_ranking(records)
+    ranking = rank_records(records)
     if ranking is None:
         raise DDBenchError(
             "average ranks need two methods in two cells", "a cell is a data set, IPC and student",
@@ -214,11 +214,11 @@ def print_tables(
     """
     from rich.console import Console
 
-    from ddbench.reporting.tables import certainty_views, choose_views
+    from ddbench.reporting.tables import choose_certainty_views, choose_views
 
     found = list(records)
     wide = None if format_ == "csv" else asked
-    views = certainty_views(found) if statistics else choose_views(found, wide)
+    views = choose_certainty_views(found) if statistics else choose_views(found, wide)
     text = _text(views, format_, title)
     if output is not None:
         check_file(output, "-o table.md")

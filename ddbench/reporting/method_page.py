@@ -9,7 +9,7 @@ from ddbench.api.card import MethodCard
 from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench.registry import Registry
-from ddbench.reporting.tables.row_names import flattened
+from ddbench.reporting.tables.row_names import flatten_options
 from ddbench.store.keys import spell
 
 _IMAGENET = (0.229, 0.224, 0.225)
@@ -120,7 +120,7 @@ def _options(recipe: Recipe) -> dict[str, str]:
 
 
 def _fields(part: Any, path: str) -> dict[str, str]:
-    told = flattened(spell(part), path)
+    told = flatten_options(spell(part), path)
     return {name: text or '""' for name, text in told.items() if name != path}
 
 

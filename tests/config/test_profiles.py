@@ -15,7 +15,7 @@ from ddbench.config.suite import make_selection, read_suite
 from ddbench.pipeline.recording import rename_record
 from ddbench.registry import load
 from ddbench.reporting.tables.aggregate import gather
-from ddbench.reporting.tables.row_names import labelled
+from ddbench.reporting.tables.row_names import label_entries
 
 SUITE = """
 method = ["dm", "herding"]
@@ -194,7 +194,7 @@ def test_a_method_that_the_default_teacher_cannot_serve_names_its_own(registry):
 
 def test_rows_say_their_profile_and_so_does_the_file(registry, record):
     smoke = record(key="b", profile="smoke", given={"recover.lr": "1"})
-    entries = labelled(gather([record(key="a"), smoke]))
+    entries = label_entries(gather([record(key="a"), smoke]))
     assert {entry.label for entry in entries} == {"WMDD", "WMDD, profile=smoke, recover.lr=1"}
     assert "-smoke-" in smoke.file_name
 

@@ -116,7 +116,7 @@ def test_means_of_the_committed_boards_are_those_of_the_tables():
     for entry in gather(Records(folder).all()):
         own = frame[frame.key.isin([r.key for r in entry.finished])]
         seeds = own.groupby("seed").top1.mean()
-        top1 = entry.summary("top1")
+        top1 = entry.summarize("top1")
         assert (seeds.mean(), seeds.std(), len(seeds)) == pytest.approx(tuple(top1))
 
 

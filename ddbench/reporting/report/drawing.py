@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ddbench.reporting.report.plots import Plot, Point, Series, pareto
-from ddbench.reporting.tables.formatting import size
+from ddbench.reporting.tables.formatting import format_bytes
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 42, 14, 12, 42
@@ -110,7 +110,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
 def _logarithmic_x(plot: Plot, xs: Sequence[float]) -> tuple[Callable[[float], float], list[Tick]]:
     low, high = min(xs) / 1.25, max(xs) * 1.25
     place = _scale(math.log(low), math.log(high), LEFT, WIDTH - RIGHT)
-    name = size if plot.x_title.startswith("bytes") else _short
+    name = format_bytes if plot.x_title.startswith("bytes") else _short
     ticks = [Tick(place(math.log(value)), name(value)) for value in _decades(low, high)]
     return lambda value: place(math.log(value)), ticks
 

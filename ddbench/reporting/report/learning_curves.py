@@ -8,7 +8,7 @@ from statistics import fmean
 from ddbench.api.record import LearningCurve
 from ddbench.reporting.report.plots import Plot, Point, Series
 from ddbench.reporting.report.rows import ReportRow
-from ddbench.reporting.tables.aggregate import natural
+from ddbench.reporting.tables.aggregate import natural_key
 
 SHARED = ("data set", "IPC", "labels", "protocol")
 """Facets in which the rows of a plot are alike: losses of other labels are other losses."""
@@ -20,7 +20,7 @@ def learning_curves_of(rows: Sequence[ReportRow]) -> list[Plot]:
     for row in rows:
         if _curves(row):
             groups.setdefault(tuple(row.facets[name].text for name in SHARED), []).append(row)
-    ordered = sorted(groups, key=lambda key: [natural(text) for text in key])
+    ordered = sorted(groups, key=lambda key: [natural_key(text) for text in key])
     several = len({key[-1] for key in groups}) > 1
     return [_plot(key, groups[key], several) for key in ordered]
 

@@ -18,8 +18,8 @@ from ddbench.reporting.report.plots import Plot, plots_of
 from ddbench.reporting.report.rows import FACETS, ReportRow, rows_of
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.aggregate import gather
-from ddbench.reporting.tables.formatting import mark, marks
-from ddbench.reporting.tables.row_names import labelled
+from ddbench.reporting.tables.formatting import format_mark, format_marks
+from ddbench.reporting.tables.row_names import label_entries
 from ddbench.reporting.tables.views import View
 from ddbench.store.records import format_now
 
@@ -76,7 +76,7 @@ def make_page(
         title: Instead of "Dataset distillation: …".
     """
     found = [record for _, record in records]
-    entries = labelled(gather(found))
+    entries = label_entries(gather(found))
     rows = rows_of(entries, {record.key: path for path, record in records})
     values = {name: _values(rows, name) for name in FACETS}
     # IPC and method are always shown; the rest where it tells rows apart.
@@ -132,7 +132,7 @@ def to_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        mark=mark, marks=marks, drawing=drawing, csv_address=_csv_address,
+        mark=format_mark, marks=format_marks, drawing=drawing, csv_address=_csv_address,
         latex_address=_latex_address,
     )  # fmt: skip
     # Files of this package, not of a record: the only text that is not escaped.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ddbench.reporting.report.rows import ReportRow
-from ddbench.reporting.tables.aggregate import natural
+from ddbench.reporting.tables.aggregate import natural_key
 
 COSTS = (
     ("seconds", "total time", "seconds, all stages"),
@@ -78,7 +78,7 @@ def pareto(points: Iterable[Point]) -> list[Point]:
 def plots_of(rows: Sequence[ReportRow]) -> list[Plot]:
     """For each data set: accuracy against each cost, and against images per class."""
     found = []
-    names = sorted({row.facets["data set"].text for row in rows}, key=natural)
+    names = sorted({row.facets["data set"].text for row in rows}, key=natural_key)
     for name in names:
         own = [row for row in rows if row.facets["data set"].text == name and row.summary]
         costs = [_against_cost(name, own, *cost) for cost in COSTS]

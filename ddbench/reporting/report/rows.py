@@ -13,15 +13,21 @@ from ddbench.api.record import PublishedFigure, Record
 from ddbench.reporting.tables.aggregate import Entry
 from ddbench.reporting.tables.cells import (
     Surroundings,
-    difference,
-    peak_memory,
-    per_iteration,
-    stored_bytes,
-    total_seconds,
+    show_gain,
+    show_iteration,
+    show_memory,
+    show_seconds,
+    show_stored,
 )
-from ddbench.reporting.tables.formatting import MISSING, signed, significant, size, with_spread
-from ddbench.reporting.tables.leaderboard import comparable, failures, status_of
-from ddbench.reporting.tables.row_names import flattened
+from ddbench.reporting.tables.formatting import (
+    MISSING,
+    format_bytes,
+    format_digits,
+    format_signed,
+    format_spread,
+)
+from ddbench.reporting.tables.leaderboard import group_comparable
+from ddbench.reporting.tables.row_names import flatten_options
 from ddbench.reporting.tables.statistics import Summary
 from ddbench.reporting.tables.views import Cell, Notes
 from ddbench.store.keys import key_of
@@ -91,7 +97,7 @@ class ReportRow:
 
     @property
     def claim(self) -> PublishedFigure | None:
-        return claim_of(self.entry)
+        return self.entry.find_claim()
 
     @property
     def reference(self) -> bool:
@@ -99,7 +105,7 @@ class ReportRow:
 
     @property
     def summary(self) -> Summary | None:
-        return self.entry.summary("top1")
+        return self.entry.summarize("top1")
 
 
 def rows_of(entries: Sequence[Entry], places: Mapping[str, Path | None]) -> list[ReportRow]:
@@ -109,7 +115,7 @@ def rows_of(entries: Sequence[Entry], places: Mapping[str, Path | None]) -> list
         entries: With labels, as `ddbench.reporting.tables.row_names.labelled` gives them.
         places: Record key -> its file; None for a record of the cache.
     """
-    groups = comparable(entries)
+    groups = group_comparable(entries)
     made = [_row(entry, groups.get(entry.setting, (entry,)), places) for entry in entries]
     return sorted(made, key=_place)
 
@@ -126,17 +132,13 @@ def row_id(entry: Entry) -> str:
     return f"row-{key_of('row', list(parts), record.student_count)[:10]}"
 
 
-def claim_of(entry: Entry) -> PublishedFigure | None:
-    return next((r.claim for r in entry.records if r.claim is not None), None)
-
-
 def _row(entry: Entry, members: Sequence[Entry], places: Mapping[str, Path | None]) -> ReportRow:
     notes = Notes()
     first = (entry.finished or entry.records)[0]
-    gain = difference(entry, Surroundings(entries=members, notes=notes))
-    if entry.setting.ipc is None:  # all images stand beside every IPC: there is no one difference
+    gain = show_gain(entry, Surroundings(entries=members, notes=notes))
+    if entry.setting.ipc is None:  # all images stand beside every IPC: there is no one show_gain
         gain = None
-    claim = claim_of(entry)
+    claim = entry.find_claim()
     return ReportRow(
         entry=entry,
         id=row_id(entry),
@@ -146,8 +148,8 @@ def _row(entry: Entry, members: Sequence[Entry], places: Mapping[str, Path | Non
         gain=_shown(gain, "delta_random", "; ".join(notes.texts)),
         paper=_paper(claim),
         gap=_gap(entry, claim),
-        seconds=_shown(total_seconds(entry), "total_seconds"),
-        memory=_shown(peak_memory(entry), "peak_bytes"),
+        seconds=_shown(show_seconds(entry), "total_seconds"),
+        memory=_shown(show_memory(entry), "peak_bytes"),
         stored=_stored(entry),
         seeds=tuple(_seed_line(record, places.get(record.key)) for record in entry.records),
         environment=_together(record.environment for record in entry.records),
@@ -155,7 +157,7 @@ def _row(entry: Entry, members: Sequence[Entry], places: Mapping[str, Path | Non
         commands=tuple(dict.fromkeys(r.command for r in entry.records if r.command)),
         measured=_measured(entry),
         costs=tuple(_costs(first)),
-        remarks=(*failures(entry), *notes.texts),
+        remarks=(*entry.explain_failures(), *notes.texts),
     )
 
 
@@ -179,26 +181,25 @@ def _facets(entry: Entry) -> dict[str, Shown]:
 
 
 def _top1(entry: Entry) -> Shown:
-    top1 = entry.summary("top1")
+    top1 = entry.summarize("top1")
     done, asked = len(entry.finished), len(entry.records)
     if top1 is None:
-        return Shown(f"{status_of(entry)} (0/{asked})", None, "bad")
+        return Shown(f"{entry.status} (0/{asked})", None, "bad")
     count = f"n = {done}" if done == asked else f"n = {done} of {asked}"
-    return Shown(with_spread(top1.mean, top1.sd, "%"), top1.mean, hint=count)
+    return Shown(format_spread(top1.mean, top1.sd, "%"), top1.mean, hint=count)
 
 
 def _paper(claim: PublishedFigure | None) -> Shown:
     if claim is None:
         return Shown()
-    origin = "; ".join(text for text in (claim.source, claim.setting) if text)
-    return Shown(with_spread(claim.value, claim.sd, "%"), claim.value, hint=origin)
+    return Shown(format_spread(claim.value, claim.sd, "%"), claim.value, hint=claim.origin)
 
 
 def _gap(entry: Entry, claim: PublishedFigure | None) -> Shown:
-    top1 = entry.summary("top1")
+    top1 = entry.summarize("top1")
     if claim is None or top1 is None:
         return Shown()
-    return Shown(signed(top1.mean - claim.value), top1.mean - claim.value)
+    return Shown(format_signed(top1.mean - claim.value), top1.mean - claim.value)
 
 
 def _shown(cell: Cell | None, number: str, hint: str = "") -> Shown:
@@ -209,7 +210,7 @@ def _shown(cell: Cell | None, number: str, hint: str = "") -> Shown:
 
 
 def _stored(entry: Entry) -> Shown:
-    cell = stored_bytes(entry)
+    cell = show_stored(entry)
     if cell is None:
         return Shown()
     total = sum(v for v in cell.numbers.values() if isinstance(v, (int, float)))
@@ -222,7 +223,7 @@ def _stored(entry: Entry) -> Shown:
 
 def _seed_line(record: Record, path: Path | None) -> SeedLine:
     told = [
-        f"{name} {with_spread(value, None, record.units.get(name, ''))}"
+        f"{name} {format_spread(value, None, record.units.get(name, ''))}"
         for name in sorted({n for m in record.metrics for n in m}, key=lambda n: (n != "top1", n))
         if (value := record.metric(name)) is not None
     ]
@@ -237,7 +238,7 @@ def _together(cards: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """One card of several: a value that differs between seeds is given for each."""
     found: dict[str, dict[str, None]] = {}
     for card in cards:
-        for name, value in flattened(card).items():
+        for name, value in flatten_options(card).items():
             if value != "None":
                 short = name.removeprefix("packages.").removesuffix("_bytes")
                 found.setdefault(short, {})[_readable(name, value)] = None
@@ -245,7 +246,7 @@ def _together(cards: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _readable(name: str, value: str) -> str:
-    return size(float(value)) if name.endswith("_bytes") and value.isdigit() else value
+    return format_bytes(float(value)) if name.endswith("_bytes") and value.isdigit() else value
 
 
 def _measured(entry: Entry) -> dict[str, str]:
@@ -255,11 +256,11 @@ def _measured(entry: Entry) -> dict[str, str]:
             units.update({name: record.units.get(name, "") for name in values})
     found = {}
     for name in sorted(units, key=lambda n: (not n.startswith("top"), n)):
-        summary = entry.summary(name)
+        summary = entry.summarize(name)
         if summary is not None:
-            text = with_spread(summary.mean, summary.sd, units[name])
+            text = format_spread(summary.mean, summary.sd, units[name])
             found[name] = f"{text} {units[name]}".strip()
-    cell = per_iteration(entry)
+    cell = show_iteration(entry)
     if cell is not None:
         found["seconds per iteration"] = cell.text
     for name in sorted({name for r in entry.finished for name in r.reports}):
@@ -272,8 +273,8 @@ def _costs(record: Record) -> Iterable[tuple[str, ...]]:
     for cost in record.costs:
         yield (
             cost.stage,
-            significant(cost.seconds),
-            MISSING if cost.peak_bytes is None else size(cost.peak_bytes),
-            MISSING if cost.iteration_seconds is None else significant(cost.iteration_seconds),
+            format_digits(cost.seconds),
+            MISSING if cost.peak_bytes is None else format_bytes(cost.peak_bytes),
+            MISSING if cost.iteration_seconds is None else format_digits(cost.iteration_seconds),
             cost.device,
         )

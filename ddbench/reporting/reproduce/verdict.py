@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from ddbench.reporting.tables.formatting import interval, listed, percent, with_spread
+from ddbench.reporting.tables.formatting import (
+    format_interval,
+    format_percent,
+    format_spread,
+    join_words,
+)
 from ddbench.reporting.tables.statistics import CONFIDENCE
 
 TOLERANCE = 5.0
@@ -34,7 +39,7 @@ class Verdict:
         place = "within" if self.holds else "outside"
         return (
             f"{name} {told}: committed {_mean(self.committed)}, again {_mean(self.again)}, "
-            f"{place} {interval(self.low, self.high)}, {self.rule}"
+            f"{place} {format_interval(self.low, self.high)}, {self.rule}"
         )
 
 
@@ -72,6 +77,6 @@ def judge(
 def _mean(values: Mapping[int, float]) -> str:
     found = list(values.values())
     sd = stdev(found) if len(found) > 1 else None
-    seeds = f"seed{'s' if len(values) > 1 else ''} {listed(sorted(values))}"
-    text = with_spread(fmean(found), sd, "%") if sd is not None else percent(found[0])
+    seeds = f"seed{'s' if len(values) > 1 else ''} {join_words(sorted(values))}"
+    text = format_spread(fmean(found), sd, "%") if sd is not None else format_percent(found[0])
     return f"{text} % ({seeds})"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ddbench.reporting.tables.aggregate import Entry
-from ddbench.reporting.tables.formatting import listed, p_value
-from ddbench.reporting.tables.leaderboard import comparable
+from ddbench.reporting.tables.formatting import format_p, join_words
+from ddbench.reporting.tables.significance import group_finished
 from ddbench.reporting.tables.statistics import SIGNIFICANT
 from ddbench.reporting.tables.views import Cell, Column, Row, Section, View
 
@@ -23,7 +23,7 @@ class Ranking:
     difference: float
     """Nemenyi's critical difference at 5 %: ranks further apart differ."""
     p: float | None
-    """Of Friedman's test that all methods are alike; None for two methods."""
+    """p of Friedman's test that all methods are alike; None for two methods."""
     left_out: tuple[str, ...] = ()
     """Methods that lack a cell."""
 
@@ -31,45 +31,42 @@ class Ranking:
     def groups(self) -> list[tuple[str, ...]]:
         """The largest sets of neighbours within one critical difference; sets of one left out."""
         names = list(self.ranks)
-        found: list[tuple[str, ...]] = []
+        groups: list[tuple[str, ...]] = []
         for start, name in enumerate(names):
             near = [n for n in names[start:] if self.ranks[n] - self.ranks[name] <= self.difference]
-            if len(near) > 1 and not (found and set(near) <= set(found[-1])):
-                found.append(tuple(near))
-        return found
+            if len(near) > 1 and not (groups and set(near) <= set(groups[-1])):
+                groups.append(tuple(near))
+        return groups
 
 
-def rank(scores: Sequence[Mapping[str, float]], left_out: Sequence[str] = ()) -> Ranking | None:
-    """Ranks of the methods of every cell.
+def rank_methods(scores: Sequence[Mapping[str, float]]) -> Ranking | None:
+    """Ranks the methods that every cell has; None for fewer than two methods or cells.
 
     Args:
-        scores: Of each cell, method -> accuracy. All cells have the same methods.
-        left_out: Methods that were not in all cells, to be told.
-
-    Returns:
-        None for fewer than two methods or cells.
+        scores: For each cell, method -> accuracy.
     """
-    names = sorted(scores[0]) if scores else []
-    if len(names) < 2 or len(scores) < 2:
-        return None
-    import numpy as np
-    from scipy.stats import friedmanchisquare, rankdata
+    import pandas
+    from scipy.stats import friedmanchisquare
 
-    table = np.array([[cell[name] for name in names] for cell in scores])  # cells methods
-    means = rankdata(-table, axis=1).mean(0)
-    p = float(friedmanchisquare(*table.T).pvalue) if len(names) > 2 else None
-    ordered = sorted(zip(means.tolist(), names, strict=True))
+    cells = pandas.DataFrame([dict(sorted(cell.items())) for cell in scores])
+    whole = cells.dropna(axis="columns").sort_index(axis="columns")
+    if min(whole.shape) < 2:
+        return None
+    ranks = whole.rank(axis="columns", ascending=False).mean().sort_values(kind="stable")
+    p = float(friedmanchisquare(*whole.T.to_numpy()).pvalue) if whole.shape[1] > 2 else None
     return Ranking(
-        ranks={name: mean for mean, name in ordered},
-        cells=len(scores),
-        difference=critical_difference(len(names), len(scores)),
+        ranks=ranks.to_dict(),
+        cells=len(whole),
+        difference=critical_difference(whole.shape[1], len(whole)),
         p=None if p is None or math.isnan(p) else p,
-        left_out=tuple(left_out),
+        left_out=tuple(sorted(cells.columns.difference(whole.columns))),
     )
 
 
 def critical_difference(methods: int, cells: int) -> float:
-    """q √(k (k + 1) / (6 N)), q the 5 % point of the studentized range over √2 (Demšar, Sec. 3.2).
+    """Computes q √(k (k + 1) / (6 N)), q the 5 % point of the studentized range over √2.
+
+    Demšar, JMLR 2006, Sec. 3.2.
 
     Args:
         methods: k.
@@ -81,47 +78,46 @@ def critical_difference(methods: int, cells: int) -> float:
     return q * math.sqrt(methods * (methods + 1) / (6 * cells))
 
 
-def ranking_of(entries: Sequence[Entry]) -> Ranking | None:
-    """Of all rows that every setting has, by mean top-1; full data is no rival."""
-    cells: list[dict[str, float]] = []
-    for setting, members in comparable(entries).items():
-        found = {
-            e.label: top1.mean for e in members
-            if e.setting == setting and (top1 := e.summary("top1")) is not None
-        }  # fmt: skip
-        if found:
-            cells.append(found)
-    everywhere = set.intersection(*(set(cell) for cell in cells)) if cells else set()
-    others = sorted({name for cell in cells for name in cell} - everywhere)
-    return rank([{name: cell[name] for name in everywhere} for cell in cells], others)
+def rank_entries(entries: Sequence[Entry]) -> Ranking | None:
+    """Ranks the rows that every setting has, by mean top-1; full data is no rival."""
+    return rank_methods(
+        [
+            {e.label: top1.mean for e in members if (top1 := e.summarize("top1"))}
+            for members in group_finished(entries).values()
+        ]
+    )
 
 
-def average_ranks(entries: Sequence[Entry]) -> View | None:
-    """A row per method; None for fewer than two methods or cells."""
-    found = ranking_of(entries)
-    if found is None:
+def tabulate_ranks(entries: Sequence[Entry]) -> View | None:
+    """Makes a table with a row per method; None for fewer than two methods or cells."""
+    ranking = rank_entries(entries)
+    if ranking is None:
         return None
     rows = tuple(
         Row(
             cells=(Cell(text=name), Cell(text=f"{mean:.2f}", numbers={"average_rank": mean})),
-            facts={"label": name, "cells": found.cells},
+            facts={"label": name, "cells": ranking.cells},
         )
-        for name, mean in found.ranks.items()
+        for name, mean in ranking.ranks.items()
     )
-    friedman = "" if found.p is None else f" Friedman's test: p {_equals(p_value(found.p))}."
-    alike = "; ".join(listed(group) for group in found.groups)
+    alike = "; ".join(join_words(group) for group in ranking.groups)
+    left_out = f"Left out, not in every cell: {join_words(ranking.left_out)}."
     return View(
-        title=f"Average ranks over {found.cells} cells",
+        title=f"Average ranks over {ranking.cells} cells",
         columns=(Column(name="method", align="left"), Column(name="average rank ↓")),
         sections=(Section(rows=rows),),
         remarks=(
             "Ranks by mean top-1 in each cell, ties shared. Critical difference (Nemenyi, 5 %): "
-            f"{found.difference:.2f}.{friedman}",
+            f"{ranking.difference:.2f}.{_write_friedman(ranking.p)}",
             f"Not told apart: {alike}." if alike else "All are told apart.",
-            *((f"Left out, not in every cell: {listed(found.left_out)}.",) * bool(found.left_out)),
+            *([left_out] if ranking.left_out else []),
         ),
     )
 
 
-def _equals(text: str) -> str:
-    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
+def _write_friedman(p: float | None) -> str:
+    if p is None:
+        return ""
+    text = format_p(p)
+    equals = text.replace("<", "< ") if text.startswith("<") else f"= {text}"
+    return f" Friedman's test: p {equals}."

@@ -1,4 +1,4 @@
-"""Cells of an entry: its gain over random images, and what it costs."""
+"""Cells of an entry: accuracy, gain over random images, published figures, costs."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from ddbench.api.record import PublishedFigure
 from ddbench.reporting.tables.aggregate import Entry, same_terms
 from ddbench.reporting.tables.formatting import (
     MISSING,
-    p_value,
-    signed,
-    significant,
-    size,
-    with_spread,
+    format_bytes,
+    format_digits,
+    format_interval,
+    format_p,
+    format_signed,
+    format_spread,
 )
-from ddbench.reporting.tables.statistics import SIGNIFICANT, Paired, paired, summarize
-from ddbench.reporting.tables.views import Cell, Notes, Tone
+from ddbench.reporting.tables.statistics import (
+    SIGNIFICANT,
+    Paired,
+    compare_pairs,
+    is_significant,
+    summarize,
+)
+from ddbench.reporting.tables.views import Cell, Column, Notes, Tone
 
 REFERENCE = "random"
 """The method that every row is compared with."""
-NONE = signed(0)
 NOTHING = Cell(text=MISSING, tone="quiet")
 
 
@@ -30,17 +37,19 @@ class Surroundings:
     """What a cell needs to know besides its own entry."""
 
     entries: Sequence[Entry]
+    """Entries that may be compared, its own among them."""
     notes: Notes
 
-    def rival(self, entry: Entry) -> Entry | None:
-        """Random images under the labels, teacher and protocol of `entry`."""
-        found = [
-            e for e in self.entries
+    def find_rival(self, entry: Entry) -> Entry | None:
+        """Returns random images under the labels, teacher and protocol of an entry, or None."""
+        rivals = [
+            e
+            for e in self.entries
             if e.baseline and e.first.method == REFERENCE and same_terms(e, entry)
-        ]  # fmt: skip
+        ]
         mine = {r.seed for r in entry.records}
         return max(
-            found,
+            rivals,
             key=lambda e: (
                 e.first.student_count == entry.first.student_count,
                 len(mine & {r.seed for r in e.records}),
@@ -50,67 +59,174 @@ class Surroundings:
         )
 
 
-def _compared(entry: Entry, here: Surroundings) -> Paired | None:
-    rival = here.rival(entry)
-    if rival is None or rival is entry:
-        return None
-    return paired(entry.by_seed("top1"), rival.by_seed("top1"))
+def note_source(claim: PublishedFigure, notes: Notes) -> tuple[int, ...]:
+    """Adds a footnote on where a figure was published, if the claim tells; returns its mark."""
+    return (notes.add(f"published: {claim.origin}"),) if claim.origin else ()
 
 
-def difference(entry: Entry, here: Surroundings) -> Cell | None:
-    """Mean over shared seeds; coloured only where the test says that it is one."""
-    found = _compared(entry, here)
-    if found is None:
-        return _no_delta(entry, here)
-    certain = found.p is not None and found.p < SIGNIFICANT
-    tone: Tone = "" if not certain else "good" if found.difference > 0 else "bad"
-    below = found.difference < 0 and signed(found.difference) != NONE and not entry.baseline
+MakeCell = Callable[[Entry, Surroundings], Cell | None]
+"""Makes the cell of one column; None where the entry has nothing for it."""
+
+# -- accuracy --------------------------------------------------------------------------------------
+
+
+def find_best(entries: Iterable[Entry]) -> float | None:
+    """Returns the highest mean top-1 in competition; None where there is only one row."""
+    rows = [entry for entry in entries if not entry.baseline]
+    means = [s.mean for e in rows if (s := e.summarize("top1"))]
+    return max(means) if len(rows) > 1 and means else None
+
+
+def show_top1(entry: Entry, here: Surroundings) -> Cell:
+    """Shows mean and spread with the number of seeds, or how all seeds failed."""
+    notes = tuple(here.notes.add(text) for text in entry.explain_failures())
+    top1, asked = entry.summarize("top1"), len(entry.records)
+    done = len(entry.finished)
+    count = f"{done}/{asked}" if done < asked else f"n={done}" if done == 1 else str(done)
+    if top1 is None:
+        status = entry.status if entry.failed else MISSING
+        return Cell(text=f"{status} ({count})", tone="bad", notes=notes)
     return Cell(
-        text=signed(found.difference),
-        numbers={
-            "delta_random": found.difference,
-            "delta_random_low": found.low,
-            "delta_random_high": found.high,
-            "delta_random_n": found.n,
-        },
-        tone=tone,
-        notes=(here.notes.add(_below(found.p)),) if below else (),
+        text=f"{format_spread(top1.mean, top1.sd, '%')} ({count})",
+        numbers={"top1_mean": top1.mean, "top1_sd": top1.sd, "top1_ci95": top1.half_width},
+        strong=not entry.baseline and top1.mean == find_best(here.entries),
+        notes=notes,
     )
 
 
-def _below(p: float | None) -> str:
+def show_claim(entry: Entry, here: Surroundings) -> Cell | None:
+    """Shows the published top-1."""
+    claim = entry.find_claim()
+    if claim is None:
+        return None
+    return Cell(
+        text=format_spread(claim.value, claim.sd, "%"),
+        numbers={
+            "paper": claim.value,
+            "paper_sd": claim.sd,
+            "paper_source": claim.source,
+            "paper_setting": claim.setting,
+        },
+        notes=note_source(claim, here.notes),
+    )
+
+
+def show_metric(name: str, unit: str) -> MakeCell:
+    """Returns a maker of cells with mean and spread of a metric."""
+
+    def make(entry: Entry, here: Surroundings) -> Cell | None:
+        summary = entry.summarize(name)
+        if summary is None:
+            return None
+        count = f" (n={summary.n})" if summary.n != len(entry.finished) else ""
+        return Cell(
+            text=format_spread(summary.mean, summary.sd, unit) + count,
+            brief=format_spread(summary.mean, None, unit),
+            numbers={f"{name}_mean": summary.mean, f"{name}_sd": summary.sd},
+        )
+
+    return make
+
+
+# -- differences -----------------------------------------------------------------------------------
+
+
+def choose_tone(difference: float, p: float | None) -> Tone:
+    """Returns the colour of a difference: none where the test does not say that it is one."""
+    return "" if not is_significant(p) else "good" if difference > 0 else "bad"
+
+
+TEST_COLUMNS = tuple(Column(name=name) for name in ("Δ top-1", "95 % CI", "p", "p, Holm", "n"))
+
+
+def show_test(test: Paired, corrected: float | None, *, strong: bool) -> tuple[Cell, ...]:
+    """Returns the cells below `TEST_COLUMNS`.
+
+    Args:
+        test: Difference and test of two rows.
+        corrected: p after correction, which decides whether the difference stands out.
+        strong: Whether it stands out in bold, else in colour.
+    """
+    return (
+        Cell(
+            text=format_signed(test.difference),
+            strong=strong and is_significant(corrected),
+            tone="" if strong else choose_tone(test.difference, corrected),
+            numbers={"difference": test.difference},
+        ),
+        Cell(
+            text=format_interval(test.low, test.high), numbers={"low": test.low, "high": test.high}
+        ),
+        Cell(text=format_p(test.p), numbers={"p": test.p}),
+        Cell(text=format_p(corrected), numbers={"p_holm": corrected}),
+        Cell(text=str(test.n), numbers={"n": test.n}),
+    )
+
+
+def _compare_with_random(entry: Entry, here: Surroundings) -> Paired | None:
+    rival = here.find_rival(entry)
+    if rival is None or rival is entry:
+        return None
+    return compare_pairs(entry.collect("top1"), rival.collect("top1"))
+
+
+def show_gain(entry: Entry, here: Surroundings) -> Cell | None:
+    """Shows the mean difference to random images over shared seeds."""
+    test = _compare_with_random(entry, here)
+    if test is None:
+        return _explain_missing_gain(entry, here)
+    text = format_signed(test.difference)
+    below = test.difference < 0 and text != format_signed(0) and not entry.baseline
+    return Cell(
+        text=text,
+        numbers={
+            "delta_random": test.difference,
+            "delta_random_low": test.low,
+            "delta_random_high": test.high,
+            "delta_random_n": test.n,
+        },
+        tone=choose_tone(test.difference, test.p),
+        notes=(here.notes.add(_warn_below(test.p)),) if below else (),
+    )
+
+
+def _warn_below(p: float | None) -> str:
     text = "below random images with the same labels"
     if p is None:
         return f"{text}; too few shared seeds to test"
-    return text if p < SIGNIFICANT else f"{text}, which may be chance (p ≥ {SIGNIFICANT:g})"
+    chance = f", which may be chance (p ≥ {SIGNIFICANT:g})"
+    return text if is_significant(p) else text + chance
 
 
-def _no_delta(entry: Entry, here: Surroundings) -> Cell | None:
-    """Says why, where there are random images, but none to compare with."""
+def _explain_missing_gain(entry: Entry, here: Surroundings) -> Cell | None:
+    """Tells why there is no gain, where there are random images, but none to compare with."""
     there = any(e.first.method == REFERENCE and e.finished for e in here.entries)
     if not there or not entry.finished or entry.first.method == REFERENCE:
         return None
     reason = (
         "no random images with the same teacher, labels and training to compare with"
-        if here.rival(entry) is None
+        if here.find_rival(entry) is None
         else "shares no finished seed with random images"
     )
     return replace(NOTHING, notes=(here.notes.add(reason),))
 
 
-def probability(entry: Entry, here: Surroundings) -> Cell | None:
-    """p of a paired t-test."""
-    found = _compared(entry, here)
-    if found is None or found.p is None:
+def show_p(entry: Entry, here: Surroundings) -> Cell | None:
+    """Shows p of a paired t-test against random images."""
+    test = _compare_with_random(entry, here)
+    if test is None or test.p is None:
         return None
-    return Cell(text=p_value(found.p), numbers={"delta_random_p": found.p})
+    return Cell(text=format_p(test.p), numbers={"delta_random_p": test.p})
 
 
-# -- costs ----------------------------------------------------------------------------------------
+# -- costs -----------------------------------------------------------------------------------------
 
 
-def per_iteration(entry: Entry, here: object = None) -> Cell | None:
-    """Of the recovery: mean over seeds; the spread is that of one run's iterations, pooled."""
+def show_iteration(entry: Entry, here: object = None) -> Cell | None:
+    """Shows seconds of an iteration of recover: the mean over seeds.
+
+    The spread is that of one run's iterations, pooled over seeds.
+    """
     costs = [c for r in entry.finished if (c := r.cost_of("recover")) is not None]
     means = [c.iteration_seconds for c in costs if c.iteration_seconds is not None]
     if not means:
@@ -119,77 +235,75 @@ def per_iteration(entry: Entry, here: object = None) -> Cell | None:
     mean = fmean(means)
     sd = math.sqrt(fmean(s * s for s in spreads)) if spreads else None
     return Cell(
-        text=with_spread(mean, sd, "s"),
-        brief=significant(mean),
+        text=format_spread(mean, sd, "s"),
+        brief=format_digits(mean),
         numbers={"iteration_seconds": mean, "iteration_sd": sd},
     )
 
 
-def total_seconds(entry: Entry, here: object = None) -> Cell | None:
-    """All stages, the teacher's training included: mean over seeds."""
-    found = summarize(r.seconds for r in entry.finished if r.costs)
-    if found is None:
+def show_seconds(entry: Entry, here: object = None) -> Cell | None:
+    """Shows seconds of all stages, the teacher's training included: the mean over seeds."""
+    total = summarize(r.seconds for r in entry.finished if r.costs)
+    if total is None:
         return None
-    return Cell(text=significant(found.mean), numbers={"total_seconds": found.mean})
+    return Cell(text=format_digits(total.mean), numbers={"total_seconds": total.mean})
 
 
-def peak_memory(entry: Entry, here: object = None) -> Cell | None:
-    """The highest of all stages and seeds."""
-    peaks = [p for r in entry.finished if (p := r.peak_bytes) is not None]
-    if not peaks:
+def show_memory(entry: Entry, here: object = None) -> Cell | None:
+    """Shows the highest peak memory of all stages and seeds."""
+    peak = max((p for r in entry.finished if (p := r.peak_bytes) is not None), default=None)
+    return None if peak is None else Cell(text=format_bytes(peak), numbers={"peak_bytes": peak})
+
+
+def show_stored(entry: Entry, here: object = None) -> Cell | None:
+    """Shows bytes of images, labels, and the teacher if it has to come along: means over seeds."""
+    means = {
+        name: summary.mean
+        for name in ("image_bytes", "label_bytes", "teacher_bytes")
+        if (summary := summarize(v for r in entry.finished if (v := getattr(r, name)) is not None))
+    }
+    if "image_bytes" not in means:
         return None
-    return Cell(text=size(max(peaks)), numbers={"peak_bytes": max(peaks)})
-
-
-def stored_bytes(entry: Entry, here: object = None) -> Cell | None:
-    """What the distilled set takes, and the teacher if it has to come along: mean over seeds."""
-    images = summarize(r.image_bytes for r in entry.finished if r.image_bytes is not None)
-    labels = summarize(r.label_bytes for r in entry.finished if r.label_bytes is not None)
-    if images is None:
-        return None
-    teacher = summarize(r.teacher_bytes for r in entry.finished if r.teacher_bytes is not None)
-    kept = [images, labels, teacher if teacher is not None and teacher.mean else None]
-    stored = [part.mean for part in kept if part is not None]
+    stored = [mean for name, mean in means.items() if mean or name != "teacher_bytes"]
     return Cell(
-        text=" + ".join(size(count) for count in stored),
-        brief=size(sum(stored)),
-        numbers={
-            "image_bytes": images.mean,
-            "label_bytes": labels.mean if labels else None,
-            **({"teacher_bytes": teacher.mean} if teacher else {}),
-        },
+        text=" + ".join(format_bytes(count) for count in stored),
+        brief=format_bytes(sum(stored)),
+        numbers={"image_bytes": None, "label_bytes": None, **means},
     )
 
 
-def published(metric: str) -> Callable[[Entry, Surroundings], Cell | None]:
-    """What a paper claims of a cost: `iteration_seconds`, `total_seconds` or `peak_bytes`."""
+def show_published_cost(metric: str) -> MakeCell:
+    """Returns a maker of cells with a published cost.
+
+    Args:
+        metric: `iteration_seconds`, `total_seconds` or `peak_bytes`.
+    """
 
     def make(entry: Entry, here: Surroundings) -> Cell | None:
-        claims = [c for r in entry.records for c in r.cost_claims if c.metric == metric]
-        if not claims:
+        claim = entry.find_claim(metric)
+        if claim is None:
             return None
-        claim = claims[0]
-        origin = "; ".join(text for text in (claim.source, claim.setting) if text)
-        text = size(claim.value) if metric == "peak_bytes" else significant(claim.value)
+        write = format_bytes if metric == "peak_bytes" else format_digits
         return Cell(
-            text=text,
+            text=write(claim.value),
             numbers={f"{metric}_paper": claim.value},
-            notes=(here.notes.add(f"published: {origin}"),) if origin else (),
+            notes=note_source(claim, here.notes),
         )
 
     return make
 
 
-def device(entry: Entry, here: object = None) -> Cell | None:
-    names = devices([entry])
-    return Cell(text="; ".join(names), numbers={"device": "; ".join(names)}) if names else None
+def show_device(entry: Entry, here: object = None) -> Cell | None:
+    """Shows the names of the devices that stages ran on."""
+    text = "; ".join(list_devices([entry]))
+    return Cell(text=text, numbers={"device": text}) if text else None
 
 
-def devices(entries: Iterable[Entry]) -> list[str]:
-    """Where the stages ran, by name."""
+def list_devices(entries: Iterable[Entry]) -> list[str]:
+    """Returns the names of the devices that stages of finished records ran on, sorted."""
     return sorted({name for e in entries for r in e.finished for name in r.devices})
 
 
 def is_resident(device_name: str) -> bool:
-    """Whether peak memory on it is that of the process: everywhere but on CUDA."""
+    """Tells whether peak memory on a device is that of the process: everywhere but on CUDA."""
     return device_name.startswith(("CPU", "mps"))

@@ -1,4 +1,4 @@
-"""What is left of a method when labels and augmentation are taken out: robust scores."""
+"""What is left of a method when labels and augmentation are taken out: DD-Ranking's scores."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from typing import Any
 from ddbench.api.record import Record
 from ddbench.reporting.tables.aggregate import Entry, Setting, same_terms
 from ddbench.reporting.tables.cells import NOTHING, Surroundings
-from ddbench.reporting.tables.formatting import signed
-from ddbench.reporting.tables.leaderboard import comparable, kind_of
+from ddbench.reporting.tables.formatting import format_signed
+from ddbench.reporting.tables.leaderboard import group_comparable
 from ddbench.reporting.tables.row_names import Headings
 from ddbench.reporting.tables.statistics import Summary, summarize
 from ddbench.reporting.tables.views import Cell, Column, Notes, Row, Section, View
 
 SOURCE = "Li et al., DD-Ranking, 2025, arXiv:2505.13300"
 WEIGHT = 0.5
-"""Of the gain over random images; DD-Ranking's own choice."""
+"""Weight of the gain over random images; DD-Ranking's own choice."""
 HARD = "hard"
 """The labels that ask no teacher."""
 FULL = "full"
 """The method that keeps every real image."""
 
 
-def label_robust(
-    *, full_hard: float, made_hard: float, made_any: float, random_any: float,
+def label_robust_score(
+    *,
+    full_hard: float,
+    made_hard: float,
+    made_any: float,
+    random_any: float,
     weight: float = WEIGHT,
-) -> float:  # fmt: skip
-    """LRS = (e^α − e⁻¹) / (e − e⁻¹) with α = w·IOR − (1 − w)·HLR, in [0, 1].
+) -> float:
+    """Computes LRS = (e^α − e⁻¹) / (e − e⁻¹) with α = w·IOR − (1 − w)·HLR, in [0, 1].
 
     HLR = full_hard − made_hard is what hard labels lose against the whole data set,
     IOR = made_any − random_any what the images gain over random ones under the same labels.
@@ -47,14 +51,18 @@ def label_robust(
         ValueError: an accuracy or the weight is not in [0, 1]: percents, say.
     """
     _check(full_hard, made_hard, made_any, random_any, weight)
-    return _from_0_to_1(weight * (made_any - random_any) - (1 - weight) * (full_hard - made_hard))
+    return _scale(weight * (made_any - random_any) - (1 - weight) * (full_hard - made_hard))
 
 
-def augmentation_robust(
-    *, made_augmented: float, random_augmented: float, made_plain: float, random_plain: float,
+def augmentation_robust_score(
+    *,
+    made_augmented: float,
+    random_augmented: float,
+    made_plain: float,
+    random_plain: float,
     weight: float = WEIGHT,
-) -> float:  # fmt: skip
-    """ARS, of the same form with β = γ·(gain with augmentation) + (1 − γ)·(gain without).
+) -> float:
+    """Computes ARS, LRS with β = γ·(gain with augmentation) + (1 − γ)·(gain without) for α.
 
     Args:
         made_augmented: Accuracy, from 0 to 1, of the distilled images with augmentation.
@@ -68,11 +76,11 @@ def augmentation_robust(
     """
     _check(made_augmented, random_augmented, made_plain, random_plain, weight)
     gains = made_augmented - random_augmented, made_plain - random_plain
-    return _from_0_to_1(weight * gains[0] + (1 - weight) * gains[1])
+    return _scale(weight * gains[0] + (1 - weight) * gains[1])
 
 
-def _from_0_to_1(balance: float) -> float:
-    """(e^a − e⁻¹) / (e − e⁻¹) = (e^(a + 1) − 1) / (e² − 1): 0 at −1, 0.269 at 0, 1 at 1."""
+def _scale(balance: float) -> float:
+    """Computes (e^a − e⁻¹) / (e − e⁻¹), that is (e^(a + 1) − 1) / (e² − 1): 0.269 at a = 0."""
     exact = max(-1.0, min(1.0, balance))  # rounding may step over the border
     return math.expm1(exact + 1) / math.expm1(2)
 
@@ -83,9 +91,12 @@ def _check(*fractions: float) -> None:
             raise ValueError(f"{value:g} is not a fraction from 0 to 1")
 
 
+# -- the table -------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Scores:
-    """Of one entry; a part is None where a row that it needs is missing."""
+    """Scores of one entry; one is None where a row that it needs is missing."""
 
     entry: Entry
     setting: Setting
@@ -97,31 +108,37 @@ class Scores:
     augmentation: Summary | None
 
 
-def robust_scores(entries: Sequence[Entry]) -> View | None:
-    """A row per method and labels, best label-robust score first; None without what it needs."""
-    grouped = comparable(entries)
+def tabulate_robust_scores(entries: Sequence[Entry]) -> View | None:
+    """Makes a table with a row per method and labels, best label-robust score first.
+
+    None where no row has the others that a score needs.
+    """
+    grouped = group_comparable(entries)
     scored = [
-        scores for setting, members in grouped.items() for entry in members
-        if entry.setting.ipc is not None
-        and (scores := _scores(entry, setting, grouped)) is not None
-    ]  # fmt: skip
+        scores
+        for setting, members in grouped.items()
+        for entry in members
+        if entry.setting.ipc is not None and (scores := _score(entry, setting, grouped)) is not None
+    ]
     if not scored:
         return None
     headings = Headings(s.setting for s in scored)
     sections: dict[str, list[Scores]] = {}
-    for found in scored:
-        sections.setdefault(headings.section(found.setting), []).append(found)
-    columns = (
-        Column(name="method", align="left"), Column(name="HLR ↓", unit="points"),
-        Column(name="IOR ↑", unit="points"), Column(name="LRS ↑"), Column(name="ARS ↑"),
-    )  # fmt: skip
+    for scores in scored:
+        sections.setdefault(headings.write_section(scores.setting), []).append(scores)
     return View(
-        title=headings.title("Robust scores"),
-        subtitle=headings.subtitle(),
-        columns=columns,
+        title=headings.write_title("Robust scores"),
+        subtitle=headings.write_subtitle(),
+        columns=(
+            Column(name="method", align="left"),
+            Column(name="HLR ↓", unit="points"),
+            Column(name="IOR ↑", unit="points"),
+            Column(name="LRS ↑"),
+            Column(name="ARS ↑"),
+        ),
         sections=tuple(
-            Section(title=title, rows=tuple(_row(s) for s in sorted(found, key=_place)))
-            for title, found in sections.items()
+            Section(title=title, rows=tuple(_make_row(s) for s in sorted(members, key=_rank_key)))
+            for title, members in sections.items()
         ),
         remarks=(
             f"LRS and ARS: label-robust and augmentation-robust score ({SOURCE}), from 0 to 1, "
@@ -133,132 +150,132 @@ def robust_scores(entries: Sequence[Entry]) -> View | None:
     )
 
 
-def _place(found: Scores) -> tuple[object, ...]:
-    best = found.label or found.augmentation
-    return found.entry.baseline, -(best.mean if best else 0.0), found.entry.label
+def _rank_key(scores: Scores) -> tuple[object, ...]:
+    best = scores.label or scores.augmentation
+    return scores.entry.baseline, -(best.mean if best else 0.0), scores.entry.label
 
 
-def _row(found: Scores) -> Row:
-    def cell(summary: Summary | None, name: str, points: bool) -> Cell:
+def _make_row(scores: Scores) -> Row:
+    def make_cell(summary: Summary | None, name: str, points: bool) -> Cell:
         if summary is None:
             return NOTHING
-        mean = signed(summary.mean) if points else f"{summary.mean:.3f}"
+        mean = format_signed(summary.mean) if points else f"{summary.mean:.3f}"
         sd = "" if summary.sd is None else f" ± {summary.sd:.{1 if points else 3}f}"
         numbers = {f"{name}_mean": summary.mean, f"{name}_sd": summary.sd, f"{name}_n": summary.n}
         return Cell(text=mean + sd, brief=mean, numbers=numbers)
 
     return Row(
         cells=(
-            Cell(text=found.entry.label),
-            cell(found.recovery, "hard_label_recovery", True),
-            cell(found.improvement, "improvement_over_random", True),
-            cell(found.label, "label_robust_score", False),
-            cell(found.augmentation, "augmentation_robust_score", False),
+            Cell(text=scores.entry.label),
+            make_cell(scores.recovery, "hard_label_recovery", True),
+            make_cell(scores.improvement, "improvement_over_random", True),
+            make_cell(scores.label, "label_robust_score", False),
+            make_cell(scores.augmentation, "augmentation_robust_score", False),
         ),
-        facts={**found.setting._asdict(), "label": found.entry.label},
-        kind=kind_of(found.entry),
+        facts={**scores.setting._asdict(), "label": scores.entry.label},
+        kind=scores.entry.kind,
     )
 
 
-def _scores(
+# -- the rows that a score needs -------------------------------------------------------------------
+
+Accuracies = dict[int, float]
+"""Seed -> accuracy from 0 to 1."""
+
+
+def _score(
     entry: Entry, setting: Setting, grouped: Mapping[Setting, Sequence[Entry]]
 ) -> Scores | None:
-    made, rival = _fractions(entry), _fractions(_rival(entry, grouped.get(setting, ())))
+    made, rival = _read(entry), _read(_find_rival(entry, grouped.get(setting, ())))
     under_hard = grouped.get(setting._replace(labels=HARD), ())
     # Full data has few seeds: one accuracy for all, that of their mean.
-    hard = _named(entry.label, under_hard)
-    full = list(_fractions(None if hard is None else _full(under_hard, hard)).values())
-    whole = fmean(full) if full else None
-    made_hard = _fractions(hard)
-    label = [
-        label_robust(full_hard=whole, made_hard=made_hard[s], made_any=made[s], random_any=rival[s])
-        for s in _shared(made, rival, made_hard) if whole is not None
-    ]  # fmt: skip
-    plain = _without_augmentation(entry, setting, grouped)
-    augmentation = _augmentation(made, rival, plain)
+    hard = _find_named(entry.label, under_hard)
+    full = _read(None if hard is None else _find_full(under_hard, hard))
+    whole = fmean(full.values()) if full else None
+    made_hard = _read(hard)
+    label, recovery = [], None
+    if whole is not None:
+        label = [
+            label_robust_score(
+                full_hard=whole, made_hard=made_hard[s], made_any=made[s], random_any=rival[s]
+            )
+            for s in _share(made, rival, made_hard)
+        ]
+        recovery = summarize(100 * (whole - v) for v in made_hard.values())
+    made_plain, rival_plain = _read_plain(entry, setting, grouped)
+    augmentation = [
+        augmentation_robust_score(
+            made_augmented=made[s],
+            random_augmented=rival[s],
+            made_plain=made_plain[s],
+            random_plain=rival_plain[s],
+        )
+        for s in _share(made, rival, made_plain, rival_plain)
+    ]
     if not label and not augmentation:
         return None
     return Scores(
         entry=entry,
         setting=setting,
-        recovery=None
-        if whole is None
-        else summarize(100 * (whole - v) for v in made_hard.values()),
-        improvement=summarize(100 * (made[s] - rival[s]) for s in _shared(made, rival)),
+        recovery=recovery,
+        improvement=summarize(100 * (made[s] - rival[s]) for s in _share(made, rival)),
         label=summarize(label),
         augmentation=summarize(augmentation),
     )
 
 
-def _augmentation(
-    made: Mapping[int, float], rival: Mapping[int, float], plain: tuple[Any, Any] | None
-) -> list[float]:
-    if plain is None:
-        return []
-    made_plain, rival_plain = plain
-    return [
-        augmentation_robust(
-            made_augmented=made[s], random_augmented=rival[s],
-            made_plain=made_plain[s], random_plain=rival_plain[s],
-        )
-        for s in _shared(made, rival, made_plain, rival_plain)
-    ]  # fmt: skip
+def _share(*accuracies: Accuracies) -> list[int]:
+    """Returns the seeds that all have."""
+    return sorted(set.intersection(*map(set, accuracies)))
 
 
-def _shared(*by_seed: Mapping[int, float]) -> list[int]:
-    return sorted(set.intersection(*(set(found) for found in by_seed)))
-
-
-def _fractions(entry: Entry | None) -> dict[int, float]:
+def _read(entry: Entry | None) -> Accuracies:
     if entry is None:
         return {}
-    return {seed: top1 / 100 for seed, top1 in entry.by_seed("top1").items()}
+    return {seed: top1 / 100 for seed, top1 in entry.collect("top1").items()}
 
 
-def _named(label: str, members: Sequence[Entry]) -> Entry | None:
+def _find_named(label: str, members: Sequence[Entry]) -> Entry | None:
     return next((e for e in members if e.label == label and e.setting.ipc is not None), None)
 
 
-def _rival(entry: Entry, members: Sequence[Entry]) -> Entry | None:
-    return Surroundings(entries=members, notes=Notes()).rival(entry)
+def _find_rival(entry: Entry, members: Sequence[Entry]) -> Entry | None:
+    return Surroundings(entries=members, notes=Notes()).find_rival(entry)
 
 
-def _full(members: Sequence[Entry], hard: Entry) -> Entry | None:
-    """All images under the training of the row: options may differ under one protocol's name."""
+def _find_full(members: Sequence[Entry], hard: Entry) -> Entry | None:
+    """Returns all images under a row's training: options may differ under one protocol's name."""
     return next(
         (e for e in members if e.first.method == FULL and e.finished and same_terms(e, hard)), None
     )
 
 
-# -- augmentation ----------------------------------------------------------------------------------
-
-
-def _without_augmentation(
+def _read_plain(
     entry: Entry, setting: Setting, grouped: Mapping[Setting, Sequence[Entry]]
-) -> tuple[dict[int, float], dict[int, float]] | None:
-    """The same method, and random images, under a training that lacks nothing but augmentation."""
-    if _is_plain(entry.first) is not False:
-        return None
-    for other, members in grouped.items():
-        if other._replace(protocol=setting.protocol) != setting or other == setting:
-            continue
-        twin = _named(entry.label, members)
-        if twin is None or not _is_plain(twin.first):
-            continue
-        if _training(twin.first) == _training(entry.first):
-            return _fractions(twin), _fractions(_rival(twin, members))
-    return None
+) -> tuple[Accuracies, Accuracies]:
+    """Returns the accuracies of the same method, and of random images, under a training that lacks
+    nothing but augmentation; none where there is no such training."""
+    if _is_plain(entry.first) is False:
+        for other, members in grouped.items():
+            if other._replace(protocol=setting.protocol) != setting or other == setting:
+                continue
+            twin = _find_named(entry.label, members)
+            if twin is None or not _is_plain(twin.first):
+                continue
+            if _spell_training(twin.first) == _spell_training(entry.first):
+                return _read(twin), _read(_find_rival(twin, members))
+    return {}, {}
 
 
-def _protocol(record: Record) -> dict[str, Any]:
-    """Its fields, as `ddbench.store.keys.spell` wrote them: a part is `[name, {field: value}]`."""
+def _read_protocol(record: Record) -> dict[str, Any]:
+    """Returns a protocol's fields, as `ddbench.store.keys.spell` wrote them."""
     spelt = record.configuration.get("protocol")
     return dict(spelt[1]) if isinstance(spelt, list) else {}
 
 
 def _is_plain(record: Record) -> bool | None:
-    """Whether students see the images as they are; None where the record does not say."""
-    training = _protocol(record).get("training")
+    """Tells whether students see the images as they are; None where the record does not say."""
+    training = _read_protocol(record).get("training")
     if not isinstance(training, list):
         return None
     how = training[1]["augmentation"][1]
@@ -266,8 +283,9 @@ def _is_plain(record: Record) -> bool | None:
     return not varied and list(how["crop"]) == [1, 1]
 
 
-def _training(record: Record) -> str:
-    """All of the protocol but its name and its augmentation."""
-    fields = {k: v for k, v in _protocol(record).items() if k not in ("name", "training")}
-    kept = {k: v for k, v in _protocol(record)["training"][1].items() if k != "augmentation"}
+def _spell_training(record: Record) -> str:
+    """Returns all of the protocol but its name and its augmentation, as one text."""
+    protocol = _read_protocol(record)
+    fields = {k: v for k, v in protocol.items() if k not in ("name", "training")}
+    kept = {k: v for k, v in protocol["training"][1].items() if k != "augmentation"}
     return json.dumps([fields, kept], sort_keys=True)

@@ -1,100 +1,88 @@
-"""What rows and sections are called: enough to tell them apart, and no more."""
+"""Names of rows and sections: enough to tell them apart, and no more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 from ddbench.reporting.tables.aggregate import Entry, Setting
+from ddbench.reporting.tables.formatting import format_ipc
 
 MOST_DIFFERENCES = 3
 """Options that a label names before it falls back on the key."""
 
 
-def labelled(entries: Sequence[Entry]) -> list[Entry]:
-    """The entries with labels that differ within a setting.
+def label_entries(entries: Sequence[Entry]) -> list[Entry]:
+    """Returns the entries with labels that differ within a setting.
 
     First by the profile and the options that the user gave; where that is not enough (reference
     rows, a part of another version) by what differs in the configuration.
     """
-    named = [replace(entry, label=entry.name) for entry in entries]
-    named = [_by_given(entry, named) for entry in named]
+    named = [_label_by_given(entry, entries) for entry in entries]
     groups: dict[tuple[Setting, str], list[Entry]] = {}
     for entry in named:
         groups.setdefault((entry.setting, entry.label), []).append(entry)
-    return [_by_configuration(entry, groups[entry.setting, entry.label]) for entry in named]
+    return [_label_by_configuration(e, groups[e.setting, e.label]) for e in named]
 
 
-def _by_given(entry: Entry, entries: Sequence[Entry]) -> Entry:
-    told = {"profile": entry.first.profile} if entry.first.profile else {}
+def _label_by_given(entry: Entry, entries: Sequence[Entry]) -> Entry:
+    options = {"profile": entry.first.profile} if entry.first.profile else {}
     # A reference row carries the options of the first row that asked for it: they say nothing.
     if not entry.baseline:
-        common = given_by_all(e for e in entries if e.name == entry.name and not e.baseline)
-        told |= {k: v for k, v in entry.given.items() if k not in common}
-    return replace(entry, label=_suffixed(entry.label, told))
+        common = find_common_options(e for e in entries if e.name == entry.name and not e.baseline)
+        options |= {k: v for k, v in entry.given.items() if k not in common}
+    return replace(entry, label=_append(entry.name, options))
 
 
-def given_by_all(entries: Iterable[Entry]) -> dict[str, str]:
-    """Options that every one of the entries was given alike."""
-    found: dict[str, str] | None = None
-    for entry in entries:
-        given = entry.given
-        found = dict(given) if found is None else {
-            k: v for k, v in found.items() if given.get(k) == v
-        }  # fmt: skip
-    return found or {}
+def find_common_options(entries: Iterable[Entry]) -> dict[str, str]:
+    """Returns the options that every one of the entries was given alike."""
+    options = [set(entry.given.items()) for entry in entries]
+    return dict(set.intersection(*options)) if options else {}
 
 
-def _by_configuration(entry: Entry, rivals: Sequence[Entry]) -> Entry:
+def _label_by_configuration(entry: Entry, rivals: Sequence[Entry]) -> Entry:
     if len(rivals) < 2:
         return entry
-    flat = {id(e): _all_options(e) for e in rivals}
+    flat = {id(e): _flatten_configuration(e) for e in rivals}
     mine = flat[id(entry)]
-    names = sorted(set().union(*flat.values()))
-    differing = {
-        n: mine[n] for n in names if n in mine and len({f.get(n) for f in flat.values()}) > 1
-    }
-    shown = dict(list(differing.items())[:MOST_DIFFERENCES])
-    same = [e for e in rivals if all(flat[id(e)].get(n) == v for n, v in shown.items())]
+    differing = [n for n in sorted(mine) if len({f.get(n) for f in flat.values()}) > 1]
+    shown = {name: mine[name] for name in differing[:MOST_DIFFERENCES]}
+    same = [f for f in flat.values() if all(f.get(n) == v for n, v in shown.items())]
     if len(same) > 1 or not shown:
         shown["key"] = entry.first.key[:8]
-    return replace(entry, label=_suffixed(entry.label, shown))
+    return replace(entry, label=_append(entry.label, shown))
 
 
-def _suffixed(label: str, options: Mapping[str, str]) -> str:
-    told = ", ".join(f"{name}={value}" for name, value in sorted(options.items()))
-    return f"{label}, {told}" if told else label
+def _append(label: str, options: Mapping[str, str]) -> str:
+    return ", ".join([label, *(f"{name}={value}" for name, value in sorted(options.items()))])
 
 
-def _all_options(entry: Entry) -> dict[str, str]:
+def _flatten_configuration(entry: Entry) -> dict[str, str]:
     record = entry.first
-    flat = flattened(record.configuration.get("recipe", {}))
+    flat = flatten_options(record.configuration.get("recipe", {}))
     rest = {k: v for k, v in record.configuration.items() if k != "recipe"}
-    return {**flat, **flattened(rest), "students": str(record.student_count)}
+    return {**flat, **flatten_options(rest), "students": str(record.student_count)}
 
 
-def flattened(value: Any, path: str = "") -> dict[str, str]:
-    """Options by dotted name, of a configuration as `ddbench.store.keys.spell` wrote it.
+def flatten_options(value: Any, path: str = "") -> dict[str, str]:
+    """Returns options by dotted name, of a configuration as `ddbench.store.keys.spell` wrote it.
 
     A part is `["module:Class/version", {options}]`; it adds its own name, and its options.
     """
     if isinstance(value, Mapping):
-        found: dict[str, str] = {}
-        for name, item in value.items():
-            found.update(flattened(item, f"{path}.{name}".lstrip(".")))
-        return found
-    if is_part(value):
-        return {path: value[0].rpartition(":")[2], **flattened(value[1], path)}
-    if isinstance(value, list) and any(is_part(item) for item in value):
-        found = {}
-        for item in value:
-            found.update(flattened(item, f"{path}.{_term_name(item)}"))
-        return found
-    return {path: str(value)}
+        items = [(f"{path}.{name}".lstrip("."), item) for name, item in value.items()]
+    elif is_part(value):
+        return {path: value[0].rpartition(":")[2], **flatten_options(value[1], path)}
+    elif isinstance(value, list) and any(is_part(item) for item in value):
+        items = [(f"{path}.{_name_term(item)}", item) for item in value]
+    else:
+        return {path: str(value)}
+    return {n: text for name, item in items for n, text in flatten_options(item, name).items()}
 
 
-def is_part(value: Any) -> bool:
+def is_part(value: Any) -> TypeGuard[list[Any]]:
+    """Tells whether a value is a spelt part: a name, and its options."""
     return (
         isinstance(value, list)
         and len(value) == 2
@@ -103,7 +91,7 @@ def is_part(value: Any) -> bool:
     )
 
 
-def _term_name(term: Any) -> str:
+def _name_term(term: Any) -> str:
     return str(term[1].get("name", "")) if is_part(term) else str(term)
 
 
@@ -112,39 +100,40 @@ _FIELDS = ("dataset", "ipc", "teacher", "student", "labels", "protocol", "precis
 
 
 class Headings:
-    """Splits what settings say into what is the same for all and what tells them apart."""
+    """Splits the terms of settings into those that all share and those that tell them apart."""
 
     def __init__(self, settings: Iterable[Setting], without: Iterable[str] = ()) -> None:
-        found = list(settings)
+        given = list(settings)
         fields = [name for name in _FIELDS if name not in set(without)]
-        counts = {name: len({getattr(s, name) for s in found}) for name in fields}
+        counts = {name: len({getattr(s, name) for s in given}) for name in fields}
         self.varying = [name for name in fields if counts[name] > 1]
         self.constant = [name for name in fields if counts[name] == 1]
-        self._one = found[0]
+        self._one = given[0]
 
-    def title(self, kind: str) -> str:
-        """`Leaderboard: digits, IPC 10`, of what all share."""
-        words = [_word(self._one, name) for name in _ALWAYS if name in self.constant]
+    def write_title(self, kind: str) -> str:
+        """Returns a title with data set and IPC, where all share them: `Kind: digits, IPC 10`."""
+        words = [_write_term(self._one, name) for name in _ALWAYS if name in self.constant]
         return f"{kind}: {', '.join(words)}" if words else kind
 
-    def subtitle(self) -> str:
-        """The rest of what all share."""
+    def write_subtitle(self) -> str:
+        """Returns the rest of the terms that all share."""
         names = [name for name in self.constant if name not in _ALWAYS]
-        if {"teacher", "student"} <= set(names) and self._one.teacher == self._one.student:
-            names = [name for name in names if name != "student"]
-            words = [_word(self._one, n).replace("teacher", "teacher and student") for n in names]
-        else:
-            words = [_word(self._one, name) for name in names]
-        return ", ".join(word for word in words if word not in ("", "fp32", "judged on test data"))
+        words = {name: _write_term(self._one, name) for name in names}
+        if {"teacher", "student"} <= words.keys() and self._one.teacher == self._one.student:
+            words["teacher"] = f"teacher and student {self._one.teacher}"
+            del words["student"]
+        usual = ("", "fp32", "judged on test data")
+        return ", ".join(word for word in words.values() if word not in usual)
 
-    def section(self, setting: Setting) -> str:
-        return ", ".join(_word(setting, name) for name in self.varying)
+    def write_section(self, setting: Setting) -> str:
+        """Returns the terms that tell a setting from the others."""
+        return ", ".join(_write_term(setting, name) for name in self.varying)
 
 
-def _word(setting: Setting, name: str) -> str:
+def _write_term(setting: Setting, name: str) -> str:
     value = getattr(setting, name)
     if name == "ipc":
-        return "all images" if value is None else f"IPC {value}"
+        return format_ipc(value)
     if name == "holdout":
         part = f" ({100 * value:g} %)"
         return f"judged on held-out training images{part}" if value else "judged on test data"

@@ -12,25 +12,31 @@ SIGNIFICANT = 0.05
 """p below which a difference is taken for one."""
 RESAMPLES = 9999
 FEW = 8
-"""Values below which an interval by resampling is too narrow to be trusted."""
+"""Number of values below which an interval by resampling is too narrow to be trusted."""
 
 
 class Summary(NamedTuple):
+    """Mean and spread of n values."""
+
     mean: float
     sd: float | None
-    """Of the sample; None for one value."""
+    """Sample standard deviation; None for one value."""
     n: int
 
     @property
     def half_width(self) -> float | None:
-        """Of the 95 % confidence interval of the mean."""
+        """Half the width of the 95 % confidence interval of the mean, by Student's t."""
         if self.sd is None:
             return None
-        return _quantile(self.n - 1) * self.sd / math.sqrt(self.n)
+        # `scipy.stats` would do the same and takes a second to import.
+        from scipy.special import stdtrit
+
+        quantile = float(stdtrit(self.n - 1, (1 + CONFIDENCE) / 2))
+        return quantile * self.sd / math.sqrt(self.n)
 
 
 class Paired(NamedTuple):
-    """A difference over shared seeds, with its 95 % interval; p of a paired t-test."""
+    """A difference over shared seeds, with its 95 % interval and p of a paired t-test."""
 
     difference: float
     low: float | None
@@ -41,20 +47,25 @@ class Paired(NamedTuple):
 
 
 def summarize(values: Iterable[float]) -> Summary | None:
-    """Mean and sample standard deviation; None of nothing.
+    """Computes mean and sample standard deviation; None of no values.
 
     The mean has fourteen digits: rows that are right as often are equal, in whatever order their
     seeds' shares are added.
     """
-    found = list(values)
-    if not found:
+    given = list(values)
+    if not given:
         return None
-    mean = float(f"{fmean(found):.14g}")
-    return Summary(mean, stdev(found) if len(found) > 1 else None, len(found))
+    mean = float(f"{fmean(given):.14g}")
+    return Summary(mean, stdev(given) if len(given) > 1 else None, len(given))
 
 
-def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired | None:
-    """a − b over the seeds that both have; None where there are none."""
+def compare_pairs(a: Mapping[int, float], b: Mapping[int, float]) -> Paired | None:
+    """Computes and tests a − b over the seeds that both have; None where there are none.
+
+    Args:
+        a: Seed -> value.
+        b: Seed -> value.
+    """
     seeds = sorted(a.keys() & b.keys())
     spread = summarize(a[seed] - b[seed] for seed in seeds)
     if spread is None:
@@ -72,8 +83,13 @@ def paired(a: Mapping[int, float], b: Mapping[int, float]) -> Paired | None:
     return Paired(spread.mean, spread.mean - reach, spread.mean + reach, p, spread.n)
 
 
+def is_significant(p: float | None) -> bool:
+    """Tells whether a test finds a difference; False for a test without a p."""
+    return p is not None and p < SIGNIFICANT
+
+
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean by resampling values; None for fewer than two.
+    """Computes the 95 % interval of the mean by resampling values; None for fewer than two.
 
     BCa (Efron, 1987) from `FEW` values on, else percentiles, for which no value may be left out.
     The draws are the same every time.
@@ -86,15 +102,19 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
     import numpy as np
     from scipy.stats import bootstrap
 
-    found = bootstrap(
-        (np.asarray(values),), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES,
-        method="BCa" if len(values) >= FEW else "percentile", rng=np.random.default_rng(0),
-    ).confidence_interval  # fmt: skip
-    return float(found.low), float(found.high)
+    interval = bootstrap(
+        (np.asarray(values),),
+        np.mean,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        method="BCa" if len(values) >= FEW else "percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (1979): the error rate of the family is kept.
+def correct_by_holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Applies Holm's step-down correction (1979), which keeps the error rate of the family.
 
     Of m tests the i-th smallest p is multiplied by m − i + 1, and never falls below a smaller one.
     Tests without a p count for nothing.
@@ -106,10 +126,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         highest = max(highest, min(1.0, (len(order) - place) * p))
         corrected[i] = highest
     return corrected
-
-
-def _quantile(freedom: int) -> float:
-    # `scipy.stats` would do the same and takes a second to import.
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

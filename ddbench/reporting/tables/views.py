@@ -1,9 +1,10 @@
-"""A table as plain values: what stands in it, not how it is drawn."""
+"""A table as plain values: its contents, not how they are drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 Raw: TypeAlias = str | int | float | bool | None
@@ -19,18 +20,19 @@ class Column:
     align: Literal["left", "right"] = "right"
     unit: str = ""
     priority: int = 0
-    """Where space is short, columns go from the highest down; those at 0 always stay."""
+    """Where space is short, columns are left out from the highest down; those at 0 always stay."""
     notes: tuple[int, ...] = ()
     """Footnotes, as positions in `View.notes`."""
 
     @property
     def heading(self) -> str:
+        """Name and unit."""
         return f"{self.name} {self.unit}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What one place shows, and the numbers behind it, unrounded and by machine name."""
+    """The text of one place, and the numbers behind it, unrounded and by machine name."""
 
     text: str = ""
     brief: str = ""
@@ -43,16 +45,27 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
+    """A line of a table."""
+
     cells: tuple[Cell, ...]
     facts: Mapping[str, Raw] = field(default_factory=dict)
-    """What the row is about, by machine name, for formats that one reads with a program."""
+    """Subject of the row, by machine name, for formats that programs read."""
     kind: Kind = "entry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
+    """Rows under one title."""
+
     rows: tuple[Row, ...]
     title: str = ""
+
+    @property
+    def rules(self) -> frozenset[int]:
+        """Positions of reference rows that follow others: a rule is drawn above them."""
+        kinds = [row.kind == "reference" for row in self.rows]
+        pairs = enumerate(pairwise(kinds), start=1)
+        return frozenset(place for place, (before, own) in pairs if own and not before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +76,7 @@ class View:
     columns: tuple[Column, ...]
     sections: tuple[Section, ...]
     subtitle: str = ""
-    """What is the same for all of it."""
+    """Terms that are the same for all of it."""
     notes: tuple[str, ...] = ()
     """Footnotes that cells and columns point to."""
     remarks: tuple[str, ...] = ()
@@ -71,6 +84,7 @@ class View:
 
     @property
     def rows(self) -> Iterator[Row]:
+        """Rows of all sections."""
         for section in self.sections:
             yield from section.rows
 
@@ -82,9 +96,10 @@ class Notes:
         self._texts: dict[str, int] = {}
 
     def add(self, text: str) -> int:
-        """Its position in `View.notes`."""
+        """Adds a footnote; returns its position in `View.notes`."""
         return self._texts.setdefault(text, len(self._texts))
 
     @property
     def texts(self) -> tuple[str, ...]:
+        """Footnotes in the order in which they were added."""
         return tuple(self._texts)

@@ -14,7 +14,7 @@ from ddbench.reporting.report.learning_curves import learning_curves_of
 from ddbench.reporting.report.plots import Plot, Point, Series
 from ddbench.reporting.report.rows import rows_of
 from ddbench.reporting.tables.aggregate import gather
-from ddbench.reporting.tables.row_names import labelled
+from ddbench.reporting.tables.row_names import label_entries
 from tests.reporting.report.test_page import Reader, few, html_of, record
 
 
@@ -34,7 +34,7 @@ def taught() -> list:
 
 
 def plots(records) -> list[Plot]:
-    return learning_curves_of(rows_of(labelled(gather(records)), {}))
+    return learning_curves_of(rows_of(label_entries(gather(records)), {}))
 
 
 def test_lines_are_the_means_over_students_and_seeds():

@@ -17,7 +17,7 @@ from ddbench.reporting.report.figures import write_figures
 from ddbench.reporting.report.plots import Plot, Point, Series, pareto, plots_of
 from ddbench.reporting.report.rows import rows_of
 from ddbench.reporting.tables.aggregate import gather
-from ddbench.reporting.tables.row_names import labelled
+from ddbench.reporting.tables.row_names import label_entries
 from tests.reporting.report.test_page import few, record
 
 
@@ -77,7 +77,7 @@ def test_ticks_are_few_and_in_range(low, ratio):
 
 
 def rows():
-    return rows_of(labelled(gather(few())), {})
+    return rows_of(label_entries(gather(few())), {})
 
 
 def test_plots_are_made_of_what_rows_hold():
@@ -94,7 +94,7 @@ def test_plots_are_made_of_what_rows_hold():
 
 def test_a_row_without_cost_has_no_point():
     bare = [record("wmdd", 3.0, 0, costs=[], image_bytes=None)]
-    assert plots_of(rows_of(labelled(gather(bare)), {})) == []
+    assert plots_of(rows_of(label_entries(gather(bare)), {})) == []
 
 
 def test_labels_do_not_lie_on_each_other():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ddbench.api.record import Record
 from ddbench.api.toml_files import read_protocol
 from ddbench.reporting.tables import choose_views
-from ddbench.reporting.tables.robust_scores import augmentation_robust, label_robust
+from ddbench.reporting.tables.robust_scores import augmentation_robust_score, label_robust_score
 from ddbench.testing import tiny_info
 
 FRACTION = st.floats(0, 1)
@@ -26,14 +26,19 @@ def defined(balance):
 
 
 def lrs(full_hard, made_hard, made_any, random_any, **more):
-    return label_robust(full_hard=full_hard, made_hard=made_hard, made_any=made_any,
-                        random_any=random_any, **more)  # fmt: skip
+    return label_robust_score(
+        full_hard=full_hard, made_hard=made_hard, made_any=made_any, random_any=random_any, **more
+    )
 
 
 def ars(made_augmented, random_augmented, made_plain, random_plain, **more):
-    return augmentation_robust(made_augmented=made_augmented, random_augmented=random_augmented,
-                               made_plain=made_plain, random_plain=random_plain,
-                               **more)  # fmt: skip
+    return augmentation_robust_score(
+        made_augmented=made_augmented,
+        random_augmented=random_augmented,
+        made_plain=made_plain,
+        random_plain=random_plain,
+        **more,
+    )
 
 
 def test_scores_by_hand():

@@ -6,7 +6,7 @@ import pytest
 
 from ddbench.api.record import Record, StageCost
 from ddbench.reporting.tables.aggregate import gather, same_terms
-from ddbench.reporting.tables.cells import devices
+from ddbench.reporting.tables.cells import list_devices
 
 
 def record(method: str, protocol: dict[str, object], device: str = "CPU, 1 thread") -> Record:
@@ -41,4 +41,4 @@ def test_a_machine_has_one_name_whatever_the_record_calls_it():
         record("b", {}, "CPU, 1 threads"),
         record("c", {}, "CPU, 2 threads"),
     ]
-    assert devices(gather(records)) == ["CPU, 1 thread", "CPU, 2 threads"]
+    assert list_devices(gather(records)) == ["CPU, 1 thread", "CPU, 2 threads"]

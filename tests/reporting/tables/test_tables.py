@@ -16,7 +16,6 @@ from scipy import stats
 from ddbench.api.record import PublishedFigure, Record, StageCost
 from ddbench.reporting.tables import choose_views
 from ddbench.reporting.tables.aggregate import gather
-from ddbench.reporting.tables.statistics import paired, summarize
 from ddbench.reporting.tables.views import Row, View
 
 
@@ -123,30 +122,6 @@ def test_differences_are_tested_over_shared_seeds_as_scipy_does():
     assert found["delta_random_high"] == pytest.approx(interval.high, rel=1e-9)
     difference = sum(ours[s] - theirs[s] for s in shared) / 4
     assert found["delta_random"] == pytest.approx(difference, rel=1e-12)
-
-
-@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=8))
-def test_paired_agrees_with_scipy_wherever_scipy_has_an_answer(pairs):
-    a, b = ({i: pair[k] for i, pair in enumerate(pairs)} for k in (0, 1))
-    found = paired(a, b)
-    assert found is not None
-    spread = pd.Series([x - y for x, y in pairs]).std()
-    if spread > 1e-6:
-        assert found.p == pytest.approx(stats.ttest_rel(*zip(*pairs, strict=True)).pvalue, rel=1e-6)
-    if found.p is not None:
-        assert 0 <= found.p <= 1
-        assert found.low <= found.difference <= found.high
-
-
-def test_what_cannot_be_tested_has_no_p():
-    assert paired({0: 1.0}, {1: 2.0}) is None
-    assert paired({0: 3.0}, {0: 2.0})[:4] == (1.0, None, None, None)
-    assert paired({0: 50.1, 1: 51.1}, {0: 40.1, 1: 41.1}).p is None
-    assert summarize([]) is None
-    right = [[397, 385, 391], [398, 384, 391]]
-    equal = [summarize(100 * n / 450 for n in seeds) for seeds in right]
-    assert equal[0].mean == equal[1].mean  # as many right: a tie, whatever floats make of it
-    assert summarize([4.0]) == (4.0, None, 1)
 
 
 _GRID = [
@@ -447,7 +422,7 @@ def test_students_of_one_distilled_set_are_averaged_before_seeds():
     view = choose_views(made)[0]
     assert cell(view, "wmdd", "top-1").text == "45.5 ± 0.7 (2)"
     assert "the mean of 2 students" in view.remarks[0]
-    assert gather(made)[0].by_seed("top1") == {0: 45.0, 1: 46.0}
+    assert gather(made)[0].collect("top1") == {0: 45.0, 1: 46.0}
 
 
 def test_tables_need_no_torch():
