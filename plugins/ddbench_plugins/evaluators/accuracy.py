@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -17,15 +15,13 @@ _CHUNK = 2048
 """Rows at a time: torchmetrics makes several one-hot copies of the logits for top-5."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
+class Accuracy(Evaluator):
     """Part of the test images whose class is the student's first guess, or among its first five."""
 
-    version: ClassVar[int] = 1
-    metrics: ClassVar[tuple[Metric, ...]] = (Metric("top1", "%"), Metric("top5", "%"))
+    metrics = (Metric("top1", "%"), Metric("top5", "%"))
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
-        """`top1` and, for more than five classes, `top5`, in percent of all test images."""
+        """Returns `top1` and, for more than five classes, `top5`, in percent of all test images."""
         guesses = {"top1": 1, "top5": 5}
         return {
             name: 100 * count_hits(trial.logits, trial.labels, count) / len(trial.labels)
@@ -37,16 +33,16 @@ class Accuracy:
 def count_hits(
     logits: Float[torch.Tensor, "t k"], labels: Int[torch.Tensor, " t"], guesses: int
 ) -> int:
-    """Rows whose label is among the so many highest logits."""
+    """Counts the rows whose label is among the so many highest logits."""
     from torchmetrics.functional.classification import multiclass_stat_scores
 
-    found = 0
+    hits = 0
     for some, theirs in zip(logits.split(_CHUNK), labels.split(_CHUNK), strict=True):
         scores = multiclass_stat_scores(
             some, theirs, num_classes=logits.shape[1], average="micro", top_k=guesses
         )
-        found += int(scores[0])  # true positives
-    return found
+        hits += int(scores[0])  # true positives
+    return hits
 
 
 @hookimpl

@@ -1,11 +1,9 @@
-"""How wide the classes of a distilled set are in the teacher's features, and how far apart."""
+"""Spread and distance of the classes of a distilled set in the teacher's features."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -16,8 +14,7 @@ from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
 
 
-@dataclass(frozen=True, slots=True)
-class ClassSeparation:
+class ClassSeparation(Evaluator):
     """Intra-class spread and inter-class distance of the distilled images' features.
 
     `intra_class_spread` is √(mean over classes of tr S_c), with S_c the unbiased covariance of a
@@ -32,18 +29,17 @@ class ClassSeparation:
         ones have.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    metrics: ClassVar[tuple[Metric, ...]] = (
+    needs = frozenset({"features"})
+    metrics = (
         Metric("intra_class_spread", higher_is_better=None),
         Metric("inter_class_distance", higher_is_better=None),
     )
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
-        """`intra_class_spread` and `inter_class_distance`, as far as there are images for them.
+        """Returns `intra_class_spread` and `inter_class_distance`, as far as images allow.
 
         Raises:
-            DDBenchError: there are no features, or a class has no distilled image.
+            DDBenchError: a class has no distilled image.
         """
         sample = trial.features()
         classes = []
@@ -56,21 +52,21 @@ class ClassSeparation:
                     hint="leave the evaluator out: --evaluator accuracy",
                 )
             classes.append(made)
-        found = {
+        metrics = {
             "intra_class_spread": intra_class_spread(classes),
             "inter_class_distance": inter_class_distance(classes),
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in metrics.items() if value is not None}
 
 
 def intra_class_spread(classes: list[Float[torch.Tensor, "_ d"]]) -> float | None:
-    """√(mean of the traces of the classes' unbiased covariances); None without two of a class."""
+    """Returns √(mean trace of the classes' unbiased covariances); None without two of a class."""
     traces = [points.var(dim=0, correction=1).sum() for points in classes if len(points) > 1]
     return math.sqrt(torch.stack(traces).mean()) if traces else None
 
 
 def inter_class_distance(classes: list[Float[torch.Tensor, "_ d"]]) -> float | None:
-    """√(mean squared distance between the means of two classes); None of one class."""
+    """Returns √(mean squared distance between the means of two classes); None of one class."""
     means = torch.stack([points.mean(0) for points in classes])
     return math.sqrt(torch.pdist(means).square().mean()) if len(means) > 1 else None
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Interval
 from jaxtyping import UInt8
 
 from ddbench import hookimpl
-from ddbench.api.errors import DDBenchError, IncompatibleError
+from ddbench.api.errors import IncompatibleError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
 from ddbench_plugins.evaluators.accuracy import count_hits
@@ -22,8 +22,7 @@ _CHUNK = 500
 NAMES = ("noise", "blur", "contrast", "jpeg")
 
 
-@dataclass(frozen=True, slots=True)
-class Corruptions:
+class Corruptions(Evaluator):
     """Top-1 on test images under Gaussian noise, Gaussian blur, low contrast and JPEG compression.
 
     Four of the corruptions of Hendrycks and Dietterich (ICLR 2019, arXiv:1903.12261), at one
@@ -35,65 +34,50 @@ class Corruptions:
         224 pixels lose the same detail; on 8 pixels it is none.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"student"})
-    metrics: ClassVar[tuple[Metric, ...]] = (
+    needs = frozenset({"student"})
+    metrics = (
         Metric("corrupted", "%"),
         *(Metric(f"corrupted_{name}", "%") for name in NAMES),
     )
 
-    noise: float = 0.15
+    noise: Annotated[float, Ge(0)] = 0.15
     """Standard deviation, where pixels are in [0, 1]."""
-    blur: float = 0.015
+    blur: Annotated[float, Gt(0)] = 0.015
     """Standard deviation, as a part of the image's width."""
-    contrast: float = 0.3
+    contrast: Annotated[float, Ge(0)] = 0.3
     """What is left of the difference to the image's mean grey."""
-    quality: int = 20
-    """Of the JPEG compression, 1 to 100."""
+    quality: Annotated[int, Interval(ge=1, le=100)] = 20
+    """Quality of the JPEG compression."""
     seed: int = 0
-    """Of the noise."""
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "noise": (self.noise >= 0, "0 or more"),
-            "blur": (self.blur > 0, "above 0"),
-            "contrast": (self.contrast >= 0, "0 or more"),
-            "quality": (1 <= self.quality <= 100, "1 to 100"),
-        }
-        for option, (fits, expected) in ranges.items():
-            if not fits:  # said before students are trained
-                raise DDBenchError(
-                    f"{option} is {getattr(self, option):g}",
-                    f"expected: {expected}",
-                    hint="for example --evaluator corruptions[noise=0.15]",
-                )
+    """Seed of the noise."""
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
-        """`corrupted` and, by kind, `corrupted_noise`, `_blur`, `_contrast`, `_jpeg`.
+        """Returns `corrupted` and, by kind, `corrupted_noise`, `_blur`, `_contrast`, `_jpeg`.
 
         Raises:
-            DDBenchError: a strength is out of range.
             IncompatibleError: images are neither grey nor in three colours.
         """
-        self._check(trial)
+        if trial.info.shape[0] not in (1, 3):
+            raise IncompatibleError(
+                f"corruptions are for images of 1 or 3 channels, not of {trial.info.shape[0]}"
+            )
         images, rng = trial.test_images(), torch.Generator().manual_seed(self.seed)
         right = dict.fromkeys(NAMES, 0)
         for some, labels in zip(images.split(_CHUNK), trial.labels.split(_CHUNK), strict=True):
             for name in NAMES:
                 answers = trial.student(self.corrupt(some.cpu(), name, rng))
                 right[name] += count_hits(answers, labels, 1)
-        found = {f"corrupted_{name}": 100 * n / len(images) for name, n in right.items()}
-        return {"corrupted": sum(found.values()) / len(found), **found}
+        each = {f"corrupted_{name}": 100 * n / len(images) for name, n in right.items()}
+        return {"corrupted": sum(each.values()) / len(each), **each}
 
     def corrupt(
         self, images: UInt8[torch.Tensor, "b c h w"], name: str, rng: torch.Generator
     ) -> UInt8[torch.Tensor, "b c h w"]:
-        """Images under one of `NAMES`."""
+        """Spoils images by one of `NAMES`."""
         from torchvision.transforms.v2 import functional
 
         if name == "noise":
-            drawn = torch.randn(images.shape, generator=rng)
-            noisy = images / 255 + self.noise * drawn
+            noisy = images / 255 + self.noise * torch.randn(images.shape, generator=rng)
             return (255 * noisy.clamp(0, 1)).round().to(torch.uint8)
         if name == "blur":
             sigma = self.blur * images.shape[-1]
@@ -105,22 +89,16 @@ class Corruptions:
             return functional.adjust_contrast(images, self.contrast)
         return torch.stack([_compress(image, self.quality) for image in images])
 
-    def _check(self, trial: Trial) -> None:
-        if trial.info.shape[0] not in (1, 3):
-            raise IncompatibleError(
-                f"corruptions are for images of 1 or 3 channels, not of {trial.info.shape[0]}"
-            )
-
 
 def _compress(image: UInt8[torch.Tensor, "c h w"], quality: int) -> UInt8[torch.Tensor, "c h w"]:
-    """An image through JPEG and back. By Pillow: torchvision's own codecs are about to go."""
+    """Sends an image through JPEG and back, by Pillow: torchvision's own codecs are about to go."""
     from PIL import Image
     from torchvision.transforms.v2 import functional
 
     file = io.BytesIO()
     functional.to_pil_image(image).save(file, "JPEG", quality=quality)
-    with Image.open(file) as opened:
-        return functional.pil_to_tensor(opened)
+    with Image.open(file) as compressed:
+        return functional.pil_to_tensor(compressed)
 
 
 @hookimpl

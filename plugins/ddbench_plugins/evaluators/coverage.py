@@ -1,27 +1,25 @@
-"""How much of the real images' features the distilled ones reach, and how densely."""
+"""Coverage and density: do distilled images reach the features of real ones, and how densely?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 
 from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric, Trial
-from ddbench_plugins._options import check_at_least
 
 SURFACE = 1e-4
 """Relative width of a ball's surface, which is outside: a chosen real image lies on the surface of
 the balls of which it is the k-th neighbour, and rounding would decide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
+class Coverage(Evaluator):
     """Coverage and density (Naeem et al., ICML 2020, arXiv:2002.09797, Eq. 3 and 4), mean over
     classes.
 
@@ -34,31 +32,26 @@ class Coverage:
         do not count. Few images cover little: compare rows of equal IPC.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    metrics: ClassVar[tuple[Metric, ...]] = (Metric("coverage"), Metric("density"))
+    needs = frozenset({"features"})
+    metrics = (Metric("coverage"), Metric("density"))
 
-    neighbours: int = 5
+    neighbours: Annotated[int, Ge(1)] = 5
     """Which neighbour a ball reaches to: k."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, neighbours=1)
-
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
-        """`coverage` and `density`.
+        """Returns `coverage` and `density`.
 
         Raises:
-            DDBenchError: there are no features, or a class has no distilled image or no more than k
-                real ones.
+            DDBenchError: a class has no distilled image, or no more than k real ones.
         """
         sample = trial.features()
-        found = []
+        values = []
         for cls, name in enumerate(trial.info.classes):
             real = sample.real[sample.real_labels == cls].cpu().double()
             made = sample.distilled[sample.distilled_labels == cls].cpu().double()
             self._check(name, len(real), len(made))
-            found.append(coverage_and_density(made, real, self.neighbours))
-        coverage, density = torch.tensor(found, dtype=torch.float64).mean(0).tolist()
+            values.append(coverage_and_density(made, real, self.neighbours))
+        coverage, density = torch.tensor(values, dtype=torch.float64).mean(0).tolist()
         return {"coverage": coverage, "density": density}
 
     def _check(self, name: str, real: int, made: int) -> None:
@@ -73,7 +66,7 @@ class Coverage:
 def coverage_and_density(
     made: Float[torch.Tensor, "m d"], real: Float[torch.Tensor, "n d"], neighbours: int
 ) -> tuple[float, float]:
-    """Part of the real points' balls that hold a made point, and balls a made point lies in / k."""
+    """Returns the part of the balls that hold a made point, and such a point's balls over k."""
     # Distances without the matrix product, whose cancellation would move points across a surface.
     between = torch.cdist(real, real, compute_mode="donot_use_mm_for_euclid_dist")
     radii = between.fill_diagonal_(torch.inf).kthvalue(neighbours, dim=1).values  # n

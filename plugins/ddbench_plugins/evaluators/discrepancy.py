@@ -1,26 +1,24 @@
-"""How far the distilled images of a class are from its real ones, in the teacher's features."""
+"""Distances of the distilled images of a class to its real ones, in the teacher's features."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 
 from ddbench import hookimpl
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import FeatureSample, Metric, Trial
-from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.mmd import adaptive_bandwidth, rbf_mmd_squared
 from ddbench_plugins.distances.sliced import draw_directions, sliced_wasserstein_squared
 from ddbench_plugins.distances.transport import wasserstein_squared
 
 
-@dataclass(frozen=True, slots=True)
-class Discrepancy:
+class Discrepancy(Evaluator):
     """Squared distances between the features of real and distilled images, mean over classes.
 
     `w2` is W₂², exact; `sliced` its sliced form, smaller by about the dimension; `mmd` is the
@@ -32,29 +30,25 @@ class Discrepancy:
         seed alone, so that all methods are measured with one ruler.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"features"})
-    metrics: ClassVar[tuple[Metric, ...]] = (
+    needs = frozenset({"features"})
+    metrics = (
         Metric("w2", higher_is_better=False),
         Metric("sliced", higher_is_better=False),
         Metric("mmd", higher_is_better=False),
     )
 
-    projections: int = 256
+    projections: Annotated[int, Ge(1)] = 256
     """Directions of the sliced distance."""
-    max_real: int = 0
+    max_real: Annotated[int, Ge(0)] = 0
     """Real images of a class, drawn at random, that are compared to; 0 for all."""
     seed: int = 0
-    """Of the directions and of the draw."""
-
-    def __post_init__(self) -> None:
-        check_at_least(self, projections=1, max_real=0)
+    """Seed of the directions and of the draw."""
 
     def evaluate(self, trial: Trial) -> Mapping[str, float]:
-        """`w2`, `sliced` and `mmd`.
+        """Returns `w2`, `sliced` and `mmd`.
 
         Raises:
-            DDBenchError: there are no features, or a class has no distilled or no real image.
+            DDBenchError: a class has no distilled or no real image.
         """
         sample, rng = trial.features(), torch.Generator().manual_seed(self.seed)
         directions = draw_directions(sample.real.shape[1], self.projections, rng)
@@ -94,7 +88,7 @@ def measure_discrepancies(
     real: Float[torch.Tensor, "n d"],
     directions: Float[torch.Tensor, "d l"],
 ) -> tuple[float, float, float]:
-    """W₂², sliced W₂² and MMD² between weighted points and equally weighted ones."""
+    """Returns W₂², sliced W₂² and MMD² between weighted points and equally weighted ones."""
     bandwidth = adaptive_bandwidth(real, real[:0]) if len(real) > 1 else None
     return (
         wasserstein_squared(made, real, weights),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -19,16 +18,14 @@ from ddbench_plugins.formats._safe_load import check_tensor, load, to_single
 SIDECAR = "ddbench"
 
 
-@dataclass(frozen=True, slots=True)
-class DCTensors:
+class DCTensors(SetFormat):
     """DC, DSA, DM, DataDAM, IDM: one `.pt` file, `{'data': [[images, labels]], …}`.
 
     Images are normalised, unless all lie between black and white; labels are hard. A name such as
     `res_DM_CIFAR10_ConvNet_10ipc.pt` says method, data set and network.
     """
 
-    version: ClassVar[int] = 1
-    layout: ClassVar[str] = "a file NAME.pt with {'data': [[images, labels], …]}"
+    layout = "a file NAME.pt with {'data': [[images, labels], …]}"
 
     experiment: int = 0
     """Which of the sets in the file: the released codes distil several and keep all."""

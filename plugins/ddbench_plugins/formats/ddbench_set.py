@@ -12,9 +12,8 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -45,12 +44,10 @@ _OWN = (
 """Fields of the card that are the format's, not the set's."""
 
 
-@dataclass(frozen=True, slots=True)
-class DDBenchSet:
+class DDBenchSet(SetFormat):
     """ddbench's own: safetensors and a card; holds everything, exactly."""
 
-    version: ClassVar[int] = 1
-    layout: ClassVar[str] = f"a folder with {CARD} and {TENSORS}"
+    layout = f"a folder with {CARD} and {TENSORS}"
 
     def detect(self, path: Path) -> bool:
         return path.is_dir() and ((path / CARD).is_file() or (path / TENSORS).is_file())

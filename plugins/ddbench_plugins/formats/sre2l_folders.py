@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ddbench import hookimpl
 from ddbench.api.distilled_set import PortableSet, apply_sidecar, write_sidecar
@@ -22,16 +22,14 @@ from ddbench_plugins.formats._fkd_labels import has_labels, read_labels, write_l
 IMAGES, LABELS, SIDECAR = "images", "FKD", "ddbench.json"
 
 
-@dataclass(frozen=True, slots=True)
-class SRe2LFolders:
+class SRe2LFolders(SetFormat):
     """SRe2L, CDA, G-VBSM, RDED, WMDD: a folder of images a class; stored labels beside them.
 
     `new003/class003_id000.jpg`: numbered folders are classes by index, others by name. With stored
     labels of a teacher, `images/` and `FKD/epoch_0/batch_0.tar` in one folder.
     """
 
-    version: ClassVar[int] = 1
-    layout: ClassVar[str] = "a folder with one folder of images a class, or images/ and FKD/ in it"
+    layout = "a folder with one folder of images a class, or images/ and FKD/ in it"
 
     stored: str = ""
     """Where the stored labels lie, if elsewhere: the folder of `epoch_0`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -24,16 +24,14 @@ Names: TypeAlias = tuple[str, str, str]
 NAMES: Names = ("images.pt", "labels.pt", "lr.pt")
 
 
-@dataclass(frozen=True, slots=True)
-class MTTFiles:
+class MTTFiles(SetFormat):
     """MTT, TESLA, FTD, DATM: `images_best.pt`, `labels_best.pt`, `lr_best.pt` in a folder.
 
     Labels are classes, or one learned row an image; `lr` is the learned step size, which MTT itself
     does not save. Whether images were whitened (ZCA) stands nowhere: it is asked.
     """
 
-    version: ClassVar[int] = 1
-    layout: ClassVar[str] = "a folder with images_best.pt, labels_best.pt and perhaps lr_best.pt"
+    layout = "a folder with images_best.pt, labels_best.pt and perhaps lr_best.pt"
 
     which: str = "best"
     """`best`, or the iteration in the files' names; `zca_N`: whitening undone."""
@@ -53,16 +51,14 @@ class MTTFiles:
         return f"images_{self.which}.pt", f"labels_{labels}.pt", f"lr_{labels}.pt"
 
 
-@dataclass(frozen=True, slots=True)
-class DDRankingFiles:
+class DDRankingFiles(SetFormat):
     """DD-Ranking: `images.pt` or a folder `images/`, `labels.pt` and `lr.pt` in a folder.
 
     What `compute_metrics` of its evaluators takes: images as networks take them, in the order of
     their classes and equally many of each; hard labels, or one soft row an image; a step size.
     """
 
-    version: ClassVar[int] = 1
-    layout: ClassVar[str] = "a folder with images.pt (or images/CLASS/*.png), labels.pt and lr.pt"
+    layout = "a folder with images.pt (or images/CLASS/*.png), labels.pt and lr.pt"
 
     def detect(self, path: Path) -> bool:
         folder = has_class_folders(path / "images") and (path / "labels.pt").is_file()

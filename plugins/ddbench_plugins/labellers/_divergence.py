@@ -1,26 +1,21 @@
-"""What soft labels have in common: the weighted Kullback-Leibler divergence."""
+"""The weighted Kullback-Leibler divergence of soft labels."""
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import torch
+from annotated_types import Gt
 from jaxtyping import Float
 
-from ddbench.api.errors import DDBenchError
 from ddbench.api.tensors import widen
 
-
-def check_temperature(temperature: float) -> None:
-    """Refuses what no logits can be divided by.
-
-    Raises:
-        DDBenchError: it is not above 0.
-    """
-    if not temperature > 0:
-        raise DDBenchError(f"temperature is {temperature}", "expected: above 0")
+Temperature: TypeAlias = Annotated[float, Gt(0)]
+"""Divides logits."""
 
 
 def soften(logits: Float[torch.Tensor, "b k"], temperature: float) -> Float[torch.Tensor, "b k"]:
-    """softmax(z / T), in float32 at least."""
+    """Returns softmax(z / T), in float32 at least."""
     return (widen(logits) / temperature).softmax(1)
 
 
@@ -30,7 +25,7 @@ def weighted_kl(
     weights: Float[torch.Tensor, " b"],
     temperature: float,
 ) -> Float[torch.Tensor, ""]:
-    """1/b Σ_i w_i KL( p_i ‖ softmax(s_i / T) ), in float32 at least.
+    """Returns 1/b Σ_i w_i KL( p_i ‖ softmax(s_i / T) ), in float32 at least.
 
     With w = 1 it is `torch.nn.KLDivLoss(reduction="batchmean")`.
 
@@ -40,6 +35,6 @@ def weighted_kl(
         weights: w, mean 1 over the batch.
         temperature: T. There is no factor T².
     """
-    found = (widen(student) / temperature).log_softmax(1)
-    each = torch.nn.functional.kl_div(found, widen(target), reduction="none").sum(1)  # b
+    log_shares = (widen(student) / temperature).log_softmax(1)
+    each = torch.nn.functional.kl_div(log_shares, widen(target), reduction="none").sum(1)  # b
     return (weights.to(each) * each).mean()

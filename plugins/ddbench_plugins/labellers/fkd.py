@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,25 +10,20 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.roles import Labeller
 from ddbench.api.types import Batch
-from ddbench_plugins.labellers._divergence import check_temperature, soften, weighted_kl
+from ddbench_plugins.labellers._divergence import Temperature, soften, weighted_kl
 
 
-@dataclass(frozen=True, slots=True)
-class FKD:
+class FKD(Labeller):
     """A soft label for each view of each epoch, as SRe2L and WMDD have it."""
 
-    version: ClassVar[int] = 1
-    asks: ClassVar[Literal["nobody", "once", "views"]] = "views"
+    asks = "views"
 
-    temperature: float = 20.0
+    temperature: Temperature = 20.0
     """Divides the logits of teacher and student."""
     store: bool = False
     """Write all labels ahead of training, instead of asking the teacher while training."""
     square_temperature: bool = False
     """Multiply the loss by T², which makes its gradient nearly independent of T."""
-
-    def __post_init__(self) -> None:
-        check_temperature(self.temperature)
 
     @property
     def stored(self) -> bool:
@@ -42,7 +35,7 @@ class FKD:
         batch: Batch,
         teacher: Float[torch.Tensor, "_ k"] | None,
     ) -> Float[torch.Tensor, ""]:
-        """1/b Σ_i w_i KL( softmax(t_i / T) ‖ softmax(s_i / T) ), times T² if asked for.
+        """Returns 1/b Σ_i w_i KL( softmax(t_i / T) ‖ softmax(s_i / T) ), times T² if asked for.
 
         The teacher sees the mixed view itself, so that how it was mixed does not matter. The
         weight w_i is that of the image itself, not of its partner.

@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 
 from ddbench import hookimpl
-from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Labeller
 from ddbench.api.tensors import widen
 from ddbench.api.types import Batch
 
 
-@dataclass(frozen=True, slots=True)
-class MseGt:
+class MseGt(Labeller):
     """The teachers' logits of each view of each epoch, and the class of the image itself."""
 
-    version: ClassVar[int] = 1
-    asks: ClassVar[Literal["nobody", "once", "views"]] = "views"
+    asks = "views"
 
-    hard_weight: float = 0.1
+    hard_weight: Annotated[float, Ge(0)] = 0.1
     """γ: weight of the cross-entropy with the class."""
     equal_norms: bool = False
     """Bring the logits of the teachers of an ensemble to one norm before they are averaged."""
     store: bool = False
     """Write all labels ahead of training, instead of asking the teacher while training."""
 
-    def __post_init__(self) -> None:
-        if not self.hard_weight >= 0:
-            raise DDBenchError(f"hard_weight is {self.hard_weight}", "expected: 0 or more")
-
     @property
     def stored(self) -> bool:
         return self.store
 
     def combined(self, answers: Float[torch.Tensor, "e b k"]) -> Float[torch.Tensor, "b k"]:
-        """1/e Σ_j t_j, or 1/e Σ_j t_j n̄ / n_j: n_j = ‖t_j‖_F of the batch, n̄ their mean."""
+        """Returns 1/e Σ_j t_j, or 1/e Σ_j t_j n̄ / n_j: n_j = ‖t_j‖_F of the batch, n̄ their mean."""
         if self.equal_norms:
             norms = answers.flatten(1).norm(dim=1)[:, None, None]
             answers = answers * (norms.mean() / norms.clamp_min(1e-12))
@@ -51,7 +44,7 @@ class MseGt:
         batch: Batch,
         teacher: Float[torch.Tensor, "_ k"] | None,
     ) -> Float[torch.Tensor, ""]:
-        """1/b Σ_i w_i [ 1/k ‖s_i − t_i‖² + γ CE( y_i, softmax(s_i) ) ]
+        """Returns 1/b Σ_i w_i [ 1/k ‖s_i − t_i‖² + γ CE( y_i, softmax(s_i) ) ].
 
         y_i is the class of the image itself, however it is mixed; so is its weight w_i.
 

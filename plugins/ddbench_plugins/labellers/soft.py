@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,25 +10,16 @@ from jaxtyping import Float
 from ddbench import hookimpl
 from ddbench.api.roles import Labeller
 from ddbench.api.types import Batch
-from ddbench_plugins.labellers._divergence import check_temperature, soften, weighted_kl
+from ddbench_plugins.labellers._divergence import Temperature, soften, weighted_kl
 
 
-@dataclass(frozen=True, slots=True)
-class Soft:
+class Soft(Labeller):
     """One soft label an image, mixed as the images are."""
 
-    version: ClassVar[int] = 1
-    asks: ClassVar[Literal["nobody", "once", "views"]] = "once"
+    asks = "once"
 
-    temperature: float = 20.0
+    temperature: Temperature = 20.0
     """Divides the logits of teacher and student; the loss has no factor T²."""
-
-    def __post_init__(self) -> None:
-        check_temperature(self.temperature)
-
-    @property
-    def stored(self) -> bool:
-        return False
 
     def loss(
         self,
@@ -38,7 +27,7 @@ class Soft:
         batch: Batch,
         teacher: Float[torch.Tensor, "_ k"] | None,
     ) -> Float[torch.Tensor, ""]:
-        """1/b Σ_i w_i KL( λ softmax(t_i / T) + (1 − λ) softmax(t'_i / T) ‖ softmax(s_i / T) )
+        """Returns 1/b Σ_i w_i KL( λ p_i + (1 − λ) p'_i ‖ softmax(s_i / T) ), p = softmax(t / T).
 
         λ is the part of each mixed image that is its own, t' what the teacher says about its
         partner. The weight w_i is that of the image itself, not of its partner.
