@@ -31,7 +31,7 @@ RESTRICT = "DDBENCH_PLUGINS"
 MOVED: Mapping[str, str] = {
     f"ddbench.{old}": f"ddbench.api.{new}"
     for old, new in {
-        "roles": "roles (distillers and their problems: ddbench.api.distiller)",
+        "roles": "roles",
         "types": "types",
         "spec": "recipe",
         "errors": "errors",
@@ -219,9 +219,12 @@ def _refuse_misspelt(module: Any, point: EntryPoint) -> None:
 
 def _in_a_line(fault: BaseException) -> str:
     """What a list has room for; pluggy says what is wrong in the last of its lines."""
-    moved = MOVED.get(fault.name or "") if isinstance(fault, ModuleNotFoundError) else None
-    if moved is not None:
-        return f"{fault.name} is {moved} now: change the import"  # type: ignore[union-attr]
+    absent = (fault.name or "") if isinstance(fault, ModuleNotFoundError) else ""
+    if absent in MOVED:
+        more = (
+            " (Distiller and Problem: 'ddbench.api.distiller')" if absent.endswith("roles") else ""
+        )
+        return f"'{absent}' is '{MOVED[absent]}' now{more}: change the import"
     text = f"{fault.problem}; {fault.hint}" if isinstance(fault, DDBenchError) else str(fault)
     if "Cannot overwrite attribute __setattr__" in text:
         return f"{text}: its role makes it a frozen dataclass; leave out @dataclass"

@@ -138,7 +138,6 @@ def test_what_is_no_plugin_is_one_sentence(site, tmp_path, package, says):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.xfail(reason="nothing tells authors yet where the modules of the first contract lie")
 def test_a_package_for_the_first_contract_loads_or_is_told_what_to_change(tmp_path):
     """Line by line as it is told, and no more: then its parts are listed."""
     modules = {
