@@ -9,23 +9,33 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
 
 from ddbench.api.errors import STOPPED, STOPPED_CODE, DDBenchError, DDBenchWarning
-from ddbench.cli import cache, data, inspect, leaderboard, reproduce, run
-from ddbench.cli import eval as single
-from ddbench.cli import exchange as transfer
-from ddbench.cli import plugins as packages
-from ddbench.cli import report as publish
-from ddbench.cli import table as tables
+from ddbench.cli import (
+    cache,
+    data,
+    doctor,
+    exchange,
+    leaderboard,
+    plugins,
+    report,
+    reproduce,
+    run,
+    show,
+    table,
+)
+from ddbench.cli import eval as eval_command
+from ddbench.cli import list as list_command
 from ddbench.runtime.lazy_torch import defer_torch
 
 
 class _Commands(TyperGroup):
-    """Says what Ctrl-C stopped; typer makes an exit without a word of it."""
+    """The commands; says what Ctrl-C stopped, where typer would exit without a word."""
 
     def invoke(self, ctx: Any) -> Any:  # typer brings its own click in some versions
         try:
@@ -57,21 +67,29 @@ def _root(
         raise typer.Exit
 
 
-run.register(app)
-inspect.register(app)
-tables.register(app)
-publish.register(app)
-reproduce.register(app)
-packages.register(app)
-single.register(app)
-transfer.register(app)
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": run.run,
+    "list": list_command.list_,
+    "show": show.show,
+    "doctor": doctor.doctor,
+    "table": table.table,
+    "report": report.report,
+    "reproduce": reproduce.reproduce,
+    "new": plugins.new,
+    "check": plugins.check,
+    "eval": eval_command.eval_,
+    "import": exchange.import_,
+    "export": exchange.export,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 app.add_typer(leaderboard.app, name="leaderboard")
 
 
 def main() -> None:
-    """Entry point: a user's mistake is a sentence and exit code 2, never a traceback."""
+    """Runs a command: a user's mistake is a sentence and exit code 2, never a traceback."""
     defer_torch()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Where the output's encoding lacks a letter, say ± in ASCII, it becomes a question mark.
@@ -90,16 +108,21 @@ _show_otherwise = warnings.showwarning
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, *where: Any
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
 ) -> None:
-    """Ours in one line; those of other packages as Python shows them."""
+    """Shows ddbench's warnings in one line, those of other packages as Python does."""
     if issubclass(category, DDBenchWarning):
         typer.echo(f"warning: {message}", err=True)
     else:
-        _show_otherwise(message, category, filename, *where)
+        _show_otherwise(message, category, filename, lineno, file, line)
 
 
 def show_error(fault: DDBenchError) -> None:
-    """Problem, facts and hint on standard error."""
+    """Prints problem, facts and hint on standard error."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
     typer.echo(str(fault), err=True)

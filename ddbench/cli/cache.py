@@ -1,4 +1,4 @@
-"""`ddbench cache`: what is stored, whether it is whole, and throwing away what no record needs."""
+"""`ddbench cache`: lists what is stored, checks it, and removes what no record needs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from ddbench.api.errors import DDBenchError, format_count
 from ddbench.cli.options import CacheOption
+from ddbench.cli.outputs import make_table
 
 if TYPE_CHECKING:
     from ddbench.store.cache import Cache
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The artifact cache: ls, verify, gc.", no_args_is_help=True)
 
 
-def _opened(cache: Path | None) -> Cache:
-    """The cache folder; one that is not there is not made.
+def _open_cache(cache: Path | None) -> Cache:
+    """Opens the cache folder; does not make one.
 
     Raises:
         DDBenchError: there is none.
@@ -25,27 +26,25 @@ def _opened(cache: Path | None) -> Cache:
     from ddbench.store.cache import Cache, find_cache
 
     root = find_cache(cache).expanduser()
+    hint = "--cache DIR names another place"
     if root.is_dir() and not (root / "artifacts").is_dir():
-        raise DDBenchError(f"{root} is no cache", "expected: a folder with artifacts/ in it",
-                           hint="--cache DIR names another place")  # fmt: skip
+        fact = "expected: a folder with artifacts/ in it"
+        raise DDBenchError(f"{root} is no cache", fact, hint=hint)
     if not root.exists():
-        raise DDBenchError(f"no folder {root}", "the first `ddbench run` makes the cache",
-                           hint="--cache DIR names another place")  # fmt: skip
+        fact = "the first `ddbench run` makes the cache"
+        raise DDBenchError(f"no folder {root}", fact, hint=hint)
     return Cache(root)
 
 
 @app.command()
 def ls(cache: CacheOption = None) -> None:
-    """List artifacts: stage, key, size, what they cost to make."""
+    """List artifacts: stage, key, size, and the time that making them took."""
     import json
 
     from rich.console import Console
-    from rich.table import Table
 
-    store = _opened(cache)
-    view = Table(box=None, pad_edge=False)
-    for column in ("stage", "key", "MiB", "seconds", "made"):
-        view.add_column(column, justify="right" if column in ("MiB", "seconds") else "left")
+    store = _open_cache(cache)
+    view = make_table("stage", "key", "MiB", "seconds", "made", right=("MiB", "seconds"))
     total = 0
     for stage, key, folder in store.entries():
         size = sum(f.stat().st_size for f in folder.iterdir() if f.is_file())
@@ -62,9 +61,8 @@ def ls(cache: CacheOption = None) -> None:
 
 @app.command()
 def verify(cache: CacheOption = None) -> None:
-    """Compare every artifact with its checksum; exit code 1 if one is damaged."""
-
-    store = _opened(cache)
+    """Compare every artifact with its checksum. Exit code 1 if one is damaged."""
+    store = _open_cache(cache)
     faults = store.verify()
     for stage, key, fault in faults:
         typer.echo(f"damaged: {stage} {key}: {fault}")
@@ -79,16 +77,17 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     cache: CacheOption = None,
 ) -> None:
-    """Remove what no record names, if nothing touched it for a day, and what is damaged.
+    """Remove artifacts that no record names and nothing read for a day, and damaged ones.
 
-    Drafts and unfinished work go too. Records stay, and so does what a running process is at.
+    Drafts and unfinished work are removed too. Records are kept, and so is the work of running
+    processes.
     """
     from ddbench.store.records import Records
 
-    store = _opened(cache)
-    keep = {key for r in Records(store.root / "records").all() for keys in r.keys.values()
-            for key in keys}  # fmt: skip
-    keep |= {key for stage, key, _ in store.entries() if stage in ("data", "whitening")}
+    store = _open_cache(cache)
+    keep = {key for stage, key, _ in store.entries() if stage in ("data", "whitening")}
+    for record in Records(store.root / "records").all():
+        keep.update(*record.keys.values())
     count, freed = store.collect(keep, dry_run)
     verb = "would free" if dry_run else "freed"
     typer.echo(f"{verb} {freed / 2**20:.1f} MiB: {format_count(count, 'folder')}")

@@ -1,4 +1,4 @@
-"""`ddbench data`: what a data set holds, whether it is right, and decoding it ahead."""
+"""`ddbench data`: describes a data set, checks it, and decodes it ahead."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ddbench.cli.options import CacheOption, DataRootOption
+from ddbench.cli.outputs import make_table, show_progress
 
 app = typer.Typer(help="Data sets: info, prepare, verify.", no_args_is_help=True)
 
@@ -15,27 +16,25 @@ NameArgument = Annotated[str, typer.Argument(help="NAME, NAME@PIXELS or folder:P
 
 @app.command()
 def info(name: NameArgument, data_root: DataRootOption = None) -> None:
-    """Classes in index order, counts, shape."""
+    """Show shape, number of images, and the classes in the order of their indices."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
 
     from ddbench.data.description import describe, find_dataset
     from ddbench.registry import load
     from ddbench.runtime.context import find_data_root
 
-    found = describe(find_dataset(name, load()), find_data_root(data_root))
-    channels, height, width = found.shape
-    typer.echo(f"{found.name}: {found.num_classes} classes, {channels} x {height} x {width}")
-    typer.echo(f"{sum(found.train_counts)} training and {sum(found.test_counts)} test images")
-    typer.echo(f"mirrored images keep their class: {'yes' if found.mirror else 'no'}")
-    typer.echo(f"fingerprint {found.fingerprint}")
-    view = Table(box=None, pad_edge=False)
-    for column in ("index", "class", "title", "train", "test"):
-        view.add_column(column, justify="right" if column in ("index", "train", "test") else "left")
-    titles = found.titles or ("",) * found.num_classes
+    data = describe(find_dataset(name, load()), find_data_root(data_root))
+    channels, height, width = data.shape
+    typer.echo(f"{data.name}: {data.num_classes} classes, {channels} x {height} x {width}")
+    typer.echo(f"{sum(data.train_counts)} training and {sum(data.test_counts)} test images")
+    typer.echo(f"mirrored images keep their class: {'yes' if data.mirror else 'no'}")
+    typer.echo(f"fingerprint {data.fingerprint}")
+    right = ("index", "train", "test")
+    view = make_table("index", "class", "title", "train", "test", right=right)
+    titles = data.titles or ("",) * data.num_classes
     for index, row in enumerate(
-        zip(found.classes, titles, found.train_counts, found.test_counts, strict=True)
+        zip(data.classes, titles, data.train_counts, data.test_counts, strict=True)
     ):
         view.add_row(str(index), *(escape(str(value)) for value in row))
     Console().print(view)
@@ -45,18 +44,17 @@ def info(name: NameArgument, data_root: DataRootOption = None) -> None:
 def prepare(
     name: NameArgument,
     download: Annotated[
-        bool, typer.Option("--download", help="Fetch it, where its source allows.")
+        bool, typer.Option("--download", help="Download it, where its source allows that.")
     ] = False,
     data_root: DataRootOption = None,
     cache: CacheOption = None,
 ) -> None:
     """Bring a data set into place and decode it into the cache."""
-    from ddbench.cli.run import shown_progress
     from ddbench.config.session import open_session
     from ddbench.data.description import find_dataset
     from ddbench.data.real import open_data
 
-    with shown_progress() as progress:
+    with show_progress() as progress:
         session = open_session("cpu", "fp32", data_root, cache, progress)
         named = find_dataset(name, session.registry)
         for note in named.part.prepare(session.ctx.data_root, download):
@@ -70,18 +68,18 @@ def prepare(
 
 @app.command()
 def verify(name: NameArgument, data_root: DataRootOption = None) -> None:
-    """Compare a data set with what it should be; exit code 1 if it differs."""
+    """Compare a data set with what it should be. Exit code 1 if it differs."""
     from ddbench.data.description import describe, find_dataset
     from ddbench.registry import load
     from ddbench.runtime.context import find_data_root
 
     root = find_data_root(data_root)
     named = find_dataset(name, load())
-    found = describe(named, root)
+    info = describe(named, root)
     problems = named.part.verify(root)
     for problem in problems:
         typer.echo(f"problem: {problem}")
     if problems:
         raise typer.Exit(1)
-    typer.echo(f"{found.name} is right: {found.num_classes} classes, "
-               f"{sum(found.train_counts)} + {sum(found.test_counts)} images")  # fmt: skip
+    counts = f"{sum(info.train_counts)} + {sum(info.test_counts)} images"
+    typer.echo(f"{info.name} is right: {info.num_classes} classes, {counts}")

@@ -1,8 +1,9 @@
-"""Distilled sets in and out: `import` and `export`."""
+"""`ddbench import` and `ddbench export`: distilled sets in and out."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,11 @@ from ddbench.api.errors import DDBenchError, format_count
 from ddbench.cli.options import (
     CacheOption,
     DataRootOption,
+    LayoutOption,
     PixelsOption,
     SetDatasetOption,
-    format_names,
-    said,
+    complete_formats,
+    text_option,
 )
 
 if TYPE_CHECKING:
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
     from ddbench.registry import Registry
 
 OWN = "ddbench"
-"""The format of sets that are imported, and of exports unless another is named."""
+"""ddbench's own format: of sets that are imported, and of exports unless another is named."""
 
 
 def import_(
-    path: Annotated[Path, typer.Argument(help="A file or folder of another program.")],
+    path: Annotated[Path, typer.Argument(help="A distilled set that another program wrote.")],
     folder: Annotated[
         Path | None,
         typer.Argument(help="A new folder for the set.", show_default="./NAME-imported"),
@@ -37,77 +39,75 @@ def import_(
     format_: Annotated[
         str,
         typer.Option(
-            "--format", "-f", help="Of the set, if it is not recognised; `ddbench list formats`.",
-            autocompletion=format_names, show_default=False,
+            "--format",
+            "-f",
+            help="Format of the set, if it is not recognised; see `ddbench list formats`.",
+            autocompletion=complete_formats,
+            show_default=False,
         ),
     ] = "",
     dataset: SetDatasetOption = None,
     pixels: PixelsOption = None,
     method: Annotated[
-        str | None, typer.Option("--method", "-m", help="What distilled it, for tables.")
+        str | None, text_option("--method", "-m", help="The method's name in tables.")
     ] = None,
     data_root: DataRootOption = None,
     cache: CacheOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Turn a distilled set of another program into ddbench's own: tensors and a card.
 
-    Nothing that the files hold is ever executed. Tensors are kept as they are, and the card says
-    what they are; `ddbench eval` takes the new folder, and takes the files themselves as well.
+    Nothing in the files is ever executed. Tensors are kept as they are, and the card describes
+    them. `ddbench eval` takes the new folder, or the files themselves.
     """
     from ddbench.config.session import open_session
-    from ddbench.config.terms import choose_part
-    from ddbench.data.exchange import Answers, placed, read_set, write_set
+    from ddbench.data.exchange import SetFacts, identify_set, read_set, write_set
 
-    answers = Answers(
-        dataset=said(dataset, "--dataset"), pixels=said(pixels, "--pixels"),
-        method=said(method, "--method"),
-    )  # fmt: skip
+    facts = SetFacts(dataset=dataset or "", pixels=pixels or "", method=method or "")
     session = open_session("cpu", "fp32", data_root, cache)
-    found = read_set(path, choose_format(path, format_, session.registry, "--format"))
-    found = placed(found, answers, session.registry, session.ctx.data_root, path)
+    distilled = read_set(path, choose_format(path, format_, session.registry, "--format"))
+    distilled = identify_set(distilled, facts, session.registry, session.ctx.data_root, path)
     target = folder or Path(f"{path.resolve().stem}-imported")
-    write_set(choose_part("format", "--format", OWN, session.registry)[1], found, target)
-    typer.echo(f"wrote {_told(found)} to {target}")
+    write_set(session.registry.get("format", OWN), distilled, target)
+    typer.echo(f"wrote {_describe(distilled)} to {target}")
+    card = distilled.card
     names = ("dataset", "method", "student", "labels")
-    typer.echo("  " + ", ".join(f"{name} {found.card.get(name) or 'unsaid'}" for name in names))
-    if found.pixels == "unknown":
-        typer.echo("  nobody said what the floats are: import again with --pixels, before eval")
+    typer.echo("  " + ", ".join(f"{name} {card.get(name) or 'unknown'}" for name in names))
+    if distilled.pixels == "unknown":
+        typer.echo("  what its floats are is not known: import it again with --pixels, before eval")
 
 
 def export(
     run: Annotated[
-        str, typer.Argument(help="A record (its key, the start of it, its file) or a set's path.")
+        str, typer.Argument(help="A record (its key, the start of it, its file), or a set's path.")
     ],
     folder: Annotated[Path, typer.Argument(help="A new folder, or file, for the distilled set.")],
     format_: Annotated[
         str,
         typer.Option(
-            "--format", "-f", help="Of what is written; `ddbench list formats` names them.",
-            autocompletion=format_names,
+            "--format",
+            "-f",
+            help="Format to write; see `ddbench list formats`.",
+            autocompletion=complete_formats,
         ),
     ] = OWN,
-    layout: Annotated[
-        str,
-        typer.Option(
-            "--layout", help="Format of a set that is read from a path, if it is not recognised.",
-            autocompletion=format_names, show_default=False,
-        ),
-    ] = "",
+    layout: LayoutOption = "",
     images: Annotated[
         bool,
-        typer.Option("--images/--no-images", help="PNG files as well, in the format ddbench."),
+        typer.Option(
+            "--images/--no-images", help="Write PNG files too, if the format is ddbench's own."
+        ),
     ] = True,
     views: Annotated[
         bool,
-        typer.Option("--views/--no-views", help="Labels that were stored for views, if any."),
+        typer.Option("--views/--no-views", help="Write labels that were stored for views, if any."),
     ] = True,
     data_root: DataRootOption = None,
     cache: CacheOption = None,
-) -> None:  # fmt: skip
-    """Write the distilled set of a finished run, or one that lies somewhere, in any format.
+) -> None:
+    """Write the distilled set of a finished run, or one read from a path, in any format.
 
-    What a format of another program has no place for goes into a file or field of ddbench's beside
-    it, so that the set can be read again exactly; what it cannot hold at all is refused.
+    What a format of another program has no place for goes into a file or field beside it, so that
+    the set can be read again exactly. What it cannot hold at all is refused.
     """
     from ddbench.config.terms import choose_part
     from ddbench.data.exchange import read_set, write_set
@@ -117,21 +117,23 @@ def export(
     name, form = choose_part("format", "--format", format_, registry)
     path = Path(run)
     if path.exists() and path.suffix != ".json":
-        found = read_set(path, choose_format(path, layout, registry, "--layout"))
-        found = found if views else replace(found, views=None)
+        distilled = read_set(path, choose_format(path, layout, registry, "--layout"))
+        distilled = distilled if views else replace(distilled, views=None)
     else:
-        found = _recorded(run, data_root, cache, registry, views)
+        distilled = _read_cached(run, data_root, cache, registry, views)
+    shown = images and name == OWN and distilled.pixels in ("bytes", "unit")
+    write_set(form, distilled, folder, partial(_write_images, distilled) if shown else None)
+    typer.echo(f"wrote {_describe(distilled)} to {folder}")
 
-    def pictures(draft: Path) -> None:
-        from ddbench.reporting.images import as_bytes, write_class_folders, write_grid
 
-        shown = as_bytes(found.images)
-        write_class_folders(draft / "images", shown, found.labels, found.card["classes"])
-        write_grid(draft / "grid.png", shown, found.labels)
+def _write_images(distilled: PortableSet, folder: Path) -> None:
+    """Writes the images as files, by class, and as a grid."""
+    from ddbench.reporting.images import as_bytes, write_class_folders, write_grid
 
-    seen = images and name == OWN and found.pixels in ("bytes", "unit")
-    write_set(form, found, folder, pictures if seen else None)
-    typer.echo(f"wrote {_told(found)} to {folder}")
+    images = as_bytes(distilled.images)
+    classes = distilled.card["classes"]
+    write_class_folders(folder / "images", images, distilled.labels, classes)
+    write_grid(folder / "grid.png", images, distilled.labels)
 
 
 def choose_format(path: Path, text: str, registry: Registry, flag: str) -> SetFormat:
@@ -148,25 +150,26 @@ def choose_format(path: Path, text: str, registry: Registry, flag: str) -> SetFo
     return recognise_format(path, registry, flag)
 
 
-def _told(found: PortableSet) -> str:
-    kept = [f"{format_count(len(found.labels), 'image')} ({found.pixels})"]
-    if found.soft_labels is not None:
-        kept.append("learned labels")
-    if found.views is not None:
-        kept.append(f"labels of {len(found.views.logits)} epochs of views")
-    if found.rate is not None:
-        kept.append(f"learned step size {found.rate:g}")
-    return ", ".join(kept)
+def _describe(distilled: PortableSet) -> str:
+    """Says in a line what a set holds."""
+    contents = [f"{format_count(len(distilled.labels), 'image')} ({distilled.pixels})"]
+    if distilled.soft_labels is not None:
+        contents.append("learned labels")
+    if distilled.views is not None:
+        contents.append(f"labels of {len(distilled.views.logits)} epochs of views")
+    if distilled.rate is not None:
+        contents.append(f"learned step size {distilled.rate:g}")
+    return ", ".join(contents)
 
 
-def _recorded(
+def _read_cached(
     run: str, data_root: Path | None, cache: Path | None, registry: Registry, views: bool
 ) -> PortableSet:
-    """The distilled set of a record, from the cache, with its stored views if they are wanted."""
+    """Reads the distilled set of a record from the cache, with its stored views if wanted."""
     import torch
 
     from ddbench.api.distilled_set import PortableSet
-    from ddbench.cli.inspect import find_record
+    from ddbench.cli.records import find_record
     from ddbench.reporting.images import stored_images
     from ddbench.reporting.reproduce.views import stored_views
     from ddbench.store.cache import Cache, find_cache
@@ -178,8 +181,7 @@ def _recorded(
             f"the images of {record.file_name} are no longer in the cache",
             hint=f"make them again: {record.command or '`ddbench run`'}",
         )
-    told = record.configuration
-    mean, std = (tuple(told.get(name, ())) for name in ("mean", "std"))
+    mean, std = (tuple(record.configuration.get(name, ())) for name in ("mean", "std"))
     return PortableSet(
         images=tensors["images"],
         labels=tensors["labels"],
@@ -188,22 +190,30 @@ def _recorded(
         mean=mean,
         std=std,
         views=stored_views(record, tensors, store, registry) if views else None,
-        card=_card(record, record.keys["recover"][0]),
+        card=_make_card(record),
     )
 
 
-def _card(record: Record, artifact: str) -> dict[str, Any]:
-    return {
-        "method": record.method, "title": record.title, "variant": record.variant,
-        "dataset": record.dataset, "ipc": record.ipc, "teacher": record.teacher,
-        "student": record.student, "labels": record.labels, "protocol": record.protocol,
-        "seed": record.seed, "given": record.given, "classes": record.configuration["classes"],
-        "profile": record.profile, "shape": record.configuration["shape"],
-        "configuration": record.configuration, "metrics": record.metrics,
-        "artifact": artifact, "environment": record.environment,
-    }  # fmt: skip
-
-
-def register(app: typer.Typer) -> None:
-    app.command("import")(import_)
-    app.command()(export)
+def _make_card(record: Record) -> dict[str, Any]:
+    """Returns what the card of an exported set says of the run that made it."""
+    names = (
+        "method",
+        "title",
+        "variant",
+        "dataset",
+        "ipc",
+        "teacher",
+        "student",
+        "labels",
+        "protocol",
+        "seed",
+        "given",
+        "profile",
+        "configuration",
+        "metrics",
+        "environment",
+    )
+    card = {name: getattr(record, name) for name in names}
+    configuration = record.configuration
+    card |= {"classes": configuration["classes"], "shape": configuration["shape"]}
+    return {**card, "artifact": record.keys["recover"][0]}

@@ -1,14 +1,73 @@
-"""Options that several commands share."""
+"""Options that several commands share, groups of options, and what their texts mean."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from ddbench.api.errors import DDBenchError
+from ddbench.api.errors import DDBenchError, unknown
+
+if TYPE_CHECKING:
+    from ddbench.config.session import Session
+    from ddbench.runtime.progress import Progress
+
+FORMATS = ("terminal", "md", "csv", "tex")
+
+
+def check_format(name: str) -> str:
+    """Checks that a format of tables exists; the callback of its option.
+
+    Raises:
+        DDBenchError: it does not.
+    """
+    if name not in FORMATS:
+        raise unknown("format", name, FORMATS)
+    return name
+
+
+def refuse_empty(option: typer.CallbackParam, text: str | None) -> str | None:
+    """Refuses an option that names nothing, as `--method "$UNSET"` does; a callback.
+
+    Raises:
+        DDBenchError: the option was given, and is empty.
+    """
+    if text is not None and not text.strip(" ,"):
+        hint = "leave it out, or give it a value"
+        raise DDBenchError(f"{option.opts[0]} is empty", "expected: a value", hint=hint)
+    return text
+
+
+def complete_formats(typed: str) -> list[str]:
+    """Returns the installed formats of distilled sets that begin so, for the shell's completion."""
+    from ddbench.registry import load
+
+    return [name for name in load().names("format") if name.startswith(typed)]
+
+
+def text_option(*names: str, help: str, default: str = "", panel: str | None = None) -> Any:
+    """Makes an option of text that may be left out but not be empty.
+
+    Args:
+        names: The option's names.
+        help: What `--help` says of it.
+        default: What `--help` says that it means when it is left out.
+        panel: The panel of `--help` that shows it.
+    """
+    return typer.Option(
+        *names,
+        help=help,
+        show_default=default or False,
+        rich_help_panel=panel,
+        callback=refuse_empty,
+    )
+
 
 CacheOption = Annotated[
     Path | None,
@@ -17,109 +76,127 @@ CacheOption = Annotated[
         help="Folder of artifacts and records.",
         envvar="DDBENCH_CACHE",
         show_default="the platform's cache folder",
-        file_okay=True,
     ),
 ]
 DataRootOption = Annotated[
     Path | None,
     typer.Option(
-        "--data-root", help="Folder that holds the data sets.", envvar="DDBENCH_DATA",
+        "--data-root",
+        help="Folder of the data sets.",
+        envvar="DDBENCH_DATA",
         show_default=False,
     ),
-]  # fmt: skip
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 PrecisionOption = Annotated[
     str,
-    typer.Option("--precision", help="auto, fp32 or bf16; auto takes bf16 where it is native."),
-]
-CompileOption = Annotated[
-    bool,
-    typer.Option(
-        "--compile", help="Compile recover iterations (torch.compile): for long runs on a GPU."
-    ),
-]
-CheckpointOption = Annotated[
-    bool,
-    typer.Option(
-        "--checkpoint",
-        help="Compute activations of recover iterations again instead of keeping them: less "
-        "memory. Done by itself where a device runs out.",
-    ),
+    typer.Option("--precision", help="auto, fp32 or bf16; auto is bf16 where it is native."),
 ]
 FormatOption = Annotated[
-    str, typer.Option("--format", "-f", help="Of the tables: terminal, md, csv or tex.")
+    str,
+    typer.Option(
+        "--format", "-f", help="Format of tables: terminal, md, csv or tex.", callback=check_format
+    ),
 ]
-
-
-def format_names(typed: str) -> list[str]:
-    """Names of the installed formats of distilled sets, for the shell's completion."""
-    from ddbench.registry import load
-
-    return [name for name in load().names("format") if name.startswith(typed)]
-
-
 SetDatasetOption = Annotated[
     str | None,
-    typer.Option("--dataset", "-d", help="Data set that it is of, if it does not say so itself."),
+    text_option(
+        "--dataset", "-d", help="The data set that was distilled, if the set does not name it."
+    ),
 ]
 PixelsOption = Annotated[
     str | None,
-    typer.Option("--pixels", help="What floating images are: normalised, whitened or unit (0..1)."),
+    text_option(
+        "--pixels", help="What floating-point images are: normalised, whitened or unit (0 to 1)."
+    ),
 ]
-FORMATS = ("terminal", "md", "csv", "tex")
+LayoutOption = Annotated[
+    str,
+    typer.Option(
+        "--layout",
+        help="Format of the set, if it is not recognised.",
+        show_default=False,
+        autocompletion=complete_formats,
+    ),
+]
 
 
-def split(text: str | None, flag: str = "") -> list[str]:
-    """Values between commas; commas inside brackets belong to options.
+@dataclass(frozen=True, kw_only=True)
+class HowFlags:
+    """Options for where a command runs and how it prints."""
 
-    Raises:
-        DDBenchError: the flag was given and names nothing, as `--method "$UNSET"` does.
+    format: FormatOption = "terminal"
+    device: DeviceOption = "auto"
+    precision: PrecisionOption = "auto"
+    data_root: DataRootOption = None
+    cache: CacheOption = None
+
+    def open_session(self, progress: Progress, **ways: bool) -> Session:
+        """Opens plug-ins, device, cache and data root as the options say, and `ways` as they are.
+
+        Raises:
+            DDBenchError: no such device or precision, or two plug-ins of one name.
+        """
+        from ddbench.config import session
+
+        return session.open_session(
+            self.device, self.precision, self.data_root, self.cache, progress, **ways
+        )
+
+
+def group_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Lets a command take options in groups: a parameter whose type is a dataclass is a group.
+
+    On the command line each field of the dataclass is an option of its own; the command is called
+    with the dataclass.
     """
-    if text is None:
-        return []
-    found = [piece.strip() for piece in re.split(r",(?![^\[]*\])", text) if piece.strip()]
-    if flag and not found:
-        raise DDBenchError(f"{flag} is empty", hint="leave it out, or give it a value")
-    return found
+    groups: dict[str, Any] = {}
+    parameters = []
+    for name, kind in get_type_hints(command, include_extras=True).items():
+        if name == "return":
+            continue
+        if is_dataclass(kind):
+            groups[name] = kind
+            hints = get_type_hints(kind, include_extras=True)
+            options = {option.name: (hints[option.name], option.default) for option in fields(kind)}
+        else:
+            options = {name: (kind, inspect.signature(command).parameters[name].default)}
+        for option, (hint, default) in options.items():
+            parameters.append(
+                inspect.Parameter(
+                    option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint
+                )
+            )
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        for name, kind in groups.items():
+            values[name] = kind(**{option.name: values.pop(option.name) for option in fields(kind)})
+        command(**values)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
 
 
-def said(text: str | None, flag: str) -> str:
-    """The one value of a flag; "" where it is not given.
-
-    Raises:
-        DDBenchError: the flag was given and names nothing.
-    """
-    if text is not None and not text.strip():
-        raise DDBenchError(f"{flag} is empty", "expected: a value",
-                           hint="leave it out, or give it a value")  # fmt: skip
-    return text or ""
+def split_list(text: str | None) -> list[str]:
+    """Returns the values between commas; commas inside brackets belong to options."""
+    pieces = re.split(r",(?![^\[]*\])", text or "")
+    return [piece.strip() for piece in pieces if piece.strip()]
 
 
-def numbers(text: str | None, flag: str) -> list[int]:
-    """Whole numbers between commas.
+def split_numbers(text: str | None, flag: str) -> list[int]:
+    """Returns the whole numbers between commas.
 
     Raises:
         DDBenchError: one is not a whole number.
     """
-    found = []
-    for piece in split(text, flag):
+    numbers = []
+    for piece in split_list(text):
         try:
-            found.append(int(piece))
+            numbers.append(int(piece))
         except ValueError as fault:
             raise DDBenchError(
                 f"{flag} '{piece}' is not a whole number", hint=f"for example {flag} 1,10"
             ) from fault
-    return found
-
-
-def checked_format(name: str) -> str:
-    """A table format that exists.
-
-    Raises:
-        DDBenchError: it does not.
-    """
-    if name not in FORMATS:
-        from ddbench.api.errors import unknown
-
-        raise unknown("format", name, FORMATS)
-    return name
+    return numbers

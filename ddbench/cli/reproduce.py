@@ -1,9 +1,8 @@
-"""`ddbench reproduce`: run a finished row again from its record, and say whether it holds."""
+"""`ddbench reproduce`: runs a finished row again from its record, and says whether it holds."""
 
 from __future__ import annotations
 
-import shlex
-import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +11,13 @@ import typer
 
 from ddbench.api.errors import DDBenchError
 from ddbench.cli.options import CacheOption, DataRootOption, DeviceOption
+from ddbench.cli.outputs import show_progress
+from ddbench.cli.records import find_record
+from ddbench.cli.run import run_plans
 
 if TYPE_CHECKING:
     from ddbench.api.record import Record
+    from ddbench.config.session import Session
     from ddbench.pipeline.cell import Cell
     from ddbench.pipeline.execute import Outcome
 
@@ -28,30 +31,30 @@ def reproduce(
     seed: Annotated[
         int | None,
         typer.Option(
-            "--seed", help="The first new seed. [default: the row's last seed + 1]", min=0,
-            show_default=False,
+            "--seed", help="The first new seed.", min=0, show_default="the row's last seed + 1"
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="How many new seeds.", min=1, max=1000)] = 1,
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Number of new seeds.", min=1, max=1000)
+    ] = 1,
     tolerance: Annotated[
         float,
-        typer.Option("--tolerance", help="Points allowed to a row of one seed.", min=0),
+        typer.Option("--tolerance", help="How many points a row of one seed may be off.", min=0),
     ] = TOLERANCE,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether the record is whole; run nothing.")
+        bool, typer.Option("--check", help="Only check that the record is whole; run nothing.")
     ] = False,
     device: DeviceOption = "auto",
     data_root: DataRootOption = None,
     cache: CacheOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Run a row again from its record, on new seeds, and say whether it holds.
 
     It holds if the new mean lies in the 95 % prediction interval of the row's own seeds, or, for a
-    row of one seed, within the tolerance. The teacher is that of the row. Exit code 1 if it does
-    not hold, or if the record was altered.
+    row of one seed, within the tolerance. The teacher is the row's own. Exit code 1 if it does not
+    hold, or if the record was altered.
     """
-    from ddbench.cli.inspect import find_record
-    from ddbench.reporting.reproduce import AlteredError
+    from ddbench.config.session import open_session
 
     record = find_record(row, cache)
     if record.status != "ok":
@@ -59,80 +62,50 @@ def reproduce(
             f"the record {record.file_name} is of a run that failed: {record.status}",
             hint="`ddbench run` tries failed cells again",
         )
-    try:
-        _reproduce(record, _siblings(row, record, cache), seed, seeds, tolerance, check,
-                   device, data_root, cache)  # fmt: skip
-    except AlteredError as fault:
-        typer.echo(fault.problem, err=True)
-        raise typer.Exit(1) from None
-
-
-def _reproduce(
-    record: Record, committed: tuple[Record, ...], seed: int | None, seeds: int, tolerance: float,
-    check: bool, device: str, data_root: Path | None, cache: Path | None,
-) -> None:  # fmt: skip
-    from ddbench.config.session import open_session
-    from ddbench.data.description import describe
-    from ddbench.pipeline.recording import check_data
-    from ddbench.reporting.reproduce import cell_of, judge, plan_of, refuse_altered
-
-    for one in (record, *committed):
-        refuse_altered(one)
-    if not record.checksum:
-        typer.echo("the record has no checksum: it is of a version before there was one", err=True)
-    session = open_session(device, record.precision, data_root, cache)
-    cell = cell_of(record, session.registry)
-    check_data(record, describe(cell.dataset, session.ctx.data_root))
-    refuse_altered(record, plan_of(cell, session.ctx.data_root))
-    name = f"{record.title or record.method}, {record.dataset}, " + (
-        "all images" if record.ipc is None else f"IPC {record.ipc}"
-    )
-    if check:
-        typer.echo(f"{name}: the record is whole, and its keys are those of its configuration")
-        return
-    known = {r.seed: v for r in committed if (v := r.metric("top1")) is not None}
-    first = max(known) + 1 if seed is None else seed
-    cells = [replace(cell, seed=first + i) for i in range(seeds)]
+    siblings = _find_siblings(row, record, cache)
+    with show_progress() as progress:
+        session = open_session(device, record.precision, data_root, cache, progress)
+        cell = _restore_cell(record, siblings, session)
+        ipc = "all images" if record.ipc is None else f"IPC {record.ipc}"
+        name = f"{record.title or record.method}, {record.dataset}, {ipc}"
+        if check:
+            typer.echo(f"{name}: the record is whole, and its keys are those of its configuration")
+            return
+        known = _read_accuracies(siblings)
+        first = max(known) + 1 if seed is None else seed
+        new = range(first, first + seeds)
+        outcome = _run_cells([replace(cell, seed=number) for number in new], record, session)
     # A seed that is run again here is no evidence for itself, unless it is the only one.
-    rest = {s: v for s, v in known.items() if not first <= s < first + seeds}
-    outcome = _run(cells, record, device, data_root, cache)
-    again = {r.seed: v for r in outcome.records if (v := r.metric("top1")) is not None}
+    others = {number: top1 for number, top1 in known.items() if number not in new}
+    _print_verdict(name, outcome, others or known, tolerance)
+
+
+def _print_verdict(
+    name: str, outcome: Outcome, known: Mapping[int, float], tolerance: float
+) -> None:
+    """Says whether a row holds, and exits with code 1 if it does not."""
+    from ddbench.reporting.reproduce import judge
+
     for failed in outcome.failed:
-        typer.echo(f"{name} does not hold: seed {failed.seed} {failed.status}: {failed.reason}",
-                   err=True)  # fmt: skip
+        reason = f"seed {failed.seed} {failed.status}: {failed.reason}"
+        typer.echo(f"{name} does not hold: {reason}", err=True)
     if outcome.failed:
         raise typer.Exit(1)
     if not outcome.computed:
         typer.echo("nothing was computed: these seeds were in the cache", err=True)
-    verdict = judge(rest or known, again, tolerance)
+    verdict = judge(known, _read_accuracies(outcome.records), tolerance)
     typer.echo(verdict.sentence(name), err=not verdict.holds)
     if not verdict.holds:
         raise typer.Exit(1)
 
 
-def _run(
-    cells: list[Cell], record: Record, device: str, data_root: Path | None, cache: Path | None
-) -> Outcome:
-    from ddbench.cli.run import shown_progress
-    from ddbench.config.session import open_session
-    from ddbench.pipeline.execute import execute
-    from ddbench.pipeline.scoring import wanted_statistics
-    from ddbench.reporting.reproduce import plan_of
-    from ddbench.reporting.reproduce.recorded import evaluators_of
-
-    with shown_progress() as progress:
-        session = open_session(device, record.precision, data_root, cache, progress)
-        evaluators = evaluators_of(record, session.registry)
-        extra = wanted_statistics(evaluators)
-        plans = [plan_of(cell, session.ctx.data_root, extra) for cell in cells]
-        command = shlex.join(["ddbench", *sys.argv[1:]])
-        return execute(
-            plans, evaluators, session.registry, session.cache(), session.ctx, command
-        )  # fmt: skip
+def _read_accuracies(records: Iterable[Record]) -> dict[int, float]:
+    """Returns top-1 in percent by seed, of the records that have it."""
+    return {r.seed: top1 for r in records if (top1 := r.metric("top1")) is not None}
 
 
-def _siblings(row: str, record: Record, cache: Path | None) -> tuple[Record, ...]:
-    """The finished seeds of the row: records of its folder with its configuration and setting."""
+def _find_siblings(row: str, record: Record, cache: Path | None) -> tuple[Record, ...]:
+    """Finds the finished seeds of a row: records of its folder with its configuration."""
     from ddbench.reporting.tables.aggregate import gather
     from ddbench.store.cache import find_cache
     from ddbench.store.records import Records
@@ -140,11 +113,43 @@ def _siblings(row: str, record: Record, cache: Path | None) -> tuple[Record, ...
     path = Path(row)
     folder = path.parent if path.is_file() else find_cache(cache) / "records"
     # One that cannot be read says nothing against this row, whose own record could be.
-    for entry in gather(found for _, found in Records(folder).readable()):
-        if any(r.key == record.key for r in entry.records):
+    for entry in gather(other for _, other in Records(folder).readable()):
+        if any(other.key == record.key for other in entry.records):
             return entry.finished
     return (record,)
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(reproduce)
+def _restore_cell(record: Record, siblings: tuple[Record, ...], session: Session) -> Cell:
+    """Returns the cell of a record, and exits with code 1 if it or a sibling was altered.
+
+    Raises:
+        DDBenchError: the cell cannot be run here, or its data are others.
+    """
+    from ddbench.data.description import describe
+    from ddbench.pipeline.recording import check_data
+    from ddbench.reporting.reproduce import AlteredError, cell_of, plan_of, refuse_altered
+
+    try:
+        for one in (record, *siblings):
+            refuse_altered(one)
+        if not record.checksum:
+            typer.echo("the record has no checksum: its version is older than these", err=True)
+        cell = cell_of(record, session.registry)
+        check_data(record, describe(cell.dataset, session.ctx.data_root))
+        refuse_altered(record, plan_of(cell, session.ctx.data_root))
+    except AlteredError as fault:
+        typer.echo(fault.problem, err=True)
+        raise typer.Exit(1) from None
+    return cell
+
+
+def _run_cells(cells: list[Cell], record: Record, session: Session) -> Outcome:
+    """Runs cells with the evaluators of a record."""
+    from ddbench.pipeline.scoring import wanted_statistics
+    from ddbench.reporting.reproduce import plan_of
+    from ddbench.reporting.reproduce.recorded import evaluators_of
+
+    evaluators = evaluators_of(record, session.registry)
+    extra = wanted_statistics(evaluators)
+    plans = [plan_of(cell, session.ctx.data_root, extra) for cell in cells]
+    return run_plans(session, plans, evaluators)

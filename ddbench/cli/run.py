@@ -1,12 +1,12 @@
-"""`ddbench run`: a grid by flags, by an ablation, or by a suite file."""
+"""`ddbench run`: a grid from flags, with or without a suite file."""
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,163 +14,139 @@ import typer
 
 from ddbench.api.errors import DDBenchWarning, format_count
 from ddbench.cli.options import (
-    CacheOption,
-    CheckpointOption,
-    CompileOption,
-    DataRootOption,
-    DeviceOption,
-    FormatOption,
-    PrecisionOption,
-    checked_format,
-    numbers,
-    split,
+    HowFlags,
+    group_options,
+    split_list,
+    split_numbers,
+    text_option,
 )
+from ddbench.cli.outputs import show_progress
 
 if TYPE_CHECKING:
+    from ddbench.api.roles import Evaluator
     from ddbench.config.session import Session
     from ddbench.pipeline.execute import Outcome
     from ddbench.pipeline.plan import Plan
-    from ddbench.runtime.progress import Progress
 
 _GRID = "Grid"
 _HOW = "How"
+_LISTS = ("method", "dataset", "arch", "teacher", "matcher", "regularizer", "labels", "evaluator",
+          "protocol")  # fmt: skip
+MOST_CELLS = 12
+"""Number of cells whose stages a dry run lists."""
 
 
-def run(
-    suite: Annotated[
-        Path | None, typer.Argument(help="A suite file (TOML); without it, the flags say all.")
-    ] = None,
+def _number(name: str, help: str, default: str) -> Any:
+    return typer.Option(name, help=help, show_default=default, rich_help_panel=_GRID)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridFlags:
+    """Options for which cells there are; those given replace fields of the suite."""
+
     method: Annotated[
         str | None,
-        typer.Option(
-            "--method",
-            "-m",
-            help="Methods, by commas. [default: wmdd]",
-            rich_help_panel=_GRID,
-            show_default=False,
-        ),
-    ] = None,
+        text_option("--method", "-m", help="Methods.", default="wmdd", panel=_GRID),
+    ] = None
     dataset: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--dataset",
             "-d",
-            help="Data sets, each NAME or NAME@PIXELS. [default: digits]",
-            rich_help_panel=_GRID,
-            show_default=False,
+            help="Data sets, each NAME or NAME@PIXELS.",
+            default="digits",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     ipc: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--ipc",
-            help="Images per class, by commas. [default: 1 for digits, else 10]",
-            rich_help_panel=_GRID,
-            show_default=False,
+            help="Images per class.",
+            default="1 for digits, else 10",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     arch: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--arch",
             "-a",
-            help="Students that are trained and judged. [default: resnet18]",
-            rich_help_panel=_GRID,
-            show_default=False,
+            help="Architectures of the students, which are trained and evaluated.",
+            default="resnet18",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     teacher: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--teacher",
             "-t",
-            help="Networks distilled from; a+b is an ensemble. "
-            "[default: the method's, mostly resnet18]",
-            rich_help_panel=_GRID,
-            show_default=False,
+            help="Architectures of the teachers; a+b is an ensemble.",
+            default="the method's own, mostly resnet18",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     matcher: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--matcher",
-            help="Ablation: matchers in the place of the method's, by "
-            "commas; a+0.5*b is a weighted sum.",
-            rich_help_panel=_GRID,
+            help="Ablation: matchers instead of the method's; a+0.5*b is a weighted sum.",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     regularizer: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--regularizer",
-            help="Ablation: regularizers in the place of the method's.",
-            rich_help_panel=_GRID,
+            help="Ablation: regularizers instead of the method's.",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     labels: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--labels",
             "-l",
-            help="Labellers instead of the recipe's: hard, soft, fkd.",
-            rich_help_panel=_GRID,
+            help="Labellers instead of the method's, such as hard, soft, fkd.",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     protocol: Annotated[
         str | None,
-        typer.Option(
+        text_option(
             "--protocol",
-            help="Student trainings: names or TOML files, by commas. [default: ddbench-v1]",
-            rich_help_panel=_GRID,
-            show_default=False,
+            help="How students are trained: protocols by name, or TOML files.",
+            default="ddbench-v1",
+            panel=_GRID,
         ),
-    ] = None,
+    ] = None
     evaluator: Annotated[
         str | None,
-        typer.Option(
-            "--evaluator", "-e", help="Metrics besides accuracy, by commas.", rich_help_panel=_GRID
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            "--seeds",
-            help="How many distillation seeds. [default: 3]",
-            rich_help_panel=_GRID,
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            "--seed", help="The first seed. [default: 0]", rich_help_panel=_GRID, show_default=False
-        ),
-    ] = None,
+        text_option("--evaluator", "-e", help="Evaluators besides accuracy.", panel=_GRID),
+    ] = None
+    seeds: Annotated[int | None, _number("--seeds", "Number of distillation seeds.", "3")] = None
+    seed: Annotated[int | None, _number("--seed", "The first seed.", "0")] = None
     students: Annotated[
         int | None,
-        typer.Option(
-            "--students",
-            help="Students trained on each distilled set. [default: 1]",
-            rich_help_panel=_GRID,
-            show_default=False,
-        ),
-    ] = None,
+        _number("--students", "Number of students trained on each distilled set.", "1"),
+    ] = None
     holdout: Annotated[
         float | None,
         typer.Option(
             "--holdout",
-            help="For tuning: judge on this part of the training images instead of the test data.",
+            help="For tuning: evaluate on this share of the training images, not on the test data.",
             rich_help_panel=_GRID,
         ),
-    ] = None,
-    set_: Annotated[
+    ] = None
+    set: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            help="An option, as recover.iterations=200; may be repeated.",
+            help="Set an option, such as recover.iterations=200; may be repeated.",
             rich_help_panel=_GRID,
         ),
-    ] = None,
+    ] = None
     batch_size: Annotated[
         str | None,
         typer.Option(
@@ -179,168 +155,174 @@ def run(
             rich_help_panel=_GRID,
             show_default=False,
         ),
-    ] = None,
+    ] = None
     profile: Annotated[
         str,
         typer.Option(
             "--profile",
-            help="A named size, of the suite or of the methods: smoke runs any in a few steps.",
+            help="A named size, of the suite or of the methods; smoke runs any in a few steps.",
             rich_help_panel=_GRID,
         ),
-    ] = "",
+    ] = ""
     reference: Annotated[
         bool | None,
         typer.Option(
             "--reference/--no-reference",
-            help="Reference rows: random selection and full data. [default: reference]",
+            help="Add reference rows: random selection and full data.",
             rich_help_panel=_GRID,
-            show_default=False,
+            show_default="reference",
         ),
-    ] = None,
+    ] = None
+
+    def given_fields(self) -> dict[str, Any]:
+        """Returns the fields of a suite that were given."""
+        from ddbench.config.overrides import parse_assignment
+
+        options = dict(parse_assignment(text) for text in self.set or [])
+        if self.batch_size is not None:
+            options.setdefault("recover.batch_size", self.batch_size)
+        table = {
+            **{name: split_list(getattr(self, name)) for name in _LISTS},
+            "ipc": split_numbers(self.ipc, "--ipc"),
+            "seeds": self.seeds,
+            "seed": self.seed,
+            "students": self.students,
+            "holdout": self.holdout,
+            "reference": self.reference,
+            "set": options,
+        }
+        return {name: value for name, value in table.items() if value not in (None, [], {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFlags(HowFlags):
+    """Options for how a grid is run."""
+
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the stages and stop.", rich_help_panel=_HOW)
-    ] = False,
-    format_: FormatOption = "terminal",
-    device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
-    compile_: CompileOption = False,
-    checkpoint: CheckpointOption = False,
-    data_root: DataRootOption = None,
-    cache: CacheOption = None,
+        bool,
+        typer.Option("--dry-run", help="Print the stages, run nothing.", rich_help_panel=_HOW),
+    ] = False
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile recover iterations (torch.compile): for long runs on a GPU."
+        ),
+    ] = False
+    checkpoint: Annotated[
+        bool,
+        typer.Option(
+            "--checkpoint",
+            help="Recompute activations of recover iterations instead of keeping them: less "
+            "memory. Done automatically where memory runs out.",
+        ),
+    ] = False
+
+
+@group_options
+def run(
+    grid: GridFlags,
+    how: RunFlags,
+    suite: Annotated[
+        Path | None,
+        typer.Argument(help="A suite file (TOML); without one, the flags describe the grid."),
+    ] = None,
 ) -> None:
-    """Run a grid and print its leaderboard. What is finished is never computed again."""
-    from ddbench.config.overrides import parse_assignment
-    from ddbench.config.session import open_session
+    """Run a grid and print its leaderboard. Finished cells are never computed again.
+
+    Options of the grid take several values, separated by commas.
+    """
     from ddbench.config.suite import read_suite
 
-    checked_format(format_)
-    named = {
-        "method": method, "dataset": dataset, "arch": arch, "teacher": teacher, "matcher": matcher,
-        "regularizer": regularizer, "labels": labels, "evaluator": evaluator, "protocol": protocol,
-    }  # fmt: skip
-    flags: dict[str, Any] = {
-        **{name: split(text, f"--{name}") for name, text in named.items()},
-        "ipc": numbers(ipc, "--ipc"), "seeds": seeds, "seed": seed, "students": students,
-        "holdout": holdout, "reference": reference,
-        "set": dict(parse_assignment(text) for text in set_ or []),
-    }  # fmt: skip
-    if batch_size is not None:
-        flags["set"].setdefault("recover.batch_size", batch_size)
-    given = {name: value for name, value in flags.items() if value not in (None, [], {})}
-    table = read_suite(suite, profile, given)
-    with shown_progress() as progress:
-        session = open_session(
-            device, precision, data_root, cache, progress, compile=compile_, checkpoint=checkpoint
-        )
+    table = read_suite(suite, grid.profile, grid.given_fields())
+    with show_progress() as progress:
+        session = how.open_session(progress, compile=how.compile, checkpoint=how.checkpoint)
         evaluators = session.evaluators(table.evaluator)
         plans = session.plans(table, evaluators)
-        for option, given_ in (("--compile", compile_), ("--checkpoint", checkpoint)):
-            if given_:
-                _check_iterated(plans, option)
-        if dry_run:
+        _warn_of_no_iterations(how, plans)
+        if how.dry_run:
             progress.say("")
-            _print_plan(session, plans)
+            _print_plans(session.cache_root, plans)
             return
-        outcome = _execute(session, plans, evaluators)
-    _print_outcome(outcome, format_, table.title, session, evaluators)
+        outcome = run_plans(session, plans, evaluators)
+    print_outcome(outcome, how.format, table.title, evaluators)
+    finished = len(outcome.records) - outcome.computed
+    done = f"{format_count(outcome.computed, 'cell')} computed, {finished} finished before"
+    typer.echo(f"{done}; records in {session.cache_root / 'records'}", err=True)
+    exit_if_failed(outcome)
 
 
-def _check_iterated(plans: list[Plan], option: str) -> None:
-    """Says so where an option of recover iterations bears on nothing."""
-    if not any("objective" in made.cell.recipe.distiller.needs for made in plans):
-        rows = ", ".join(dict.fromkeys(made.cell.method for made in plans))
-        warnings.warn(
-            f"{option} changes nothing: no row optimises images through a teacher ({rows})",
-            DDBenchWarning,
-            stacklevel=2,
-        )
+def _warn_of_no_iterations(how: RunFlags, plans: Sequence[Plan]) -> None:
+    """Warns of options for recover iterations where no row has any."""
+    if any("objective" in plan.cell.recipe.distiller.needs for plan in plans):
+        return
+    rows = ", ".join(dict.fromkeys(plan.cell.method for plan in plans))
+    for option, given in (("--compile", how.compile), ("--checkpoint", how.checkpoint)):
+        if given:
+            text = f"{option} changes nothing: no row optimises images through a teacher ({rows})"
+            warnings.warn(text, DDBenchWarning, stacklevel=2)
 
 
-def _execute(session: Session, plans: list[Plan], evaluators: Any) -> Outcome:
+def run_plans(
+    session: Session, plans: Sequence[Plan], evaluators: Mapping[str, Evaluator]
+) -> Outcome:
+    """Runs plans in a session; their records name the command that is running."""
     from ddbench.pipeline.execute import execute
 
     command = shlex.join(["ddbench", *sys.argv[1:]])
-    return execute(plans, evaluators, session.registry, session.cache(), session.ctx, command)
+    cache = session.cache()
+    return execute(plans, evaluators, session.registry, cache, session.ctx, command)
 
 
-@contextlib.contextmanager
-def shown_progress() -> Iterator[Progress]:
-    """Bars where standard error is a terminal, a few lines elsewhere."""
-    from rich.console import Console
+def print_outcome(
+    outcome: Outcome, format: str, title: str, evaluators: Mapping[str, Evaluator]
+) -> None:
+    """Prints the leaderboard of a run, with all metrics that were asked for."""
+    from ddbench.cli.table import print_tables
 
-    from ddbench.runtime.progress import PlainProgress, RichProgress
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with RichProgress(console) as bars:
-            yield bars
-    else:
-        yield PlainProgress(lambda text: typer.echo(text, err=True) if text else None)
+    metrics = {metric.name for part in evaluators.values() for metric in part.metrics}
+    print_tables(outcome.records, format, title, metrics=metrics)
 
 
-def _print_plan(session: Session, plans: list[Plan]) -> None:
+def exit_if_failed(outcome: Outcome) -> None:
+    """Says which cells failed and why, and exits with code 1 if any did."""
+    for record in outcome.failed:
+        row = f"{record.variant or record.method}, {record.dataset}, seed {record.seed}"
+        reason = record.reason.partition("\n")[0]
+        typer.echo(f"failed: {row} ({record.status}): {reason}", err=True)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _print_plans(cache_root: Path, plans: Sequence[Plan]) -> None:
+    """Prints how many stages a grid has, and those of its first cells."""
     from rich.console import Console
     from rich.table import Table
 
     from ddbench.pipeline.dry_run import count_stages
-    from ddbench.store.cache import find_cache
 
-    root = find_cache(session.cache_root)
+    def is_cached(stage: str, key: str) -> bool:
+        return (cache_root / "artifacts" / stage / key / "card.json").is_file()
 
-    def has(stage: str, key: str) -> bool:
-        return (root / "artifacts" / stage / key / "card.json").is_file()
-
-    counts = count_stages(plans, has)
-    view = Table(
-        title=format_count(len(plans), "cell"), title_justify="left", box=None, pad_edge=False
-    )
+    title = format_count(len(plans), "cell")
+    view = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("stage", "asked for", "distinct", "cached", "to run"):
         view.add_column(name, justify="left" if name == "stage" else "right")
-    for row in counts:
+    for row in count_stages(plans, is_cached):
         view.add_row(row.stage, str(row.asked), str(row.distinct), str(row.cached), str(row.to_run))
-    console = Console()
-    console.print(view)
+    Console().print(view)
     for plan in plans[:MOST_CELLS]:
-        words = []
+        typer.echo(_name_cell(plan))
         for stage in plan.stages():
-            mark = "cached" if has(stage.stage, stage.key) else "to run"
+            mark = "cached" if is_cached(stage.stage, stage.key) else "to run"
             several = len(plan.teacher_names) > 1
             name = plan.teacher_names.get(stage.key, "") if several else ""
-            words.append(f"{stage.stage} {stage.key[:8]} ({mark}) {name}".rstrip())
-        typer.echo(f"{cell_name(plan)}\n  " + "\n  ".join(words))
+            typer.echo(f"  {stage.stage} {stage.key[:8]} ({mark}) {name}".rstrip())
     if len(plans) > MOST_CELLS:
         typer.echo(f"… and {len(plans) - MOST_CELLS} more cells")
 
 
-MOST_CELLS = 12
-
-
-def cell_name(plan: Plan) -> str:
+def _name_cell(plan: Plan) -> str:
     cell = plan.cell
     ipc = "all images" if cell.ipc is None else f"IPC {cell.ipc}"
     method = f"{cell.method}, profile={cell.profile}" if cell.profile else cell.method
     return f"{method}, {cell.dataset.name}, {ipc}, {cell.student.name}, seed {cell.seed}"
-
-
-def _print_outcome(
-    outcome: Outcome, format_: str, title: str, session: Session, evaluators: Any
-) -> None:
-    from ddbench.cli.table import print_tables
-
-    asked = {metric.name for part in evaluators.values() for metric in part.metrics}
-    print_tables(outcome.records, format_, title, asked=asked)
-    finished = len(outcome.records) - outcome.computed
-    done = f"{format_count(outcome.computed, 'cell')} computed, {finished} finished before"
-    typer.echo(f"{done}; records in {session.cache_root / 'records'}", err=True)
-    if outcome.failed:
-        for record in outcome.failed:
-            typer.echo(
-                f"failed: {record.variant or record.method}, {record.dataset}, "
-                f"seed {record.seed} ({record.status}): {record.reason.partition(chr(10))[0]}",
-                err=True,
-            )
-        raise typer.Exit(1)
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(run)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,11 +15,13 @@ from ddbench.cli.options import (
     CacheOption,
     DataRootOption,
     FormatOption,
-    checked_format,
-    numbers,
-    split,
+    group_options,
+    split_list,
+    split_numbers,
+    text_option,
 )
-from ddbench.cli.outputs import check_file, explained, write_file
+from ddbench.cli.outputs import check_file, explain_faults, write_file
+from ddbench.cli.records import find_folders, find_suite_records
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,19 +29,111 @@ if TYPE_CHECKING:
     from ddbench.api.record import Record
     from ddbench.reporting.tables import View
 
+FIELDS = {
+    "method": "method",
+    "dataset": "data set",
+    "student": "student",
+    "labels": "labels",
+    "protocol": "protocol",
+}
+"""Fields of a record that rows are chosen by, and how errors call them."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class FilterFlags:
+    """Options for which records are shown."""
+
+    method: Annotated[str | None, text_option("--method", "-m", help="Only these methods.")] = None
+    dataset: Annotated[str | None, text_option("--dataset", "-d", help="Only these data sets.")] = (
+        None
+    )
+    ipc: Annotated[
+        str | None, text_option("--ipc", help="Only these numbers of images per class.")
+    ] = None
+    arch: Annotated[
+        str | None, text_option("--arch", "-a", help="Only these architectures of students.")
+    ] = None
+    labels: Annotated[str | None, text_option("--labels", "-l", help="Only these labels.")] = None
+    protocol: Annotated[str | None, text_option("--protocol", help="Only these protocols.")] = None
+
+    def choose(self, records: Sequence[Record], folder: Path) -> list[Record]:
+        """Chooses the records that were asked for, and the reference rows that go with them.
+
+        Args:
+            records: All records.
+            folder: Where they lie, for errors.
+
+        Raises:
+            DDBenchError: none is left but reference rows, which answer no question by themselves.
+        """
+        names = {
+            "method": split_list(self.method),
+            "dataset": split_list(self.dataset),
+            "student": split_list(self.arch),
+            "labels": split_list(self.labels),
+            "protocol": split_list(self.protocol),
+        }
+        sizes = split_numbers(self.ipc, "--ipc")
+        chosen = [
+            record
+            for record in records
+            if (not sizes or record.ipc in sizes or record.ipc is None)
+            and all(
+                _is_named(record, field, some) or (field == "method" and record.baseline)
+                for field, some in names.items()
+                if some
+            )
+        ]
+        methods = names["method"]
+        for record in chosen:
+            named = bool(methods) and _is_named(record, "method", methods)
+            if (named or not methods) and (named or not sizes or record.ipc in sizes):
+                return chosen
+        raise _no_records(records, names, sizes, folder)
+
+
+def _is_named(record: Record, field: str, names: Sequence[str]) -> bool:
+    return getattr(record, field) in names or (field == "method" and record.variant in names)
+
+
+def _no_records(
+    records: Sequence[Record], names: Mapping[str, list[str]], sizes: list[int], folder: Path
+) -> DDBenchError:
+    """Returns an error that says which filters nothing passes, and what there is instead."""
+    facts, hint = [], ""
+    for field, wanted in names.items():
+        known = {getattr(record, field) for record in records}
+        if field == "method":
+            known |= {record.variant for record in records if record.variant}
+        for name in wanted:
+            if records and name not in known:
+                listed = "" if field == "method" else f"; there are: {', '.join(sorted(known))}"
+                facts.append(f"none is of the {FIELDS[field]} '{name}'{listed}")
+                guess = find_nearest(name, known)
+                hint = hint or (f"did you mean '{guess}'?" if guess else "")
+    there = sorted({record.ipc for record in records if record.ipc is not None})
+    if records and sizes and not set(sizes) & set(there):
+        known_sizes = ", ".join(map(str, there)) or "none"
+        facts.append(f"none is of --ipc {','.join(map(str, sizes))}; there are: {known_sizes}")
+    methods = ", ".join(sorted({record.variant or record.method for record in records}))
+    if methods:
+        facts.append(f"methods there: {methods}")
+    otherwise = "filter otherwise" if methods else "run something first: `ddbench run`"
+    looked = f"looked in {folder}: {len(records)} before filters"
+    return DDBenchError("no records to tabulate", looked, *facts, hint=hint or otherwise)
+
+
+@group_options
 def table(
-    suite: Annotated[Path | None, typer.Argument(help="A suite file: only its cells.")] = None,
+    filters: FilterFlags,
+    suite: Annotated[
+        Path | None, typer.Argument(help="A suite file, to show its cells alone.")
+    ] = None,
     format_: FormatOption = "terminal",
-    method: Annotated[str | None, typer.Option("--method", "-m", help="Only these.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only these.")] = None,
-    ipc: Annotated[str | None, typer.Option("--ipc", help="Only these.")] = None,
-    arch: Annotated[str | None, typer.Option("--arch", "-a", help="Only these students.")] = None,
-    labels: Annotated[str | None, typer.Option("--labels", "-l", help="Only these.")] = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", help="Only these.")] = None,
     profile: Annotated[str, typer.Option("--profile", help="A profile of the suite.")] = "",
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="As given to `run` with the suite.")
+        list[str] | None,
+        typer.Option("--set", help="Options that `run` was given with the suite."),
     ] = None,
     records: Annotated[
         Path | None,
@@ -48,7 +143,7 @@ def table(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")
+        Path | None, typer.Option("--output", "-o", help="Write a file, not standard output.")
     ] = None,
     statistics: Annotated[
         bool,
@@ -60,128 +155,55 @@ def table(
         Path | None,
         typer.Option("--diagram", help="Also draw average ranks over cells: FILE.svg, pdf or png."),
     ] = None,
-    data_root: DataRootOption = None,
     evaluator: Annotated[
         str | None,
-        typer.Option(
-            "--evaluator", "-e", help="Evaluators whose metrics are shown, however few have them."
-        ),
+        text_option("--evaluator", "-e", help="Always show the metrics of these evaluators."),
     ] = None,
+    data_root: DataRootOption = None,
     cache: CacheOption = None,
 ) -> None:
     """Print leaderboards from finished records. Nothing is computed."""
-    from ddbench.store.cache import find_cache
     from ddbench.store.records import read_folder
 
-    checked_format(format_)
-    _check_of_suite(suite, profile, set_)
-    wanted = {
-        "method": split(method, "--method"), "dataset": split(dataset, "--dataset"),
-        "student": split(arch, "--arch"), "labels": split(labels, "--labels"),
-        "protocol": split(protocol, "--protocol"),
-    }  # fmt: skip
-    counts = numbers(ipc, "--ipc")
-    asked = metrics_of(split(evaluator, "--evaluator"))
+    _check_options_of_suite(suite, profile, set_)
+    metrics = set(_find_metrics(split_list(evaluator)))
     if output is not None:
         check_file(output, "-o table.md")
-    folder = records or find_cache(cache) / "records"
-    if records is not None and not records.is_dir():
-        raise DDBenchError(f"no folder {records}", hint="name a folder of record files")
-    found = [record for _, record in read_folder(folder)]
+    (folder,) = find_folders([records] if records else [], cache)
+    read = [record for _, record in read_folder(folder)]
     title = ""
     if suite is not None:
-        from ddbench.cli.suite_records import of_suite
-
-        found, title, own = of_suite(found, suite, profile, set_ or [], data_root, cache)
-        asked |= own
-    chosen = _chosen(found, wanted, counts, folder)
+        of_suite = find_suite_records(read, suite, profile, set_ or [], data_root, cache)
+        read, title = of_suite.records, of_suite.title
+        metrics |= of_suite.metrics
+    chosen = filters.choose(read, folder)
     if diagram is not None:
         _draw_ranks(chosen, diagram)
-    print_tables(chosen, format_, title, output, statistics, asked)
+    print_tables(chosen, format_, title, output, statistics, metrics)
 
 
-def _check_of_suite(suite: Path | None, profile: str, set_: list[str] | None) -> None:
-    """Refuses options that say which cells of a suite, where there is none."""
+def _check_options_of_suite(suite: Path | None, profile: str, set_: list[str] | None) -> None:
+    """Refuses options that say which cells of a suite are meant, where there is no suite."""
     for flag, given in (("--profile", profile), ("--set", set_)):
         if given and suite is None:
             raise DDBenchError(
                 f"{flag} bears on the cells of a suite, and none is named",
-                "expected: a suite file before it", hint=f"ddbench table SUITE.toml {flag} …",
-            )  # fmt: skip
+                "expected: a suite file before it",
+                hint=f"ddbench table SUITE.toml {flag} …",
+            )
 
 
-FLAGS = {"method": "method", "dataset": "data set", "student": "student", "labels": "labels",
-         "protocol": "protocol"}  # fmt: skip
-"""Fields of a record that rows are chosen by, in words."""
-
-
-def _chosen(
-    found: Sequence[Record], wanted: Mapping[str, list[str]], counts: list[int], folder: Path
-) -> list[Record]:
-    """The records that were asked for, and the reference rows that go with them.
-
-    Raises:
-        DDBenchError: there is none but reference rows, which are no answer to another question.
-    """
-    chosen = [
-        r for r in found
-        if all(not names or _is_of(r, field, names) or (field == "method" and r.baseline)
-               for field, names in wanted.items())
-        and (not counts or r.ipc in counts or r.ipc is None)
-    ]  # fmt: skip
-    methods = wanted["method"]
-    for r in chosen:
-        named = bool(methods) and _is_of(r, "method", methods)
-        if (named or not methods) and (named or not counts or r.ipc in counts):
-            return chosen
-    facts, hint = _lacking(found, wanted, counts)
-    there = ", ".join(sorted({r.variant or r.method for r in found}))
-    raise DDBenchError(
-        "no records to tabulate", f"looked in {folder}: {len(found)} before filters", *facts,
-        *([f"methods there: {there}"] if there else []),
-        hint=hint or ("filter otherwise" if there else "run something first: `ddbench run`"),
-    )  # fmt: skip
-
-
-def _is_of(record: Record, field: str, names: list[str]) -> bool:
-    return getattr(record, field) in names or (field == "method" and record.variant in names)
-
-
-def _lacking(
-    found: Sequence[Record], wanted: Mapping[str, list[str]], counts: list[int]
-) -> tuple[list[str], str]:
-    """Names that no record has, each with those that there are; the nearest to the first."""
-    facts, hint = [], ""
-    for field, names in wanted.items():
-        known = {getattr(r, field) for r in found}
-        known |= {r.variant for r in found if r.variant} if field == "method" else set()
-        for name in names:
-            if found and name not in known:
-                listed = "" if field == "method" else f"; there are: {', '.join(sorted(known))}"
-                facts.append(f"none is of the {FLAGS[field]} '{name}'{listed}")
-                guess = find_nearest(name, known)
-                hint = hint or (f"did you mean '{guess}'?" if guess else "")
-    sizes = sorted({r.ipc for r in found if r.ipc is not None})
-    if found and counts and not set(counts) & set(sizes):
-        told = ", ".join(map(str, sizes)) or "none"
-        facts.append(f"none is of --ipc {','.join(map(str, counts))}; there are: {told}")
-    return facts, hint
-
-
-def metrics_of(evaluators: Sequence[str]) -> set[str]:
-    """Names of the metrics of evaluators, as `--evaluator` names them.
-
-    Raises:
-        DDBenchError: nobody provides one of them.
-    """
+def _find_metrics(evaluators: Sequence[str]) -> Iterator[str]:
+    """Yields the names of the metrics of evaluators; raises if nobody provides one of them."""
     if not evaluators:
-        return set()
+        return
     from ddbench.config.terms import choose_evaluator
     from ddbench.registry import load
 
     registry = load()
-    parts = [choose_evaluator(text, registry)[1] for text in evaluators]
-    return {metric.name for part in parts for metric in part.metrics}
+    for text in evaluators:
+        for metric in choose_evaluator(text, registry)[1].metrics:
+            yield metric.name
 
 
 def _draw_ranks(records: Sequence[Record], path: Path) -> None:
@@ -192,67 +214,67 @@ def _draw_ranks(records: Sequence[Record], path: Path) -> None:
     ranking = rank_records(records)
     if ranking is None:
         raise DDBenchError(
-            "average ranks need two methods in two cells", "a cell is a data set, IPC and student",
+            "average ranks need two methods in two cells",
+            "a cell is a data set, IPC and student",
             hint="run a grid of several, or leave --diagram away",
-        )  # fmt: skip
-    with explained(path):
+        )
+    with explain_faults(path):
         write_diagram(ranking, path)
 
 
 def print_tables(
     records: Sequence[Record],
-    format_: str,
+    format: str,
     title: str = "",
     output: Path | None = None,
     statistics: bool = False,
-    asked: Collection[str] = (),
+    metrics: Collection[str] = (),
 ) -> None:
-    """Every view that the records have, in one format, to standard output or a file.
+    """Prints every view that the records have, in one format, or writes it to a file.
 
-    The leaderboard has a column for metrics in `asked`, and for those that most rows have; as CSV,
-    which programs read, for all.
+    Args:
+        records: The rows.
+        format: "terminal", "md", "csv" or "tex".
+        title: Printed above the tables.
+        output: A file; None for standard output.
+        statistics: Whether to print intervals, tests and ranks instead of leaderboards.
+        metrics: Columns besides those of metrics that most rows have. As CSV, which programs read,
+            a leaderboard has all.
     """
     from rich.console import Console
 
     from ddbench.reporting.tables import choose_certainty_views, choose_views
 
-    found = list(records)
-    wide = None if format_ == "csv" else asked
-    views = choose_certainty_views(found) if statistics else choose_views(found, wide)
-    text = _text(views, format_, title)
+    columns = None if format == "csv" else metrics
+    views = choose_certainty_views(records) if statistics else choose_views(records, columns)
     if output is not None:
-        check_file(output, "-o table.md")
-        write_file(output, text)
-    elif format_ == "terminal":
-        _to_console(Console(), views, title)
+        write_file(output, _render(views, format, title))
+    elif format == "terminal":
+        _print_views(Console(), views, title)
     else:
-        typer.echo(text, nl=False)
+        typer.echo(_render(views, format, title), nl=False)
 
 
-def _text(views: Sequence[View], format_: str, title: str) -> str:
-    """The views as a file holds them."""
+def _render(views: Sequence[View], format: str, title: str) -> str:
+    """Returns the views as a file holds them."""
     from rich.console import Console
 
     from ddbench.reporting import render
 
-    if format_ == "terminal":
+    if format == "terminal":
         page = io.StringIO()
-        _to_console(Console(file=page), views, title)
+        _print_views(Console(file=page), views, title)
         return page.getvalue()
-    if format_ == "csv":
+    if format == "csv":
         return render.to_csv(views[0])
-    make = {"md": render.to_markdown, "tex": render.to_latex}[format_]
+    make = {"md": render.to_markdown, "tex": render.to_latex}[format]
     return "\n\n".join(make(view).rstrip() for view in views) + "\n"
 
 
-def _to_console(console: Console, views: Sequence[View], title: str) -> None:
+def _print_views(console: Console, views: Sequence[View], title: str) -> None:
     from ddbench.reporting import render
 
     if title:
         console.print(title, style="bold", markup=False, emoji=False, highlight=False)
     for view in views:
         console.print(render.to_terminal(view))
-
-
-def register(app: typer.Typer) -> None:
-    app.command()(table)

@@ -1,4 +1,4 @@
-"""Distilled sets in and out: which format a path is of, what a set is of, whole files or none."""
+"""Reads and writes distilled sets of any format, and identifies the data set that they are of."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ddbench.data.whitening import EPSILON
 from ddbench.registry import Registry
 
 FLOATING = ("normalised", "whitened", "unit")
-"""What a user may say of floating images."""
+"""Spaces of floating-point images that a user may name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What a user says of a set, instead of what its layout says."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetFacts:
+    """What a user says of a set; "" leaves it to the set's card or layout."""
 
     dataset: str = ""
     pixels: str = ""
@@ -40,7 +40,7 @@ def read_set(path: Path, form: SetFormat) -> PortableSet:
         DDBenchError: it is not there, of another format, or damaged.
     """
     _check_exists(path)
-    with _explained(path, "read"):
+    with _explain_faults(path, "read"):
         return check_set(form.read(path), path)
 
 
@@ -57,13 +57,13 @@ def recognise_format(path: Path, registry: Registry, flag: str) -> SetFormat:
     """
     _check_exists(path)
     formats = {name: registry.get("format", name) for name in registry.names("format")}
-    with _explained(path, "read"):
-        found = {name: part for name, part in formats.items() if part.detect(path)}
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if found:
+    with _explain_faults(path, "read"):
+        fitting = {name: part for name, part in formats.items() if part.detect(path)}
+    if len(fitting) == 1:
+        return next(iter(fitting.values()))
+    if fitting:
         raise DDBenchError(
-            f"{path} looks like {' and like '.join(found)}", hint=f"name one: {flag} NAME"
+            f"{path} looks like {' and like '.join(fitting)}", hint=f"name one: {flag} NAME"
         )
     raise DDBenchError(
         f"{path} is not a distilled set of a known format",
@@ -100,7 +100,7 @@ def write_set(
         raise DDBenchError(f"{path} {what}", "nothing is overwritten", hint="name a new folder")
     path = path.absolute()
     draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    with _explained(path, "written"):
+    with _explain_faults(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             form.write(distilled, draft)
@@ -117,7 +117,7 @@ def write_set(
 
 
 @contextlib.contextmanager
-def _explained(path: Path, done: str) -> Iterator[None]:
+def _explain_faults(path: Path, done: str) -> Iterator[None]:
     """Turns the faults of a disk, and what a stranger's format raises, into a sentence."""
     try:
         yield
@@ -131,30 +131,31 @@ def _explained(path: Path, done: str) -> Iterator[None]:
     except Exception as fault:
         said = (str(fault) or "no message").splitlines()[0]
         raise DDBenchError(
-            f"{path} cannot be {done}: the format failed with {type(fault).__name__}", said,
+            f"{path} cannot be {done}: the format failed with {type(fault).__name__}",
+            said,
             hint="is it a fault of the plug-in? `ddbench check PACKAGE`",
-        ) from fault  # fmt: skip
+        ) from fault
 
 
-# -- what a set is of ------------------------------------------------------------------------------
+# -- the data set of a distilled set ---------------------------------------------------------------
 
 
-def placed(
-    found: PortableSet, answers: Answers, registry: Registry, root: Path | None, where: Path
+def identify_set(
+    distilled: PortableSet, facts: SetFacts, registry: Registry, root: Path | None, where: Path
 ) -> PortableSet:
-    """A set whose card names its data set and classes, and whose pixels are known.
+    """Returns a set whose card names its data set and classes, and whose pixels are known.
 
     Args:
-        found: As a format read it.
-        answers: What the user says.
+        distilled: The set as a format read it.
+        facts: What the user says.
         registry: Where data sets are looked up.
-        root: The data root.
-        where: How an error calls the set.
+        root: Folder of the data sets.
+        where: How errors call the set.
 
     Raises:
-        DDBenchError: nobody says which data set it is of, or it does not fit that one.
+        DDBenchError: neither user nor set names the data set, or the set does not fit it.
     """
-    name = answers.dataset or found.card.get("dataset")
+    name = facts.dataset or distilled.card.get("dataset")
     if not name:
         raise DDBenchError(
             f"{where} does not say which data set it was distilled from",
@@ -162,57 +163,61 @@ def placed(
             hint="--dataset NAME, or NAME@PIXELS",
         )
     info = describe(find_dataset(name, registry), root)
-    found = _in_space(found, answers.pixels, info)
-    found = _with_classes(found, info, where)
-    card = {**found.card, "dataset": name, "shape": list(found.images.shape[1:])}
-    card["method"] = answers.method or card.get("method") or "imported"
-    card.setdefault("ipc", int(torch.bincount(found.labels).max()))
-    if found.pixels == "whitened":
+    distilled = _add_space(distilled, facts.pixels, info)
+    distilled = _add_classes(distilled, info, where)
+    card = {**distilled.card, "dataset": name, "shape": list(distilled.images.shape[1:])}
+    card["method"] = facts.method or card.get("method") or "imported"
+    card.setdefault("ipc", int(torch.bincount(distilled.labels).max()))
+    if distilled.pixels == "whitened":
         card.setdefault("zca", EPSILON)
     check_classes(card, info)
-    return replace(found, card=card)
+    return replace(distilled, card=card)
 
 
-def _in_space(found: PortableSet, said: str, info: DatasetInfo) -> PortableSet:
-    if said and said not in FLOATING:
-        raise unknown("kind of pixels", said, FLOATING)
-    if said and found.pixels != "bytes":
-        found = replace(found, pixels=said)  # type: ignore[arg-type]
-    if found.mean:
-        return found
-    return replace(found, mean=info.mean, std=info.std)
+def _add_space(distilled: PortableSet, pixels: str, info: DatasetInfo) -> PortableSet:
+    """Returns the set with its space of pixels and, unless it has them, the data's mean and sd."""
+    if pixels and pixels not in FLOATING:
+        raise unknown("kind of pixels", pixels, FLOATING)
+    if pixels and distilled.pixels != "bytes":
+        distilled = replace(distilled, pixels=pixels)  # type: ignore[arg-type]
+    if distilled.mean:
+        return distilled
+    return replace(distilled, mean=info.mean, std=info.std)
 
 
-def _with_classes(found: PortableSet, info: DatasetInfo, where: Path) -> PortableSet:
-    """Labels in the order of the data set's classes: by name where there are names, else by index.
+def _add_classes(distilled: PortableSet, info: DatasetInfo, where: Path) -> PortableSet:
+    """Orders labels as the data set's classes: by name where there are names, else by index.
 
     Raises:
         DDBenchError: names or numbers of classes differ.
     """
-    card = {k: v for k, v in found.card.items() if k not in ("class_names", "class_count")}
+    card = {k: v for k, v in distilled.card.items() if k not in ("class_names", "class_count")}
     if "classes" in card:
-        return replace(found, card=card)
-    names, count = found.card.get("class_names"), found.card.get("class_count")
-    if names is not None and (count is None or _known_order(names, info) is not None):
-        return _by_name(replace(found, card=card), list(names), info, where)
-    soft = found.soft_labels
+        return replace(distilled, card=card)
+    names, count = distilled.card.get("class_names"), distilled.card.get("class_count")
+    if names is not None and (count is None or _find_order(names, info) is not None):
+        return _order_by_name(replace(distilled, card=card), list(names), info, where)
+    soft = distilled.soft_labels
     count = soft.shape[1] if count is None and soft is not None else count
-    count = int(found.labels.max()) + 1 if count is None else count
+    count = int(distilled.labels.max()) + 1 if count is None else count
     if count != info.num_classes:
         raise DDBenchError(
             f"{where} has {count} classes, {info.name} has {info.num_classes}",
             hint="name the data set that it was distilled from: --dataset NAME",
         )
-    return replace(found, card={**card, "classes": list(info.classes)})
+    return replace(distilled, card={**card, "classes": list(info.classes)})
 
 
-def _known_order(names: Sequence[str], info: DatasetInfo) -> Sequence[str] | None:
-    """The data set's own names of its classes, in order, if these are they."""
-    return next((k for k in (info.classes, info.titles) if set(names) == set(k)), None)
+def _find_order(names: Sequence[str], info: DatasetInfo) -> Sequence[str] | None:
+    """Returns the data set's own names of its classes, in order, if these are they."""
+    return next((known for known in (info.classes, info.titles) if set(names) == set(known)), None)
 
 
-def _by_name(found: PortableSet, names: list[str], info: DatasetInfo, where: Path) -> PortableSet:
-    known = _known_order(names, info)
+def _order_by_name(
+    distilled: PortableSet, names: list[str], info: DatasetInfo, where: Path
+) -> PortableSet:
+    """Returns the set with labels of the data set's classes instead of those of its folders."""
+    known = _find_order(names, info)
     if known is None:
         odd = next((name for name in names if name not in info.classes), None)
         raise DDBenchError(
@@ -221,12 +226,12 @@ def _by_name(found: PortableSet, names: list[str], info: DatasetInfo, where: Pat
             hint="--dataset NAME names another data set",
         )
     order = torch.tensor([known.index(name) for name in names])
-    labels = order[found.labels]
-    theirs = found.views is not None or found.soft_labels is not None
-    if theirs and not torch.equal(labels, found.labels):
+    labels = order[distilled.labels]
+    stored = distilled.views is not None or distilled.soft_labels is not None
+    if stored and not torch.equal(labels, distilled.labels):
         raise DDBenchError(
             f"{where}: the folders sort in another order than the classes of {info.name}",
             "the stored labels belong to the order of the folders",
             hint="leave the stored labels out",
         )
-    return replace(found, labels=labels, card={**found.card, "classes": list(info.classes)})
+    return replace(distilled, labels=labels, card={**distilled.card, "classes": list(info.classes)})

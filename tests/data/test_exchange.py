@@ -14,7 +14,7 @@ import torch
 
 from ddbench.api.distilled_set import PortableSet
 from ddbench.api.errors import DDBenchError
-from ddbench.data.exchange import Answers, placed
+from ddbench.data.exchange import SetFacts, identify_set
 from ddbench.data.stored_set import Stored, open_stored_set
 from ddbench.store.cache import Cache
 from ddbench.store.records import Records
@@ -191,19 +191,19 @@ def test_folders_are_classes_by_name_whatever_their_order(registry, tmp_path, in
         images=torch.zeros(3, 3, 8, 8, dtype=torch.uint8), labels=torch.tensor([0, 1, 2]),
         pixels="bytes", card={"class_names": ["b", "c", "a"]},
     )  # fmt: skip
-    found = placed(whole, Answers(dataset=named), registry, None, tmp_path)
+    found = identify_set(whole, SetFacts(dataset=named), registry, None, tmp_path)
     assert found.labels.tolist() == [1, 2, 0]
     assert found.card["classes"] == ["a", "b", "c"]
     other = replace(whole, card={"class_names": ["b", "c", "x"]})
     with pytest.raises(DDBenchError, match="are not the classes of") as caught:
-        placed(other, Answers(dataset=named), registry, None, tmp_path)
+        identify_set(other, SetFacts(dataset=named), registry, None, tmp_path)
     assert caught.value.facts == ("'x' is none of them",)
     fewer = replace(whole, card={"class_count": 2})
     with pytest.raises(DDBenchError, match=r"has 2 classes, .* has 3"):
-        placed(fewer, Answers(dataset=named), registry, None, tmp_path)
+        identify_set(fewer, SetFacts(dataset=named), registry, None, tmp_path)
     small = replace(whole, images=whole.images[:, :, :4])
     with pytest.raises(DDBenchError, match="the distilled images are"):
-        placed(small, Answers(dataset=named), registry, None, tmp_path)
+        identify_set(small, SetFacts(dataset=named), registry, None, tmp_path)
 
 
 def test_numbers_that_are_names_of_classes_go_by_name(registry, tmp_path):
@@ -213,11 +213,11 @@ def test_numbers_that_are_names_of_classes_go_by_name(registry, tmp_path):
     data, names = tmp_path / "data", [str(number) for number in range(12)]
     for split in ("train", "test"):
         folder_of(data, names, count=1, split=split)
-    answers = Answers(dataset=f"folder:{data}")
+    facts = SetFacts(dataset=f"folder:{data}")
 
     def labels(theirs: list[str]) -> list[int]:
         path = folder_of(tmp_path / theirs[0], theirs, count=1)
-        return placed(SRe2LFolders().read(path), answers, registry, None, path).labels.tolist()
+        return identify_set(SRe2LFolders().read(path), facts, registry, None, path).labels.tolist()
 
     assert labels(names) == list(range(12))  # in the order of the names, as in the data
     assert labels([f"new{number:03d}" for number in range(12)]) == list(range(12))
@@ -232,22 +232,22 @@ def test_soft_labels_are_of_the_order_of_the_folders(registry, tmp_path):
 
     for split in ("train", "test"):
         folder_of(tmp_path, "abc", count=1, split=split)
-    answers = Answers(dataset=f"folder:{tmp_path}")
+    facts = SetFacts(dataset=f"folder:{tmp_path}")
     whole = PortableSet(
         images=torch.zeros(3, 3, 8, 8, dtype=torch.uint8), labels=torch.tensor([0, 1, 2]),
         pixels="bytes", soft_labels=torch.eye(3), card={"class_names": ["a", "b", "c"]},
     )  # fmt: skip
-    assert placed(whole, answers, registry, None, tmp_path).labels.tolist() == [0, 1, 2]
+    assert identify_set(whole, facts, registry, None, tmp_path).labels.tolist() == [0, 1, 2]
     turned = replace(whole, card={"class_names": ["b", "c", "a"]})
     with pytest.raises(DDBenchError, match="the folders sort in another order"):
-        placed(turned, answers, registry, None, tmp_path)
+        identify_set(turned, facts, registry, None, tmp_path)
 
 
 def test_other_channels_are_not_blamed_on_the_resolution(registry, tmp_path):
     whole = tiny_sets()["bytes"]
     card = {"classes": [str(digit) for digit in range(10)], "dataset": "digits"}
     with pytest.raises(DDBenchError, match="the distilled images are") as caught:
-        placed(replace(whole, card=card), Answers(), registry, None, tmp_path)
+        identify_set(replace(whole, card=card), SetFacts(), registry, None, tmp_path)
     assert "channels" in caught.value.hint
 
 
@@ -339,7 +339,7 @@ def test_a_format_of_somebody_else(
 
 
 def test_the_shell_completes_formats(ddbench: Callable[..., Any]) -> None:
-    from ddbench.cli.options import format_names
+    from ddbench.cli.options import complete_formats
 
-    assert format_names("d") == ["dc", "dd_ranking", "ddbench"]
+    assert complete_formats("d") == ["dc", "dd_ranking", "ddbench"]
     assert os.environ.get("DDBENCH_PLUGINS") is None

@@ -101,3 +101,11 @@ def test_room_measures_the_height_on_a_device() -> None:
 
     total = torch.cuda.mem_get_info()[1]
     assert memory.room_for(work, "cuda") < total / 2**28 + 1
+
+
+def test_a_machine_without_room_is_out_of_memory():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shape '[2]' is invalid"))

@@ -1,21 +1,15 @@
-"""Commands that only read: what they print of odd records, and where."""
+"""`ddbench table`: which records are in it, and where it is written."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 
-from ddbench.api.errors import DDBenchError
-from ddbench.cli import doctor, main
 from ddbench.cli.table import print_tables
-from ddbench.runtime.memory import is_out_of_memory
 from ddbench.store.records import read_record
 
 DIGITS = Path(__file__).parents[2] / "leaderboards" / "digits" / "records"
@@ -57,28 +51,6 @@ def test_brackets_of_a_title_and_of_a_configuration_are_no_markup(ddbench, tmp_p
     assert "one [red] and [/two]" in done.out
 
 
-def test_the_doctor_keeps_brackets_of_a_hint(monkeypatch, capsys, tmp_path):
-    from rich.console import Console
-
-    def load():
-        raise DDBenchError("broken", hint="pip install 'ddbench[figures]'")
-
-    monkeypatch.setattr(doctor, "load", load)
-    assert doctor.examine(Console(), None, tmp_path) > 0
-    assert "ddbench[figures]" in capsys.readouterr().out
-
-
-def test_letters_that_an_encoding_lacks_are_no_traceback(monkeypatch):
-    bare = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", bare)
-    monkeypatch.setattr(sys, "argv", ["ddbench", "table", "--records", str(DIGITS)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    bare.flush()
-    assert stop.value.code in (0, None)
-    assert re.search(rb"\d \? \d+\.\d \(3\)", bare.buffer.getvalue())
-
-
 @pytest.mark.parametrize(
     ("change", "told"),
     [({"seed": "one"}, "seed: input should be a valid integer"), ({"extra": 1}, "extra: extra")],
@@ -88,14 +60,6 @@ def test_a_record_that_does_not_fit_is_told_by_its_field(ddbench, tmp_path, chan
     done = ddbench("table", "--records", tmp_path)
     assert done.code == 2
     assert told in done.err
-
-
-def test_a_machine_without_room_is_out_of_memory():
-    with pytest.raises(RuntimeError) as caught:
-        torch.empty(2**60)
-    assert is_out_of_memory(caught.value)
-    assert is_out_of_memory(MemoryError())
-    assert not is_out_of_memory(RuntimeError("shape '[2]' is invalid"))
 
 
 @pytest.mark.parametrize("command", [("table",), ("report", "--no-images", "-o", "page.html")])
