@@ -26,7 +26,7 @@ def draw_boxes(
     ratio: tuple[float, float],
     rng: torch.Generator,
 ) -> Int[torch.Tensor, "n 4"]:
-    """Boxes of random resized crops: top, left, height, width, in pixels.
+    """Draws boxes of random resized crops: top, left, height, width, in pixels.
 
     As torchvision's RandomResizedCrop: area uniform in `crop` times the image's, aspect ratio
     log-uniform in `ratio`, ten attempts, else the largest central box of an allowed ratio. A crop
@@ -46,13 +46,13 @@ def draw_boxes(
     top = (place[:, 0] * (height - h + 1)).long().clamp(min=0)
     left = (place[:, 1] * (width - w + 1)).long().clamp(min=0)
     boxes = torch.stack([top, left, h, w], 1)
-    boxes[~fits.any(1)] = torch.tensor(_central_box(size, ratio))
+    boxes[~fits.any(1)] = torch.tensor(_centre_box(size, ratio))
     if tuple(crop) == (1.0, 1.0):
         boxes[:] = torch.tensor([0, 0, height, width])
     return boxes
 
 
-def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int, int, int]:
+def _centre_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int, int, int, int]:
     height, width = size
     aspect = min(max(width / height, ratio[0]), ratio[1])
     h, w = height, width
@@ -64,7 +64,7 @@ def _central_box(size: tuple[int, int], ratio: tuple[float, float]) -> tuple[int
 
 
 def draw_flips(count: int, enabled: bool, rng: torch.Generator) -> Bool[torch.Tensor, " n"]:
-    """Which images are mirrored; the draw is made even where it is not used."""
+    """Draws which images are mirrored; the draw is made even where it is not used."""
     drawn = torch.rand(count, generator=rng) < 0.5
     return drawn if enabled else torch.zeros(count, dtype=torch.bool)
 
@@ -74,7 +74,7 @@ def resample(
     boxes: Int[torch.Tensor, "b 4"],
     flips: Bool[torch.Tensor, " b"],
 ) -> Float[torch.Tensor, "b c h w"]:
-    """Each image cropped to its own box, resized back (bilinear) and mirrored, in one resample.
+    """Crops each image to its own box, resizes it back (bilinear) and mirrors it, in one resample.
 
     Equal to slicing, `interpolate(mode="bilinear", align_corners=False)` and flipping, image by
     image: coordinates are clamped to the box, so that no pixel outside it is seen.
@@ -82,8 +82,8 @@ def resample(
     _, _, height, width = images.shape
     boxes = send_to(boxes, images.device).to(images.dtype)
     top, left, h, w = (boxes[:, i, None] for i in range(4))
-    y = _source(height, top, h, images)
-    x = _source(width, left, w, images)
+    y = _map_places(height, top, h, images)
+    x = _map_places(width, left, w, images)
     flips = send_to(flips, images.device)
     x = torch.where(flips[:, None], x.flip(1), x)
     y = (2 * y + 1) / height - 1
@@ -96,9 +96,10 @@ def resample(
     )
 
 
-def _source(
+def _map_places(
     size: int, start: torch.Tensor, extent: torch.Tensor, like: torch.Tensor
 ) -> torch.Tensor:
+    """Maps output pixels of an axis to coordinates inside each box, [b size]."""
     places = torch.arange(size, device=like.device, dtype=like.dtype) + 0.5
     inside = (places[None] * (extent / size) - 0.5).clamp(min=0)
     return start + torch.minimum(inside, extent - 1)
@@ -107,7 +108,7 @@ def _source(
 def crop_all(
     images: Float[torch.Tensor, "b c h w"], box: Int[torch.Tensor, " 4"], flip: bool
 ) -> Float[torch.Tensor, "b c h w"]:
-    """One box and one flip for the whole batch, as the field's tensor transforms do."""
+    """Crops and flips the whole batch alike, as the field's tensor transforms do."""
     top, left, h, w = (int(v) for v in box)
     view = images[:, :, top : top + h, left : left + w]
     if (h, w) != tuple(images.shape[2:]):
@@ -119,16 +120,17 @@ def crop_all(
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How the images of one batch are mixed with each other."""
+    """A CutMix or mixup of the images of one batch with each other."""
 
     kind: Literal["none", "cutmix", "mixup"]
     partners: Int[torch.Tensor, " b"]
     share: float
-    """Part of each image that stays its own."""
+    """Share of each image that stays its own."""
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Top, left, bottom, right of the part that a CutMix partner fills."""
+    """Top, left, bottom, right of the box that a CutMix partner fills."""
 
     def apply(self, images: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b c h w"]:
+        """Mixes the images; labels have to be mixed by `share`."""
         if self.kind == "none":
             return images
         others = images[send_to(self.partners, images.device)]
@@ -147,7 +149,7 @@ def draw_mix(
     size: tuple[int, int],
     seed: int,
 ) -> Mix:
-    """One permutation, one share and one box for a batch (SRe2L's FKD).
+    """Draws one permutation, one share and one box for a batch (SRe2L's FKD).
 
     CutMix: lambda ~ Beta(alpha, alpha), a box of sides floor(side * sqrt(1 - lambda)) with a
     uniform centre, clipped at the border; the share is 1 minus the area that the box really covers.

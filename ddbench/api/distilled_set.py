@@ -37,29 +37,29 @@ class PortableSet:
     """Class indices."""
     pixels: Pixels
     weights: Float[torch.Tensor, " n"] | None = None
-    """Of the images within their class; None where the layout has none: equal ones."""
+    """Weights of the images within their class; None where the layout has none: equal ones."""
     mean: tuple[float, ...] = ()
-    """Of "normalised" pixels, by channel; () for that of the data set."""
+    """Mean of "normalised" pixels, by channel; () for that of the data set."""
     std: tuple[float, ...] = ()
     soft_labels: Float[torch.Tensor, "n k"] | None = None
     """One learned or stored label an image: probabilities, or logits."""
     rate: float | None = None
     """The learned step size: the rate at which students are meant to learn from the images."""
     views: StoredViews | None = None
-    """What a teacher said of augmented views; `labels` of the card names the labeller as which
-    students are told of it."""
+    """A teacher's logits for augmented views; `labels` of the card names the labeller whose loss
+    students have on them."""
     card: Mapping[str, Any] = field(default_factory=dict)
-    """What the layout says besides: dataset, classes, method, student, teacher, labels, protocol,
+    """Whatever else the layout says: dataset, classes, method, student, teacher, labels, protocol,
     ipc. All of it may be missing."""
 
     def weights_or_equal(self) -> Float[torch.Tensor, " n"]:
-        """The weights, equal ones where there are none; those of a class sum to 1."""
+        """Returns the weights, equal ones where there are none; those of a class sum to 1."""
         if self.weights is not None:
             return self.weights
         return 1.0 / torch.bincount(self.labels)[self.labels].float()
 
-    def by_class(self) -> PortableSet:
-        """The same set with its images in the order of their classes."""
+    def sort_by_class(self) -> PortableSet:
+        """Returns the same set with its images in the order of their classes."""
         order = torch.argsort(self.labels, stable=True)
         if torch.equal(order, torch.arange(len(order))):
             return self
@@ -76,32 +76,32 @@ class PortableSet:
         )
 
 
-def check_set(found: PortableSet, where: object) -> PortableSet:
-    """A set whose tensors fit each other; the same one.
+def check_set(distilled: PortableSet, where: object) -> PortableSet:
+    """Checks that the tensors and the card of a set fit each other; returns the set.
 
     Args:
-        found: What a format read, or what it is asked to write.
-        where: How an error calls it.
+        distilled: What a format read, or what it is asked to write.
+        where: Name of the set in errors.
 
     Raises:
         DDBenchError: a wrong shape or kind of numbers, or one that is not finite.
     """
-    images, labels = found.images, found.labels
-    if found.pixels not in SAYS:
+    images, labels = distilled.images, distilled.labels
+    if distilled.pixels not in SAYS:
         raise DDBenchError(
-            f"{where}: unknown kind of pixels '{found.pixels}'",
+            f"{where}: unknown kind of pixels '{distilled.pixels}'",
             f"known: {', '.join(SAYS)}",
             hint="write the set again",
         )
     if images.dim() != 4 or not images.numel():
         raise _wrong(where, "images", images, "n c h w, none of them 0")
-    kind = torch.uint8 if found.pixels == "bytes" else torch.float32
+    kind = torch.uint8 if distilled.pixels == "bytes" else torch.float32
     if images.dtype != kind:
         raise _wrong(where, "images", images, str(kind).removeprefix("torch."))
     count = len(images)
     if labels.dtype != torch.int64 or labels.shape != (count,) or int(labels.min()) < 0:
         raise _wrong(where, "labels", labels, f"{count} class indices, int64, 0 or more")
-    soft, weights = found.soft_labels, found.weights
+    soft, weights = distilled.soft_labels, distilled.weights
     if soft is not None:
         fits = soft.dim() == 2 and len(soft) == count and soft.shape[1] > int(labels.max())
         if not fits or not soft.dtype.is_floating_point:
@@ -110,38 +110,28 @@ def check_set(found: PortableSet, where: object) -> PortableSet:
         raise _wrong(where, "weights", weights, f"{count} numbers, float32, one an image")
     if weights is not None and bool((weights < 0).any()):
         raise DDBenchError(f"{where}: weights must be 0 or more", hint="write the set again")
-    _check_finite(found, where)
-    _check_card(found, where)
-    if found.rate is not None and not (math.isfinite(found.rate) and found.rate > 0):
+    _check_finite(distilled, where)
+    _check_card(distilled, where)
+    if distilled.rate is not None and not (math.isfinite(distilled.rate) and distilled.rate > 0):
         raise DDBenchError(
-            f"{where}: the learned step size is {found.rate}",
+            f"{where}: the learned step size is {distilled.rate}",
             "expected: above 0",
             hint="leave it out",
         )
-    if found.views is not None:
-        check_views(found.views, labels, images.shape[2:], where)
-    return found
+    if distilled.views is not None:
+        check_views(distilled.views, labels, images.shape[2:], where)
+    return distilled
 
 
-_TEXTS = (
-    "dataset",
-    "method",
-    "title",
-    "variant",
-    "student",
-    "teacher",
-    "labels",
-    "protocol",
-    "profile",
-)
+_TEXTS = ("dataset", "method", "title", "variant", "student", "teacher", "labels", "protocol")
 """Fields of a card that are text where they are there."""
 
 
-def _check_card(found: PortableSet, where: object) -> None:
-    _check_fields(found.card, where)
-    channels, classes = found.images.shape[1], found.card.get("classes")
+def _check_card(distilled: PortableSet, where: object) -> None:
+    _check_fields(distilled.card, where)
+    channels, classes = distilled.images.shape[1], distilled.card.get("classes")
     for name in ("mean", "std"):
-        values = getattr(found, name)
+        values = getattr(distilled, name)
         good = all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
         if values and (len(values) != channels or not good or (name == "std" and min(values) <= 0)):
             raise DDBenchError(
@@ -149,17 +139,17 @@ def _check_card(found: PortableSet, where: object) -> None:
                 f"expected: {channels} numbers, one a channel",
                 hint="write the set again",
             )
-    if classes is not None and (not isinstance(classes, list) or not _named(classes, found)):
+    if classes is not None and not _are_names(classes, distilled):
         raise DDBenchError(
-            f"{where}: labels up to {int(found.labels.max())} do not fit its classes",
+            f"{where}: labels up to {int(distilled.labels.max())} do not fit its classes",
             f"expected: the names of all classes, found {classes!r:.80}",
             hint="write the set again",
         )
 
 
 def _check_fields(card: Mapping[str, Any], where: object) -> None:
-    """What a card says has the types that a run needs; what it leaves unsaid is null or absent."""
-    for name in _TEXTS:
+    """Checks that fields of a card have the types that a run needs; others are null or absent."""
+    for name in (*_TEXTS, "profile"):
         if not isinstance(card.get(name), str | None):
             raise _malformed(where, card, name, "text")
     for name in ("seed", "ipc"):
@@ -183,14 +173,16 @@ def _malformed(where: object, card: Mapping[str, Any], name: str, expected: str)
     )
 
 
-def _named(classes: list[Any], found: PortableSet) -> bool:
-    return len(classes) > int(found.labels.max()) and all(isinstance(c, str) for c in classes)
+def _are_names(classes: object, distilled: PortableSet) -> bool:
+    if not isinstance(classes, list) or len(classes) <= int(distilled.labels.max()):
+        return False
+    return all(isinstance(name, str) for name in classes)
 
 
-def _check_finite(found: PortableSet, where: object) -> None:
-    views = found.views.tensors() if found.views is not None else {}
-    named = {"images": found.images, "weights": found.weights, "soft labels": found.soft_labels}
-    for name, tensor in {**named, **views}.items():
+def _check_finite(distilled: PortableSet, where: object) -> None:
+    views = distilled.views.tensors() if distilled.views is not None else {}
+    named = {"images": distilled.images, "weights": distilled.weights}
+    for name, tensor in {**named, "soft labels": distilled.soft_labels, **views}.items():
         if tensor is None or not tensor.dtype.is_floating_point:
             continue
         bad = int((~torch.isfinite(tensor)).sum())
@@ -214,49 +206,49 @@ def _wrong(where: object, name: str, tensor: torch.Tensor, expected: str) -> DDB
 # -- what a foreign layout has no place for --------------------------------------------------------
 
 
-def write_sidecar(found: PortableSet, written: Shaped[torch.Tensor, "n c h w"]) -> str:
-    """JSON text with all of a set but its tensors of images and soft labels.
+def write_sidecar(distilled: PortableSet, written: Shaped[torch.Tensor, "n c h w"]) -> str:
+    """Writes all of a set but its tensors of images and soft labels as JSON text.
 
     Layouts of others keep it beside (or inside) what they hold, so that a set comes back exact.
 
     Args:
-        found: The set.
+        distilled: The set.
         written: Its images as the layout holds them.
     """
-    weights = None if found.weights is None else found.weights.tolist()
+    weights = None if distilled.weights is None else distilled.weights.tolist()
     return json.dumps(
         {
             "images_sha256": hash_tensor(written),
-            "written": found.pixels if written is found.images else "normalised",
-            "labels": found.labels.tolist(),
+            "written": distilled.pixels if written is distilled.images else "normalised",
+            "labels": distilled.labels.tolist(),
             "weights": weights,
-            "pixels": found.pixels,
-            "mean": list(found.mean),
-            "std": list(found.std),
-            "rate": found.rate,
-            "card": dict(found.card),
+            "pixels": distilled.pixels,
+            "mean": list(distilled.mean),
+            "std": list(distilled.std),
+            "rate": distilled.rate,
+            "card": dict(distilled.card),
         },
         indent=1,
         sort_keys=True,
     )
 
 
-def apply_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
-    """What a layout gave, and what its sidecar adds.
+def apply_sidecar(distilled: PortableSet, text: str, where: object) -> PortableSet:
+    """Adds to what a layout gave what its sidecar says.
 
     Raises:
         DDBenchError: the sidecar cannot be read, or is that of other images.
     """
     try:
-        told = json.loads(text)
-        labels = torch.tensor(told["labels"], dtype=torch.int64)
-        weights = None if told["weights"] is None else torch.tensor(told["weights"])
-        images, pixels, rate = found.images, told["pixels"], told["rate"]
-        mean, std = (tuple(map(float, told[name])) for name in ("mean", "std"))
-        rate = found.rate if rate is None or found.rate is not None else float(rate)
-        card = {**found.card, **told["card"]}
-        same = told["images_sha256"] == hash_tensor(images)
-        if same and told["written"] != pixels:
+        sidecar = json.loads(text)
+        labels = torch.tensor(sidecar["labels"], dtype=torch.int64)
+        weights = None if sidecar["weights"] is None else torch.tensor(sidecar["weights"])
+        images, pixels, rate = distilled.images, sidecar["pixels"], sidecar["rate"]
+        mean, std = (tuple(map(float, sidecar[name])) for name in ("mean", "std"))
+        rate = distilled.rate if rate is None or distilled.rate is not None else float(rate)
+        card = {**distilled.card, **sidecar["card"]}
+        same = sidecar["images_sha256"] == hash_tensor(images)
+        if same and sidecar["written"] != pixels:
             images = to_unit(images, mean, std)
             if pixels == "bytes":
                 images = (images * 255).round().clamp(0, 255).to(torch.uint8)
@@ -266,7 +258,7 @@ def apply_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
             "expected: JSON as ddbench writes it",
             hint="remove it to read the set without",
         ) from fault
-    kept = found.soft_labels is not None or torch.equal(labels, found.labels)
+    kept = distilled.soft_labels is not None or torch.equal(labels, distilled.labels)
     if not same or len(labels) != len(images) or not kept:
         other = "images" if not same else "labels"
         raise DDBenchError(
@@ -275,7 +267,7 @@ def apply_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
             hint="remove it to read the set without",
         )
     return replace(
-        found,
+        distilled,
         images=images,
         labels=labels,
         weights=weights,
@@ -288,7 +280,7 @@ def apply_sidecar(found: PortableSet, text: str, where: object) -> PortableSet:
 
 
 def hash_tensor(tensor: torch.Tensor) -> str:
-    """sha-256 of a tensor's kind, shape and bytes."""
+    """Returns the sha-256 of a tensor's kind, shape and bytes."""
     head = f"{tensor.dtype} {tuple(tensor.shape)}".encode()
     solid = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
     return hashlib.sha256(head + solid.numpy().tobytes()).hexdigest()
@@ -300,7 +292,7 @@ def hash_tensor(tensor: torch.Tensor) -> str:
 def to_unit(
     images: Float[torch.Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[torch.Tensor, "n c h w"]:
-    """Normalised floats as floats with black 0 and white 1: x σ + μ, rounded once."""
+    """Converts normalised floats to floats with black 0 and white 1: x σ + μ, rounded once."""
     double = images.double() * _channels(std) + _channels(mean)
     return double.float()
 
@@ -308,7 +300,7 @@ def to_unit(
 def to_normalised(
     images: Shaped[torch.Tensor, "n c h w"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[torch.Tensor, "n c h w"]:
-    """Bytes, or floats with white 1, as normalised floats: (x − μ) / σ, rounded once."""
+    """Converts bytes, or floats with white 1, to normalised floats: (x − μ) / σ, rounded once."""
     scale = 255 if images.dtype == torch.uint8 else 1
     return ((images.double() / scale - _channels(mean)) / _channels(std)).float()
 

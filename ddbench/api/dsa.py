@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -27,9 +26,6 @@ _DEGREES = 15.0
 _NUMBERS = 3
 """Uniform numbers of a draw; no operation uses more."""
 
-Numbers: TypeAlias = 'Float[torch.Tensor, "s 3"]'
-Images: TypeAlias = 'Float[torch.Tensor, "b c h w"]'
-
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
@@ -45,17 +41,17 @@ class Drawn:
     """Uniform in [0, 1): a row an image, or one row for all."""
 
     def apply(self, images: Float[torch.Tensor, "b c h w"]) -> Float[torch.Tensor, "b c h w"]:
-        """The images transformed; differentiable in them."""
+        """Transforms images of any number; differentiable in them."""
         if not self.operation:
             return images
         numbers = self.numbers.to(images.dtype)
         if self.operation == "crop" and len(numbers) == 1:  # a shift is a number of the host's
-            return _shifted(images, *(int(each) for each in _shifts(images, numbers)))
+            return _shift(images, *(int(each) for each in _find_shifts(images, numbers)))
         return OPERATIONS[self.operation](images, send_to(numbers, images.device))
 
 
 def parse_strategy(strategy: str, mirror: bool = True) -> tuple[str, ...]:
-    """The operations of a strategy such as `color_crop_flip`; none of "".
+    """Lists the operations of a strategy such as `color_crop_flip`; none of "".
 
     Args:
         strategy: Names joined by `_`.
@@ -77,7 +73,7 @@ def parse_strategy(strategy: str, mirror: bool = True) -> tuple[str, ...]:
 
 
 def draw(names: tuple[str, ...], count: int, rng: torch.Generator) -> Drawn:
-    """One of the operations, each as likely, with `count` rows of parameters (1: shared).
+    """Draws one of the operations, each as likely, with `count` rows of parameters (1: shared).
 
     Differences:
         Zhao and Bilen take their seed from the clock; here a draw is a function of `rng`.
@@ -87,11 +83,11 @@ def draw(names: tuple[str, ...], count: int, rng: torch.Generator) -> Drawn:
     return Drawn(names[chosen] if names else "", numbers)
 
 
-# -- the operations ------------------------------------------------------------------------------
+# -- the operations: of images, [b c h w], and uniform numbers u, [s 3] ----------------------------
 
 
-def _color(images: Images, u: Numbers) -> Images:
-    """Brightness, then saturation, then contrast; at u = 1/2 the image itself."""
+def _color(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Changes brightness, saturation and contrast, in this order; at u = 1/2 nothing."""
     bright, gray, flat = (u[:, i].view(-1, 1, 1, 1) for i in range(3))
     images = images + (bright - 0.5)
     mean = images.mean(1, keepdim=True)
@@ -100,10 +96,10 @@ def _color(images: Images, u: Numbers) -> Images:
     return (images - mean) * (flat + 0.5) + mean
 
 
-def _crop(images: Images, u: Numbers) -> Images:
-    """Shifted by whole pixels along both axes, an eighth of the side at most."""
+def _crop(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Shifts by whole pixels along both axes, an eighth of the side at most."""
     height, width = images.shape[2:]
-    down, right = _shifts(images, u)
+    down, right = _find_shifts(images, u)
     y = torch.arange(height, device=u.device) + down[:, None]  # b h
     x = torch.arange(width, device=u.device) + right[:, None]
     seen = ((y >= 0) & (y < height))[:, :, None] & ((x >= 0) & (x < width))[:, None, :]
@@ -113,66 +109,68 @@ def _crop(images: Images, u: Numbers) -> Images:
     return (moved * seen[..., None]).permute(0, 3, 1, 2)
 
 
-def _shifts(images: Images, u: Numbers) -> tuple[Int[torch.Tensor, " s"], Int[torch.Tensor, " s"]]:
-    """How far down and to the right, in pixels."""
-    down, right = (_part(_CROP, extent) for extent in images.shape[2:])
-    return _whole(u[:, 0], 2 * down + 1) - down, _whole(u[:, 1], 2 * right + 1) - right
+def _find_shifts(
+    images: torch.Tensor, u: torch.Tensor
+) -> tuple[Int[torch.Tensor, " s"], Int[torch.Tensor, " s"]]:
+    """Returns how far to shift down and to the right, in pixels."""
+    down, right = (_round_share(_CROP, extent) for extent in images.shape[2:])
+    return _to_whole(u[:, 0], 2 * down + 1) - down, _to_whole(u[:, 1], 2 * right + 1) - right
 
 
-def _shifted(images: Images, down: int, right: int) -> Images:
-    """Pixel (i, j) is what was at (i + down, j + right), or 0."""
+def _shift(images: torch.Tensor, down: int, right: int) -> torch.Tensor:
+    """Moves the pixel at (i + down, j + right) to (i, j); what comes in is 0."""
     return torch.nn.functional.pad(images, (-right, right, -down, down))  # a negative pad cuts
 
 
-def _cutout(images: Images, u: Numbers) -> Images:
-    """A square of half the side, its centre anywhere, set to 0."""
+def _cutout(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Sets a square of half the side to 0, its centre anywhere."""
     height, width = images.shape[2:]
-    y = _hole(u[:, 0], _part(_CUTOUT, height), height)
-    x = _hole(u[:, 1], _part(_CUTOUT, width), width)
+    y = _cover_hole(u[:, 0], _round_share(_CUTOUT, height), height)
+    x = _cover_hole(u[:, 1], _round_share(_CUTOUT, width), width)
     return images.masked_fill((y[:, :, None] & x[:, None, :])[:, None], 0)
 
 
-def _hole(u: Float[torch.Tensor, " s"], size: int, extent: int) -> torch.Tensor:
-    """Which places of an axis a hole covers, [s extent]; it may reach over the border."""
-    start = _whole(u, extent + 1 - size % 2) - size // 2
+def _cover_hole(u: Float[torch.Tensor, " s"], size: int, extent: int) -> torch.Tensor:
+    """Tells which places of an axis a hole covers, [s extent]; it may reach over the border."""
+    start = _to_whole(u, extent + 1 - size % 2) - size // 2
     places = torch.arange(extent, device=u.device)
     return (places >= start[:, None]) & (places < start[:, None] + size)
 
 
-def _flip(images: Images, u: Numbers) -> Images:
+def _flip(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     return torch.where((u[:, 0] < 0.5).view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def _scale(images: Images, u: Numbers) -> Images:
-    """Each axis shrunk or stretched by up to a fifth about the centre."""
+def _scale(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+    """Shrinks or stretches each axis by up to a fifth about the centre."""
     factors = u[:, :2] * (_SCALE - 1 / _SCALE) + 1 / _SCALE
     return _affine(images, torch.diag_embed(factors))
 
 
-def _rotate(images: Images, u: Numbers) -> Images:
+def _rotate(images: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     angles = (u[:, 0] - 0.5) * 2 * math.radians(_DEGREES)
     sin, cos = angles.sin(), angles.cos()
     matrix = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
     return _affine(images, matrix)
 
 
-def _affine(images: Images, matrix: Float[torch.Tensor, "s 2 2"]) -> Images:
-    """What lies at `matrix` times each place, centred, bilinear, 0 outside."""
+def _affine(images: torch.Tensor, matrix: Float[torch.Tensor, "s 2 2"]) -> torch.Tensor:
+    """Moves the pixel at `matrix` times each place there: centred, bilinear, 0 outside."""
     theta = torch.nn.functional.pad(matrix, (0, 1)).expand(len(images), 2, 3)
     grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
     return torch.nn.functional.grid_sample(images, grid, padding_mode="zeros", align_corners=False)
 
 
-def _part(share: float, extent: int) -> int:
+def _round_share(share: float, extent: int) -> int:
     return int(share * extent + 0.5)
 
 
-def _whole(u: Float[torch.Tensor, " s"], choices: int) -> Int[torch.Tensor, " s"]:
-    """0 to choices - 1, each as likely."""
+def _to_whole(u: Float[torch.Tensor, " s"], choices: int) -> Int[torch.Tensor, " s"]:
+    """Turns uniform numbers into whole ones from 0 to choices - 1, each as likely."""
     return (u * choices).long().clamp(max=choices - 1)
 
 
-OPERATIONS: Mapping[str, Callable[[Images, Numbers], Images]] = {
+OPERATIONS: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "color": _color,
     "crop": _crop,
     "cutout": _cutout,

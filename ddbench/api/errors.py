@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 STOPPED = "stopped; finished stages are kept, the same command goes on from here"
-"""What Ctrl-C is answered."""
+"""Answer to Ctrl-C."""
 STOPPED_CODE = 130
-"""A shell's for a program that Ctrl-C ended."""
+"""Exit code of a program that Ctrl-C ended, by the convention of shells."""
 
 
 class DDBenchError(Exception):
-    """A mistake that the user can mend: shown without a traceback, exit code 2.
+    """A mistake that the user can mend, shown without a traceback; the exit code is 2.
 
     Args:
         problem: What is wrong, with the value. Lower case, no full stop.
@@ -43,11 +43,11 @@ def _rebuild(
 
 
 class DDBenchWarning(UserWarning):
-    """Something that was put right or does no harm, but that the user should know of."""
+    """A fault that was put right or does no harm, but that the user should know of."""
 
 
 class DivergedError(DDBenchError):
-    """A loss became infinite or not a number; the cell gets the status `diverged`."""
+    """A loss that is infinite or not a number; the cell gets the status `diverged`."""
 
 
 class IncompatibleError(DDBenchError):
@@ -55,12 +55,12 @@ class IncompatibleError(DDBenchError):
 
 
 def format_count(count: int, thing: str) -> str:
-    """`1 cell`, `2 cells`."""
+    """Returns a count with its noun: `1 cell`, `2 cells`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def find_nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`; of dotted names the last segment counts as well."""
+    """Returns the known name most like another; of dotted names the last segment counts too."""
     choices = list(known)
     lowered = {choice.lower(): choice for choice in choices}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
@@ -74,7 +74,7 @@ def find_nearest(name: str, known: Iterable[str]) -> str | None:
 def unknown(
     kind: str, name: str, known: Iterable[str], *facts: str, hint: str = ""
 ) -> DDBenchError:
-    """The error for a name that nobody provides, with the names that exist and the nearest one."""
+    """Returns the error for a name that nobody provides, with all names and the nearest one."""
     names = sorted(known)
     guess = find_nearest(name, names)
     listed = ", ".join(names) if names else "none"

@@ -1,5 +1,4 @@
-"""Views of a distilled set that a teacher labelled and that were stored (FKD): what they are, and
-whether their labels can be of the images that they are said to show."""
+"""Stored views of a distilled set with a teacher's labels (FKD), and whether they belong to it."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ _DECIDES = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredViews:
-    """What a teacher said about every augmented, mixed view that it was shown (FKD).
+    """A teacher's logits for every augmented, mixed view that it was shown (FKD).
 
     The rows of an epoch are those of its batches, one after the other.
     """
@@ -45,7 +44,7 @@ class StoredViews:
     batch; None for mixup."""
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Those that there are, by name."""
+        """Returns the tensors that there are, by name."""
         names = ("logits", "crops", "flips", "rows", "partners", "shares", "boxes")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
@@ -53,13 +52,13 @@ class StoredViews:
 def check_views(
     views: StoredViews, labels: Int[torch.Tensor, " n"], size: Sequence[int], where: object
 ) -> None:
-    """Views whose tensors fit each other and the images.
+    """Checks that tensors of views fit each other and the images.
 
     Args:
         views: As a format read them.
         labels: Classes of the images.
         size: Height and width of the images.
-        where: How an error calls the set.
+        where: Name of the set in errors.
 
     Raises:
         DDBenchError: a wrong shape, an image or partner that is not there, a crop or box that
@@ -93,11 +92,11 @@ def check_views(
     if int(labels.max()) >= logits.shape[2]:
         raise _wrong(where, f"logits have {logits.shape[2]} classes", f"{int(labels.max()) + 1}")
     _check_places(views, size, where)
-    _warn_if_of_others(views, labels, where)
+    _warn_if_foreign(views, labels, where)
 
 
 def _check_places(views: StoredViews, size: Sequence[int], where: object) -> None:
-    """Crops, boxes and partners lie inside of images and batches."""
+    """Checks that crops, boxes and partners lie inside images and batches."""
     corners = torch.cat([views.crops[..., :2], views.crops[..., :2] + views.crops[..., 2:]], 2)
     inside = (corners > -0.01).all() and (corners < 1.01).all() and (views.crops[..., 2:] > 0).all()
     if not bool(inside):
@@ -112,7 +111,7 @@ def _check_places(views: StoredViews, size: Sequence[int], where: object) -> Non
             raise _wrong(where, "partners are not of the batch", "rows of the same batch")
 
 
-def _warn_if_of_others(views: StoredViews, labels: Int[torch.Tensor, " n"], where: object) -> None:
+def _warn_if_foreign(views: StoredViews, labels: Int[torch.Tensor, " n"], where: object) -> None:
     """Nothing in the released files says which image a label belongs to: a teacher's first guess
     tells. The first epoch is left out of several: with a right seed and a wrong way to go on with
     it, that one fits."""
@@ -141,7 +140,7 @@ def _warn_if_of_others(views: StoredViews, labels: Int[torch.Tensor, " n"], wher
 def measure_agreement(
     guesses: Int[torch.Tensor, " v"], own: Int[torch.Tensor, " v"], other: Int[torch.Tensor, " v"]
 ) -> tuple[float, float, float]:
-    """How often a guess is one of the two classes that a view shows.
+    """Measures how often a guess is one of the two classes that a view shows.
 
     Returns:
         The part of views for which it is; the part expected of the same guesses for other views;

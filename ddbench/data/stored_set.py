@@ -26,7 +26,7 @@ class StoredSet(Distiller):
     identity: ClassVar[str] = "ddbench.distilled:StoredSet"
 
     sha256: str
-    """Of the stored tensors; where they lie does not matter."""
+    """Checksum of the stored tensors; where they lie does not matter."""
     per_class: tuple[int, ...]
 
     @property
@@ -44,7 +44,7 @@ class StoredSet(Distiller):
         return 1
 
     def weights(self, labels: Int[torch.Tensor, " n"]) -> Float[torch.Tensor, " n"]:
-        """Those that were stored."""
+        """Returns the stored weights."""
         return _OPEN[self.sha256]["weights"]
 
     def recover(
@@ -57,16 +57,16 @@ class StoredSet(Distiller):
 
 
 class Stored(Labeller):
-    """A labeller: the labels that came with the images, one row each."""
+    """A labeller with the labels that came with the images, one row each."""
 
     identity: ClassVar[str] = "ddbench.distilled:Stored"
 
     sha256: str
-    """Of the stored labels."""
+    """Checksum of the stored labels."""
 
     @property
     def kept_bytes(self) -> int:
-        """What the labels take, besides the classes."""
+        """Bytes of the labels, besides the classes."""
         kept = _OPEN[self.sha256]["soft_labels"]
         return kept.numel() * kept.element_size()
 
@@ -80,33 +80,32 @@ class Stored(Labeller):
 
         Args:
             student: Logits.
-            batch: What was shown.
+            batch: The images shown.
             teacher: Not read.
         """
         return soft_cross_entropy(student, batch, _OPEN[self.sha256]["soft_labels"])
 
 
 class Replayed(Labeller):
-    """A labeller: what a teacher said of views that came with the images, which students are shown
-    again, epoch by epoch (FKD)."""
+    """A labeller that shows students stored views again, with a teacher's logits (FKD)."""
 
     identity: ClassVar[str] = "ddbench.distilled:Replayed"
 
     sha256: str
-    """Of the stored views and their labels."""
+    """Checksum of the stored views and their labels."""
     epochs: int
-    """Stored ones; a longer training goes through them again."""
+    """Number of stored epochs; a longer training goes through them again."""
     told: Labeller
-    """Whose loss it is: a labeller that asks a teacher about views."""
+    """A labeller that asks a teacher about views: its loss is used."""
 
     @property
     def views(self) -> StoredViews:
-        """What students are shown."""
+        """Views that students are shown."""
         return _VIEWS[self.sha256]
 
     @property
     def kept_bytes(self) -> int:
-        """What views and labels take, besides the classes."""
+        """Bytes of views and labels, besides the classes."""
         return sum(kept.numel() * kept.element_size() for kept in self.views.tensors().values())
 
     def loss(
@@ -115,11 +114,11 @@ class Replayed(Labeller):
         batch: Batch,
         teacher: Float[torch.Tensor, "_ k"] | None,
     ) -> Float[torch.Tensor, ""]:
-        """That of `told`, for the stored labels of the batch.
+        """Returns the loss of `told` for the stored labels of the batch.
 
         Args:
             student: Logits.
-            batch: What was shown, with its answers.
+            batch: The images shown, with their stored labels.
             teacher: Not read.
         """
         assert batch.answers is not None, "stored views come with their answers"
@@ -133,26 +132,25 @@ _VIEWS: dict[str, StoredViews] = {}
 
 
 def open_stored_set(
-    found: PortableSet, whitening: Whitening | None = None
+    distilled: PortableSet, whitening: Whitening | None = None
 ) -> tuple[StoredSet, Stored | None]:
-    """What hands out the images of a set and, if it has some of its own, its labels.
+    """Opens a set: what hands out its images and, if it has some of its own, its labels.
 
     Args:
-        found: In any space of pixels that can be undone; its card names the classes.
-        whitening: What whitened images were whitened by, which is undone; students whiten them
-            again.
+        distilled: In any space of pixels that can be undone; its card names the classes.
+        whitening: The whitening of whitened images, which is undone; students whiten them again.
 
     Raises:
         DDBenchError: nobody said what space the images are in.
     """
-    if found.pixels == "unknown":
+    if distilled.pixels == "unknown":
         raise DDBenchError(
             "nobody said what the numbers of these images are",
             "normalised by mean and deviation, whitened (ZCA), or pixels from 0 to 1",
             hint="--pixels normalised, whitened or unit",
         )
-    ordered = found.by_class()
-    images, digest = ordered.images, _digest(found)
+    ordered = distilled.sort_by_class()
+    images, digest = ordered.images, _hash_set(distilled)
     if ordered.pixels == "normalised":
         images = to_unit(images, ordered.mean, ordered.std)
     if ordered.pixels == "whitened":
@@ -160,7 +158,7 @@ def open_stored_set(
         images = whitening.undo(images)
     weights = ordered.weights_or_equal()
     _OPEN[digest] = {"images": images, "weights": weights}
-    classes = found.card["classes"]
+    classes = distilled.card["classes"]
     counts = torch.bincount(ordered.labels, minlength=len(classes))
     stored = StoredSet(digest, tuple(counts.tolist()))
     if ordered.soft_labels is None:
@@ -170,20 +168,20 @@ def open_stored_set(
     return stored, Stored(labels)
 
 
-def open_stored_views(found: PortableSet, told: Labeller) -> Replayed:
-    """What shows the stored views of a set, and tells their labels.
+def open_stored_views(distilled: PortableSet, told: Labeller) -> Replayed:
+    """Opens the stored views of a set: a labeller that shows them, with their labels.
 
     Args:
-        found: A set with stored views; its card names the classes.
-        told: How students are told of a teacher's logits.
+        distilled: A set with stored views; its card names the classes.
+        told: The labeller whose loss students have on a teacher's logits.
 
     Raises:
         DDBenchError: the labels are of another number of classes, or `told` asks no teacher about
             views.
     """
-    views = found.by_class().views
+    views = distilled.sort_by_class().views
     assert views is not None
-    classes = len(found.card["classes"])
+    classes = len(distilled.card["classes"])
     if views.logits.shape[2] != classes:
         raise DDBenchError(
             f"the stored labels are of {views.logits.shape[2]} classes, the set has {classes}",
@@ -204,25 +202,25 @@ def open_stored_views(found: PortableSet, told: Labeller) -> Replayed:
     return Replayed(digest, len(views.logits), told)
 
 
-def _digest(found: PortableSet) -> str:
-    """Of the tensors as ddbench's own set holds them, and of their space where it is another."""
+def _hash_set(distilled: PortableSet) -> str:
+    """Returns the sha-256 of the tensors as ddbench's own set holds them, and of their space."""
     from safetensors.torch import save
 
     tensors = {
-        "images": found.images.contiguous(),
-        "labels": found.labels.contiguous(),
-        "weights": found.weights_or_equal().contiguous(),
+        "images": distilled.images.contiguous(),
+        "labels": distilled.labels.contiguous(),
+        "weights": distilled.weights_or_equal().contiguous(),
     }
     whole = hashlib.sha256(save(tensors))
-    if found.pixels == "normalised":
-        whole.update(spell_text([found.mean, found.std]).encode())
-    if found.pixels == "whitened":
-        whole.update(spell_text(["whitened", found.card.get("zca")]).encode())
+    if distilled.pixels == "normalised":
+        whole.update(spell_text([distilled.mean, distilled.std]).encode())
+    if distilled.pixels == "whitened":
+        whole.update(spell_text(["whitened", distilled.card.get("zca")]).encode())
     return whole.hexdigest()
 
 
 def check_classes(card: Mapping[str, Any], info: DatasetInfo) -> None:
-    """An index means nothing without the order of the classes.
+    """Checks the order of the classes, without which an index means nothing, and the shape.
 
     Raises:
         DDBenchError: the set was made for other classes, another order or another shape.

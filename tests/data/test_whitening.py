@@ -135,4 +135,4 @@ def test_whitening_and_what_does_not_go_with_it(
     run = ["run", "--method", "random", "--ipc", 1, *tiny]
     asked = ddbench(*run, "--labels", "fkd", "--set", "evaluate.zca=0.1")
     refused(asked, "students of whitened images cannot have labels of augmented views")
-    refused(ddbench(*run, "--labels", "hard", "--set", "evaluate.zca=-1"), "evaluate.zca is -1")
+    refused(ddbench(*run, "--labels", "hard", "--set", "evaluate.zca=-1"), "evaluate: zca is -1.0")

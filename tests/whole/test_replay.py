@@ -182,7 +182,7 @@ def test_images_in_another_order_keep_their_labels(info: Any) -> None:
     turned = replace(
         whole, images=whole.images[order], labels=whole.labels[order],
         weights=whole.weights[order], views=replace(whole.views, rows=places[whole.views.rows]),
-    ).by_class()  # fmt: skip
+    ).sort_by_class()  # fmt: skip
     shown = replace(stream, images=turned.images, weights=turned.weights, stored=turned.views)
     for drawn, again in zip(stream.epoch(0), shown.epoch(0), strict=True):
         torch.testing.assert_close(again.images, drawn.images, rtol=0, atol=1e-5)

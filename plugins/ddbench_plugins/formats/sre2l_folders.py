@@ -76,7 +76,7 @@ class SRe2LFolders(SetFormat):
                 "folders of images have no place for learned labels or a learned step size",
                 hint="--format mtt holds them",
             )
-        ordered = distilled.by_class()
+        ordered = distilled.sort_by_class()
         images = path if ordered.views is None else path / IMAGES
         path.mkdir(parents=True)
         write_class_folders(images, ordered.images, ordered.labels, self.suffix)
