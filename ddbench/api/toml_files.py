@@ -191,7 +191,7 @@ def is_finite(value: Any) -> bool:
 def _walk_leaves(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in raw.items():
         if isinstance(value, list) and any(isinstance(row, Mapping) for row in value):
-            value = dict(enumerate(value))  # an array of tables
+            value = {str(row): table for row, table in enumerate(value)}
         if isinstance(value, Mapping):
             yield from _walk_leaves(value, f"{prefix}{name}.")
         else:

@@ -68,13 +68,13 @@ def list_(
 
 
 def _write_pages(folder: Path, registry: Registry) -> None:
-    from ddbench.reporting.method_page import method_page
+    from ddbench.reporting.method_page import render_method_page
 
     make_folder(folder)
     names = registry.names("recipe")
     with explain_faults(folder):
         for name in names:
-            (folder / f"{name}.md").write_text(method_page(name, registry), encoding="utf-8")
+            (folder / f"{name}.md").write_text(render_method_page(name, registry), encoding="utf-8")
     typer.echo(f"wrote {format_count(len(names), 'page')} to {folder}", err=True)
 
 

@@ -49,12 +49,12 @@ def show(
 def _show_method(name: str, console: Console) -> bool:
     """Prints a method's page, as Markdown where nobody looks; returns False if there is none."""
     from ddbench.registry import load
-    from ddbench.reporting.method_page import method_page
+    from ddbench.reporting.method_page import render_method_page
 
     registry = load()
     if registry.resolve("recipe", name) not in registry.names("recipe"):
         return False
-    page = method_page(name, registry)
+    page = render_method_page(name, registry)
     if console.is_terminal:
         from rich.markdown import Markdown
 

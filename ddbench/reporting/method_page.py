@@ -28,14 +28,14 @@ deviation of the channels. Their images need not be there."""
 IPC = (1, 10, 50)
 
 
-def method_page(name: str, registry: Registry) -> str:
-    """Objective, parts, settings by data set and IPC, references, claims, notes.
+def render_method_page(name: str, registry: Registry) -> str:
+    """Renders a method's page: objective, parts, settings by data set and IPC, figures, notes.
 
     Raises:
         DDBenchError: nobody provides the method.
     """
     make = registry.get("recipe", name)
-    recipes = [(info, ipc, make(info, ipc)) for info in map(_place, PLACES) for ipc in IPC]
+    recipes = [(info, ipc, make(info, ipc)) for info in map(_describe, PLACES) for ipc in IPC]
     recipe: Recipe = recipes[0][2]
     summary = (make.__doc__ or "").strip().splitlines()
     card = recipe.card
@@ -44,28 +44,28 @@ def method_page(name: str, registry: Registry) -> str:
         lines += [f"{card.reference}.", ""]
     if card.venue or card.code:
         row = (card.venue, str(card.year or ""), card.arxiv, card.code)
-        lines += [*_table(("venue", "year", "arXiv", "code"), [row]), ""]
+        lines += [*_draw_table(("venue", "year", "arXiv", "code"), [row]), ""]
     if card.objective:
         lines += ["## Objective", "", f"    {card.objective}", ""]
-    lines += ["## Parts", "", *_parts(recipe), ""]
-    lines += ["## Settings", "", *_settings(recipes), ""]
+    lines += ["## Parts", "", *_list_parts(recipe), ""]
+    lines += ["## Settings", "", *_list_settings(recipes), ""]
     if card.provenance:
         rows = [(p.settings, p.source) for p in card.provenance]
-        lines += [*_table(("settings", "from"), rows), ""]
+        lines += [*_draw_table(("settings", "from"), rows), ""]
     if card.claims:
-        lines += ["## Published figures", "", *_claims(card), ""]
+        lines += ["## Published figures", "", *_list_claims(card), ""]
     if card.notes:
         lines += ["## Notes", "", *(f"- {note}" for note in card.notes), ""]
     if card.licence:
         lines += ["## Licence", "", card.licence, ""]
     if card.bibtex:
         lines += ["## BibTeX", "", "```bibtex", card.bibtex.strip(), "```", ""]
-    lines += ["## Run it", "", "```console", *_commands(recipe), "```"]
+    lines += ["## Run it", "", "```console", *_list_commands(recipe), "```"]
     return "\n".join(lines) + "\n"
 
 
-def _place(place: tuple[str, int, int, tuple[float, ...]]) -> DatasetInfo:
-    """A data set of which only the outside is known."""
+def _describe(place: tuple[str, int, int, tuple[float, ...]]) -> DatasetInfo:
+    """Describes a data set of which only the outside is known."""
     name, pixels, classes, std = place
     return DatasetInfo(
         name=name,
@@ -79,64 +79,64 @@ def _place(place: tuple[str, int, int, tuple[float, ...]]) -> DatasetInfo:
     )
 
 
-def _parts(recipe: Recipe) -> Iterator[str]:
+def _list_parts(recipe: Recipe) -> Iterator[str]:
     def row(role: str, part: Any) -> tuple[str, str, str]:
-        said = (type(part).__doc__ or "").strip().splitlines()
-        return role, f"`{type(part).__name__}`", said[0] if said else ""
+        lines = (type(part).__doc__ or "").strip().splitlines()
+        return role, f"`{type(part).__name__}`", lines[0] if lines else ""
 
     rows = [row("distiller", recipe.distiller)]
     for kind, terms in (("matcher", recipe.matchers), ("regularizer", recipe.regularizers)):
         rows += [row(f"{kind}, weight {term.weight:g}", term.part) for term in terms]
     rows.append(row("labeller", recipe.labeller))
-    yield from _table(("role", "part", "what it does"), rows)
+    yield from _draw_table(("role", "part", "what it does"), rows)
 
 
-def _settings(recipes: Sequence[tuple[DatasetInfo, int, Recipe]]) -> Iterator[str]:
-    """Options that are the same everywhere, then those that data sets and IPC change."""
-    options = [_options(recipe) for _, _, recipe in recipes]
-    names = list(dict.fromkeys(name for found in options for name in found))
-    varying = [n for n in names if len({found.get(n, "") for found in options}) > 1]
+def _list_settings(recipes: Sequence[tuple[DatasetInfo, int, Recipe]]) -> Iterator[str]:
+    """Yields options that are the same everywhere, then those that data sets and IPC change."""
+    options = [_list_options(recipe) for _, _, recipe in recipes]
+    names = list(dict.fromkeys(name for row in options for name in row))
+    varying = [n for n in names if len({row.get(n, "") for row in options}) > 1]
     same = [f"`{n}={options[0][n]}`" for n in names if n not in varying]
     yield "Everywhere: " + (", ".join(same) if same else "nothing") + "."
     if not varying:
         return
     yield ""
-    told: dict[tuple[str, ...], list[str]] = {}
-    for (info, ipc, _), found in zip(recipes, options, strict=True):
-        places = told.setdefault(tuple(found.get(name, "") for name in varying), [])
+    settings: dict[tuple[str, ...], list[str]] = {}
+    for (info, ipc, _), row in zip(recipes, options, strict=True):
+        places = settings.setdefault(tuple(row.get(name, "") for name in varying), [])
         places.append(f"{info.name} {ipc}")
-    rows = [(_grouped(places), *values) for values, places in told.items()]
-    yield from _table(("data set and IPC", *(f"`{name}`" for name in varying)), rows)
+    rows = [(_group_by_name(places), *values) for values, places in settings.items()]
+    yield from _draw_table(("data set and IPC", *(f"`{name}`" for name in varying)), rows)
 
 
-def _options(recipe: Recipe) -> dict[str, str]:
-    """Every option of the loop and the losses, by the path that `--set` takes."""
-    found = _fields(recipe.distiller, "recover")
+def _list_options(recipe: Recipe) -> dict[str, str]:
+    """Returns every option of the loop and the losses, by the path that `--set` takes."""
+    options = _spell_fields(recipe.distiller, "recover")
     for kind, terms in (("matcher", recipe.matchers), ("regularizer", recipe.regularizers)):
         for term in terms:
             path = kind if len(terms) == 1 else f"{kind}.{term.name}"
-            found |= {f"{path}.weight": f"{term.weight:g}", **_fields(term.part, path)}
-    return found | _fields(recipe.labeller, "relabel")
+            options |= {f"{path}.weight": f"{term.weight:g}", **_spell_fields(term.part, path)}
+    return options | _spell_fields(recipe.labeller, "relabel")
 
 
-def _fields(part: Any, path: str) -> dict[str, str]:
-    told = flatten_options(spell(part), path)
-    return {name: text or '""' for name, text in told.items() if name != path}
+def _spell_fields(part: Any, path: str) -> dict[str, str]:
+    options = flatten_options(spell(part), path)
+    return {name: text or '""' for name, text in options.items() if name != path}
 
 
-def _grouped(places: Sequence[str]) -> str:
-    """`cifar10 1, 10; cifar100 1` of every data set with its IPC."""
-    found: dict[str, list[str]] = {}
+def _group_by_name(places: Sequence[str]) -> str:
+    """Returns data sets with their IPC, each data set once: `cifar10 1, 10; cifar100 1`."""
+    by_name: dict[str, list[str]] = {}
     for place in places:
         name, _, ipc = place.rpartition(" ")
-        found.setdefault(name, []).append(ipc)
+        by_name.setdefault(name, []).append(ipc)
     return "; ".join(
         name if len(ipcs) == len(IPC) else f"{name} {', '.join(ipcs)}"
-        for name, ipcs in found.items()
+        for name, ipcs in by_name.items()
     )
 
 
-def _claims(card: MethodCard) -> Iterator[str]:
+def _list_claims(card: MethodCard) -> Iterator[str]:
     rows = [
         (
             claim.dataset,
@@ -150,16 +150,16 @@ def _claims(card: MethodCard) -> Iterator[str]:
     ]
     yield "Claims of the papers, measured under their own protocols, not here."
     yield ""
-    yield from _table(("data set", "IPC", "student", "top-1 %", "source", "setting"), rows)
+    yield from _draw_table(("data set", "IPC", "student", "top-1 %", "source", "setting"), rows)
 
 
-def _commands(recipe: Recipe) -> Iterator[str]:
+def _list_commands(recipe: Recipe) -> Iterator[str]:
     yield f"$ ddbench run --method {recipe.name}"
     for name in recipe.profiles:
         yield f"$ ddbench run --method {recipe.name} --profile {name}"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def _draw_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield f"| {' | '.join('---' for _ in heads)} |"
     for row in rows:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ddbench.registry import load
-from ddbench.reporting.method_page import method_page
+from ddbench.reporting.method_page import render_method_page
 from ddbench.testing import tiny_info
 
 REGISTRY = load()
@@ -34,7 +34,7 @@ def test_a_recipe_says_all_that_a_page_holds(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_holds_what_its_recipe_says(name):
-    page = method_page(name, REGISTRY)
+    page = render_method_page(name, REGISTRY)
     recipe = REGISTRY.get("recipe", name)(tiny_info(pixels=8), 1)
     assert page.startswith(f"# {recipe.card.title} (`{name}`)\n")
     for said in (recipe.card.objective, recipe.card.licence, *recipe.card.notes):
@@ -49,7 +49,7 @@ def test_a_page_holds_what_its_recipe_says(name):
 
 
 def test_settings_stand_beside_the_data_sets_and_ipc_that_they_belong_to():
-    lines = method_page("dc", REGISTRY).splitlines()
+    lines = render_method_page("dc", REGISTRY).splitlines()
     (head,) = [line for line in lines if line.startswith("| data set and IPC")]
     columns = [cell.strip(" `") for cell in head.strip("|").split("|")]
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in lines]
@@ -68,13 +68,13 @@ def test_the_pages_of_the_repository_are_those_of_the_recipes():
     """Mend with: ddbench list methods --pages docs/methods"""
     written = {path.stem: path.read_text() for path in PAGES.glob("*.md")}
     assert sorted(written) == sorted(NAMES)
-    assert [name for name in NAMES if written[name] != method_page(name, REGISTRY)] == []
+    assert [name for name in NAMES if written[name] != render_method_page(name, REGISTRY)] == []
 
 
 def test_a_method_is_shown_by_its_name(ddbench):
     outcome = ddbench("show", "dm")
     assert outcome.code == 0, outcome.err
-    assert outcome.out == method_page("dm", REGISTRY)
+    assert outcome.out == render_method_page("dm", REGISTRY)
     unknown = ddbench("show", "dmm")
     assert unknown.code == 2
     assert "unknown record 'dmm'" in unknown.err

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ddbench.reporting.method_page import PLACES, method_page
+from ddbench.reporting.method_page import PLACES, render_method_page
 from ddbench.testing import tiny_info
 from ddbench_plugins.recipes._settings import find_script
 
@@ -56,5 +56,7 @@ def test_tiny_imagenet_keeps_the_scripts_settings_at_64_pixels(registry):
 def test_pages_show_tiny_imagenet_at_the_papers_size_too(registry):
     """The WMDD paper's figures for it are of 224 pixels."""
     assert ("tiny_imagenet@224", 224, 200) in [place[:3] for place in PLACES]
-    rows = [r for r in method_page("sre2l", registry).splitlines() if "tiny_imagenet@224" in r]
+    rows = [
+        r for r in render_method_page("sre2l", registry).splitlines() if "tiny_imagenet@224" in r
+    ]
     assert [row.split(" | ")[1:3] for row in rows] == [["4000", "0.25"]]
