@@ -172,3 +172,23 @@ def test_the_commands_of_the_scaffold_parse():
 def test_links_lead_somewhere(page):
     targets = [t for t in LINK.findall(FENCE.sub("", page.read_text())) if "://" not in t]
     assert [t for t in targets if not (page.parent / t).exists()] == []
+
+
+# -- the tree --------------------------------------------------------------------------------------
+
+
+def test_the_tree_names_every_module():
+    """A folder's files stand below it, and nothing that is gone."""
+    (tree,) = [b for b in blocks(ROOT / "docs" / "architecture.md", "") if "ddbench/\n" in b[:10]]
+    lines = tree.partition("plugins/ddbench_plugins/")[0].splitlines()[1:]
+    told: dict[str, set[str]] = {}
+    for line in lines:
+        if (folder := re.match(r" +(\w+)/ ", line)) is not None:
+            told[folder[1]] = set()
+        elif line.startswith(" " * 18):
+            told[list(told)[-1]] |= set(line.split())
+    there: dict[str, set[str]] = {}
+    for path in (ROOT / "ddbench").rglob("*.py"):
+        if path.parent != ROOT / "ddbench":
+            there.setdefault(path.parent.name, set()).add(path.stem)
+    assert told == {folder: names - {"__init__"} for folder, names in there.items()}
