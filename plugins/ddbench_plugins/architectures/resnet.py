@@ -81,10 +81,10 @@ class ResNet(Architecture):
                 f"{type(fault).__name__}: {fault}",
                 hint="try again with network access, or leave pretrained off",
             ) from fault
-        kept = [rows[name] for name in info.classes]
-        narrow = torch.nn.Linear(network.fc.in_features, len(kept))
-        narrow.weight.data = network.fc.weight.data[kept].clone()
-        narrow.bias.data = network.fc.bias.data[kept].clone()
+        chosen = [rows[name] for name in info.classes]
+        narrow = torch.nn.Linear(network.fc.in_features, len(chosen))
+        narrow.weight.data = network.fc.weight.data[chosen].clone()
+        narrow.bias.data = network.fc.bias.data[chosen].clone()
         network.fc = narrow
         return network
 

@@ -240,13 +240,13 @@ def match_splits(
 
 
 def _explain_classes(
-    name: str, base: Path, split: str, found: set[str], wanted: set[str]
+    name: str, base: Path, split: str, present: set[str], expected: set[str]
 ) -> DDBenchError:
     return DDBenchError(
         f"data set '{name}' has other classes in its {split} folder than it should",
-        f"looked in {base}; found {len(found)} classes, expected {len(wanted)}",
-        f"missing: {_join(wanted - found)}",
-        f"not expected: {_join(found - wanted)}",
+        f"looked in {base}; found {len(present)} classes, expected {len(expected)}",
+        f"missing: {_join(expected - present)}",
+        f"not expected: {_join(present - expected)}",
         hint="unpack the data again, or use folder:PATH for images of your own",
     )
 

@@ -53,11 +53,11 @@ def fit(image: Image, frame: Frame) -> Image:
     shorter = min(image.size)
     square = image.width == image.height
     margin = 1.0 if square and shorter <= frame.whole else frame.margin
-    wanted = round(frame.resolution * margin)
-    if shorter != wanted:
-        shrunk_whole = margin == 1.0 and wanted < shorter
+    side = round(frame.resolution * margin)
+    if shorter != side:
+        shrunk_whole = margin == 1.0 and side < shorter
         how = Resampling.BOX if shrunk_whole else Resampling.BILINEAR
-        width, height = (int(wanted * side / shorter) for side in image.size)
+        width, height = (int(side * length / shorter) for length in image.size)
         image = image.resize((width, height), how)
     left = round((image.width - frame.resolution) / 2)
     top = round((image.height - frame.resolution) / 2)
@@ -160,7 +160,7 @@ def describe_arrays(train: Arrays, test: Arrays, **known: Any) -> DatasetInfo:
 
 
 def compare_counts(
-    title: str, classes: Iterable[str], counts: Iterable[int], expected: Iterable[int | None]
+    title: str, classes: Iterable[str], counts: Iterable[int], expected: Iterable[int]
 ) -> list[str]:
     """Returns a line for each class that has another number of images than expected.
 
@@ -168,12 +168,12 @@ def compare_counts(
         title: "training" or "test".
         classes: Names of the classes.
         counts: Images of each class.
-        expected: The same as published; None where any number is right.
+        expected: The same as published.
     """
     return [
-        f"class '{name}' has {count} {title} images, expected {wanted}"
-        for name, count, wanted in zip(classes, counts, expected, strict=True)
-        if wanted not in (None, count)
+        f"class '{name}' has {count} {title} images, expected {published}"
+        for name, count, published in zip(classes, counts, expected, strict=True)
+        if count != published
     ]
 
 

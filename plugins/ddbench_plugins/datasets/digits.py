@@ -62,12 +62,12 @@ def _read_split(
     images = np.rint(table[:, :-1].reshape(-1, OWN, OWN) * (255 / 16)).astype(np.uint8)
     labels = table[:, -1].astype(np.int64)
     rng = np.random.RandomState(0)  # numpy promises that its stream never changes
-    held = np.zeros(len(labels), dtype=bool)
+    in_test = np.zeros(len(labels), dtype=bool)
     for digit in range(10):
         rows = rng.permutation(np.flatnonzero(labels == digit))
-        held[rows[: round(len(rows) / 5)]] = True
-    wanted = held if split == "test" else ~held
-    return images[wanted], labels[wanted]
+        in_test[rows[: round(len(rows) / 5)]] = True
+    chosen = in_test if split == "test" else ~in_test
+    return images[chosen], labels[chosen]
 
 
 @functools.cache

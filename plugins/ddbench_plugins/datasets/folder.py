@@ -56,9 +56,10 @@ class ImageFolder(FolderDataset):
 
     def prepare(self, root: Path | None, download: bool = False) -> list[str]:
         """Returns how the folder is understood; changes nothing."""
-        found = self._find(root)
-        train, test = (sum(len(f) for f in split.values()) for split in (found.train, found.test))
-        source = "folders of their own" if _has_split(found.base) else "a fifth of each class"
+        folders = self._find(root)
+        splits = (folders.train, folders.test)
+        train, test = (sum(len(files) for files in split.values()) for split in splits)
+        source = "folders of their own" if _has_split(folders.base) else "a fifth of each class"
         return [f"{train:,} training and {test:,} test images ({source})"]
 
     def _find(self, root: Path | None) -> Folders:
@@ -71,34 +72,34 @@ class ImageFolder(FolderDataset):
                 hint="give the path of an existing folder",
             )
         train, test = _split_images(name, base)
-        found = match_splits(name, base, train, test, Frame(LARGEST_OWN))
+        folders = match_splits(name, base, train, test, Frame(LARGEST_OWN))
         own = find_side(train)
         name = name_at(name, self.resolution, own)
-        return replace(found, name=name, frame=Frame(self.resolution or own))
+        return replace(folders, name=name, frame=Frame(self.resolution or own))
 
 
 def _has_split(base: Path) -> bool:
     return (base / "train").is_dir() and any((base / name).is_dir() for name in TEST_FOLDERS)
 
 
-def _split_images(name: str, base: Path) -> tuple[Split, Split]:
+def _split_images(dataset: str, base: Path) -> tuple[Split, Split]:
     """Returns training and test images by class."""
     inner = base / "train"
     if _has_split(base):
         test = next(base / folder for folder in TEST_FOLDERS if (base / folder).is_dir())
         return scan(inner), scan(test)
-    found = scan(inner if inner.is_dir() else base)
-    alone = [cls for cls, files in found.items() if len(files) == 1]
+    classes = scan(inner if inner.is_dir() else base)
+    alone = [name for name, files in classes.items() if len(files) == 1]
     if alone:
         raise DDBenchError(
-            f"data set '{name}' has classes of one image",
+            f"data set '{dataset}' has classes of one image",
             f"of one image: {', '.join(alone[:12])}",
             hint="give each class two images or more: one to train with, one to test on",
         )
-    parted = {cls: hold_out(files) for cls, files in found.items()}
+    halves = {name: hold_out(files) for name, files in classes.items()}
     return (
-        {cls: train for cls, (train, _) in parted.items()},
-        {cls: test for cls, (_, test) in parted.items()},
+        {name: train for name, (train, _) in halves.items()},
+        {name: test for name, (_, test) in halves.items()},
     )
 
 
@@ -108,8 +109,8 @@ def hold_out(files: ClassFiles) -> tuple[ClassFiles, ClassFiles]:
         range(len(files)),
         key=lambda row: hashlib.sha256(files.names[row].encode()).digest(),
     )
-    held = max(1, round(len(files) / 5)) if len(files) else 0
-    return files.pick(ranked[held:]), files.pick(ranked[:held])
+    count = max(1, round(len(files) / 5)) if len(files) else 0
+    return files.pick(ranked[count:]), files.pick(ranked[:count])
 
 
 def find_side(split: Split) -> int:

@@ -14,7 +14,7 @@ from ddbench.api.types import DatasetInfo
 _Row = TypeVar("_Row")
 
 
-def card(method: str) -> MethodCard:
+def load_card(method: str) -> MethodCard:
     """Returns the card of a built-in method, `METHOD.toml` in this folder."""
     return read_card(Path(__file__).with_name(f"{method}.toml"))
 

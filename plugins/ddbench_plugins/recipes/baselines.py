@@ -9,14 +9,14 @@ from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.select import RandomSelection, WholeSet
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes._settings import card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import load_card, smoke, teacher_training
 
 
 def random(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Draws training images per class, labelled like the rows that it is compared with."""
     return Recipe(
         name="random",
-        card=card("random"),
+        card=load_card("random"),
         squeeze=teacher_training(info),
         distiller=RandomSelection(),
         labeller=FKD(),
@@ -29,7 +29,7 @@ def full(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Keeps all training images, under the same labels and the same protocol."""
     return Recipe(
         name="full",
-        card=card("full"),
+        card=load_card("full"),
         squeeze=teacher_training(info),
         distiller=WholeSet(),
         labeller=FKD(),

@@ -11,7 +11,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._synthetic import DSA
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import card, pick_row, smoke, teacher_training
+from ddbench_plugins.recipes._settings import load_card, pick_row, smoke, teacher_training
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 """Steps of the images for each network, and epochs of the network between them, by IPC."""
@@ -31,7 +31,7 @@ def dc(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Matches gradients of real and synthetic images in networks that learn from the latter."""
     return Recipe(
         name="dc",
-        card=card("dc"),
+        card=load_card("dc"),
         squeeze=teacher_training(info),
         distiller=choose_loop(info, ipc),
         labeller=Hard(),
@@ -43,7 +43,7 @@ def dsa(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Augments real and synthetic images alike in DC, and begins with real ones."""
     return Recipe(
         name="dsa",
-        card=card("dsa"),
+        card=load_card("dsa"),
         squeeze=teacher_training(info),
         distiller=replace(choose_loop(info, ipc), augment=DSA, init="real"),
         labeller=Hard(),

@@ -10,7 +10,7 @@ from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.coresets import Herding, KCenter, KMeansNearest
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes._settings import card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import load_card, smoke, teacher_training
 
 
 def herding(info: DatasetInfo, ipc: int | None) -> Recipe:
@@ -31,7 +31,7 @@ def kmeans_nearest(info: DatasetInfo, ipc: int | None) -> Recipe:
 def _selection(name: str, distiller: Distiller, info: DatasetInfo) -> Recipe:
     return Recipe(
         name=name,
-        card=card(name),
+        card=load_card(name),
         squeeze=teacher_training(info),
         distiller=distiller,
         labeller=FKD(),

@@ -10,7 +10,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._gaps import AttentionGap
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import card, family, smoke, teacher_training
+from ddbench_plugins.recipes._settings import family, load_card, smoke, teacher_training
 
 
 def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
@@ -22,7 +22,7 @@ def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
         distiller = RandomNetworks(lr=10.0 if many else 1.0)
     return Recipe(
         name="dm",
-        card=card("dm"),
+        card=load_card("dm"),
         squeeze=teacher_training(info),
         distiller=distiller,
         labeller=Hard(),
@@ -43,7 +43,7 @@ def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
         )
     return Recipe(
         name="datadam",
-        card=card("datadam"),
+        card=load_card("datadam"),
         squeeze=teacher_training(info),
         distiller=distiller,
         labeller=Hard(),

@@ -13,7 +13,7 @@ from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import card, find_script, smoke, teacher_training
+from ddbench_plugins.recipes._settings import find_script, load_card, smoke, teacher_training
 from ddbench_plugins.recipes.g_vbsm import MOBILENET, RESNET, SHUFFLENET, choose_backbones
 from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
@@ -54,7 +54,7 @@ def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
     distiller, weight = choose_loop(info)
     return Recipe(
         name="edc_one_teacher",
-        card=card("edc_one_teacher"),
+        card=load_card("edc_one_teacher"),
         squeeze=teacher_training(info),
         matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
         regularizers=weigh_statistics(weight, MovingAverage()),
@@ -88,7 +88,7 @@ def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
     return replace(
         edc_one_teacher(info, ipc),
         name="edc",
-        card=card("edc"),
+        card=load_card("edc"),
         regularizers=(
             *weigh_statistics(weight, average),
             RegularizerTerm(name="convolution", weight=weight, part=convolution),

@@ -14,7 +14,7 @@ from ddbench_plugins.architectures.wide_resnet import WideResNet
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.mse_gt import MseGt
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import card, find_script, smoke, teacher_training
+from ddbench_plugins.recipes._settings import find_script, load_card, smoke, teacher_training
 from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.convolution import Convolution
@@ -61,7 +61,7 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
     convolution = Convolution(patch=16 if large else 4, average=average, drop=drop)
     return Recipe(
         name="g_vbsm",
-        card=card("g_vbsm"),
+        card=load_card("g_vbsm"),
         squeeze=teacher_training(info),
         matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
         regularizers=(

@@ -10,7 +10,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._pools import TrainingQueue
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import card, family, pick_row, smoke, teacher_training
+from ddbench_plugins.recipes._settings import family, load_card, pick_row, smoke, teacher_training
 
 _PAPER = {
     "cifar10": {1: (0.5, 5, 5000, 10), 10: (0.5, 30, 256, 10), 50: (0.1, 30, 256, 10)},
@@ -41,7 +41,7 @@ def idm(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Matches mean embeddings, with cross-entropy beside, in a queue of half-trained networks."""
     return Recipe(
         name="idm",
-        card=card("idm"),
+        card=load_card("idm"),
         squeeze=teacher_training(info),
         distiller=choose_loop(info, ipc),
         labeller=Hard(),

@@ -10,7 +10,7 @@ from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import card, family, pick_row, smoke, teacher_training
+from ddbench_plugins.recipes._settings import family, load_card, pick_row, smoke, teacher_training
 
 _COLUMNS = ("steps", "ahead", "latest", "lr", "lr_rate", "rate", "batch_synthetic")
 _PAPER = {
@@ -58,7 +58,7 @@ def mtt(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Makes images on which a student makes up for epochs of an expert in few steps."""
     return Recipe(
         name="mtt",
-        card=card("mtt"),
+        card=load_card("mtt"),
         squeeze=teacher_training(info),
         distiller=choose_loop(info, ipc),
         labeller=Hard(),

@@ -10,7 +10,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import card, find_script, smoke, teacher_training
+from ddbench_plugins.recipes._settings import find_script, load_card, smoke, teacher_training
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 
 
@@ -31,7 +31,7 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
         distiller = Optimize(iterations=300, lr=0.25, layout="spread", roll=(0, 4))
     return Recipe(
         name="sre2l",
-        card=card("sre2l"),
+        card=load_card("sre2l"),
         squeeze=teacher_training(info),
         matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
         regularizers=(RegularizerTerm(name="batch_norm", weight=weight, part=BatchNorm()),),

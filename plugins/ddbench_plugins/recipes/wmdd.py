@@ -12,7 +12,7 @@ from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
-from ddbench_plugins.recipes._settings import card, family, smoke, teacher_training
+from ddbench_plugins.recipes._settings import family, load_card, smoke, teacher_training
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
 
@@ -50,7 +50,7 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
     matcher, regularizer = choose_norms(info)
     return Recipe(
         name="wmdd",
-        card=card("wmdd"),
+        card=load_card("wmdd"),
         squeeze=teacher_training(info),
         matchers=(MatcherTerm(name="wasserstein", weight=1.0, part=matcher),),
         regularizers=(
@@ -68,7 +68,7 @@ def wmdd_code(info: DatasetInfo, ipc: int | None) -> Recipe:
     return replace(
         wmdd(info, ipc),
         name="wmdd_code",
-        card=card("wmdd_code"),
+        card=load_card("wmdd_code"),
         squeeze=teacher_training(info, paper_epochs=50),
         matchers=(
             MatcherTerm(name="wasserstein", weight=1.0, part=Wasserstein(target=target, norm="l2")),
@@ -91,7 +91,7 @@ def ce_pcbn(info: DatasetInfo, ipc: int | None) -> Recipe:
     return replace(
         wmdd(info, ipc),
         name="ce_pcbn",
-        card=card("ce_pcbn"),
+        card=load_card("ce_pcbn"),
         matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
     )
 
@@ -101,7 +101,7 @@ def wasserstein_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
     recipe = wmdd(info, ipc)
     regularizers = (_make_global(recipe),)
     return replace(
-        recipe, name="wasserstein_bn", card=card("wasserstein_bn"), regularizers=regularizers
+        recipe, name="wasserstein_bn", card=load_card("wasserstein_bn"), regularizers=regularizers
     )
 
 
@@ -109,7 +109,7 @@ def ce_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Minimises cross-entropy with global BatchNorm statistics: close to SRe2L."""
     recipe = ce_pcbn(info, ipc)
     regularizers = (_make_global(recipe),)
-    return replace(recipe, name="ce_bn", card=card("ce_bn"), regularizers=regularizers)
+    return replace(recipe, name="ce_bn", card=load_card("ce_bn"), regularizers=regularizers)
 
 
 def _make_global(recipe: Recipe) -> RegularizerTerm:
