@@ -203,9 +203,9 @@ class Distiller(Looking):
         """What is made ahead, once for all seeds; for a distiller that needs networks."""
         return None
 
-    @abstractmethod
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        """Returns how many images of each class are made."""
+        """Returns how many images of each class are made: equally many unless it says otherwise."""
+        return (ipc or 1,) * info.num_classes
 
     @abstractmethod
     def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:

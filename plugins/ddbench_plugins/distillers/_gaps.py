@@ -1,46 +1,44 @@
 """Gaps between real and synthetic images of one class, as a network with random weights sees both.
 
-A gap is a part of a distiller: an option with options, and a version for its key.
+A gap is an option of a distiller that has options of its own.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float
 
 from ddbench.api.errors import IncompatibleError
 from ddbench.api.features import feature_tap
+from ddbench.api.options import Options
 from ddbench.api.tensors import widen
 from ddbench.api.types import Network, Tap, Tensors
-from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distances.mmd import polynomial_mmd_squared, rbf_mmd_squared
 
 _SMALLEST = 1e-12
 Seen = Mapping[Tap, Tensors]
-"""What taps gave for the images of one class, a row an image."""
+"""Results of taps for the images of one class, a row an image."""
 
 
-@runtime_checkable
-class Gap(Protocol):
-    """How far the synthetic images of a class are from its real ones."""
-
-    version: ClassVar[int]
+class Gap(Options):
+    """A distance of the synthetic images of a class to its real ones."""
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
-        """What `gap` reads of a forward pass."""
-        ...
+        """Returns what `measure` reads of a forward pass: features by default."""
+        return (feature_tap(network),)
 
+    @abstractmethod
     def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
-        """0 for equal batches; differentiable in `made`."""
-        ...
+        """Returns the gap, 0 for equal batches; differentiable in `made`."""
 
 
-@dataclass(frozen=True, slots=True)
-class MeanGap:
+class MeanGap(Gap):
     """Squared gap between mean embeddings: the MMD of a linear kernel.
 
     References:
@@ -48,19 +46,14 @@ class MeanGap:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.gaps:MeanGap"
-    version: ClassVar[int] = 1
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return (feature_tap(network),)
 
     def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
-        """‖ 1/n Σ_i f(x_i) − 1/m Σ_j f(s_j) ‖², summed over the d dimensions of f"""
+        """Returns ‖ 1/n Σ_i f(x_i) − 1/m Σ_j f(s_j) ‖², summed over the d dimensions of f."""
         tap = feature_tap(network)
         return measure_mean_gap(real[tap]["features"], made[tap]["features"])
 
 
-@dataclass(frozen=True, slots=True)
-class KernelGap:
+class KernelGap(Gap):
     """MMD² of embeddings: gaps between more moments than the first, which is `MeanGap`'s.
 
     References:
@@ -68,17 +61,13 @@ class KernelGap:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.gaps:KernelGap"
-    version: ClassVar[int] = 1
 
     kernel: Literal["polynomial", "rbf"] = field(default="rbf", metadata={"added": True})
     """"rbf": five Gaussians whose widths follow the points, so that a common scale of the
     embeddings does not matter: all moments. "polynomial": (⟨u, v⟩ + 1)², the first two."""
 
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return (feature_tap(network),)
-
     def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
-        """mean K_ss − 2 mean K_sx + mean K_xx ≥ 0, pairs of a point with itself included."""
+        """Returns mean K_ss − 2 mean K_sx + mean K_xx ≥ 0, a point paired with itself included."""
         tap = feature_tap(network)
         distance = rbf_mmd_squared if self.kernel == "rbf" else polynomial_mmd_squared
         return distance(made[tap]["features"], real[tap]["features"])
@@ -101,8 +90,7 @@ class Attention:
         return {"attention": torch.nn.functional.normalize(size.pow(self.power).sum(1).flatten(1))}
 
 
-@dataclass(frozen=True, slots=True)
-class AttentionGap:
+class AttentionGap(Gap):
     """Squared gaps between mean attention maps of all blocks but the last, and mean embeddings.
 
     References:
@@ -110,25 +98,23 @@ class AttentionGap:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.gaps:AttentionGap"
-    version: ClassVar[int] = 1
 
-    power: float = 4.0
+    power: Annotated[float, Ge(1)] = 4.0
     """Exponent p of the activations."""
-    embedding: float = 0.01
+    embedding: Annotated[float, Ge(0)] = 0.01
     """Weight λ of the gap between mean embeddings."""
-    scale: float = 100.0
-    """Of the whole loss; goes with the learning rate."""
-
-    def __post_init__(self) -> None:
-        check_at_least(self, power=1, embedding=0, scale=0)
+    scale: Annotated[float, Ge(0)] = 100.0
+    """Factor of the whole loss; goes with the learning rate."""
 
     def taps(self, network: Network) -> tuple[Tap, ...]:
-        """Raises:
-        IncompatibleError: the network has fewer than two ReLU layers.
-        """
-        return (*self._maps(network), feature_tap(network))
+        """Returns attention maps and features.
 
-    def _maps(self, network: Network) -> tuple[Tap, ...]:
+        Raises:
+            IncompatibleError: the network has fewer than two ReLU layers.
+        """
+        return (*self._tap_maps(network), feature_tap(network))
+
+    def _tap_maps(self, network: Network) -> tuple[Tap, ...]:
         layers = [n for n, m in network.module.named_modules() if isinstance(m, torch.nn.ReLU)]
         if len(layers) < 2:
             raise IncompatibleError(
@@ -139,10 +125,10 @@ class AttentionGap:
         return tuple(Tap(layer, Attention(self.power), "output") for layer in layers[:-1])
 
     def measure(self, network: Network, real: Seen, made: Seen) -> Float[torch.Tensor, ""]:
-        """scale · ( Σ_l ‖ mean A_l(x) − mean A_l(s) ‖² + λ ‖ mean f(x) − mean f(s) ‖² )"""
+        """Returns scale · ( Σ_l ‖ mean A_l(x) − mean A_l(s) ‖² + λ ‖ mean f(x) − mean f(s) ‖² )."""
         tap = feature_tap(network)
         total = self.embedding * measure_mean_gap(real[tap]["features"], made[tap]["features"])
-        for place in self._maps(network):
+        for place in self._tap_maps(network):
             total = total + measure_mean_gap(real[place]["attention"], made[place]["attention"])
         return self.scale * total
 
@@ -150,5 +136,5 @@ class AttentionGap:
 def measure_mean_gap(
     real: Float[torch.Tensor, "n d"], made: Float[torch.Tensor, "m d"]
 ) -> Float[torch.Tensor, ""]:
-    """Squared distance of two means."""
+    """Returns the squared distance of two means."""
     return (real.mean(0) - made.mean(0)).square().sum()

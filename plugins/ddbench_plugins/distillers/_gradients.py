@@ -15,7 +15,7 @@ Gradients: TypeAlias = 'Sequence[Float[torch.Tensor, "..."]]'
 
 
 def compare_gradients(real: Gradients, made: Gradients, how: Distance) -> Float[torch.Tensor, ""]:
-    """How far two lists of gradients are from each other, one entry a weight.
+    """Returns the distance of two lists of gradients, one entry a weight.
 
     "rows": Σ_l Σ_o 1 − ⟨A_lo, B_lo⟩ / (‖A_lo‖ ‖B_lo‖ + 10⁻⁶), the row o of layer l being what one
     output (a channel, a unit) gets; biases and norms, which have no rows, are left out. "cosine":
@@ -24,7 +24,7 @@ def compare_gradients(real: Gradients, made: Gradients, how: Distance) -> Float[
     Args:
         real: Gradients of the real batch, detached.
         made: Those of the synthetic batch, in the same order.
-        how: One of the above.
+        how: The distance.
 
     References:
         Zhao et al., Dataset Condensation with Gradient Matching, ICLR 2021, Eq. 10.
@@ -42,6 +42,6 @@ def compare_gradients(real: Gradients, made: Gradients, how: Distance) -> Float[
 def _measure_turn(
     one: Float[torch.Tensor, "o d"], other: Float[torch.Tensor, "o d"]
 ) -> Float[torch.Tensor, ""]:
-    """Σ_o of one minus the cosine; a norm's slope at 0 is 0, so that dead units do no harm."""
+    """Returns Σ_o of one minus the cosine; a norm's slope at 0 is 0: dead units do no harm."""
     norms = torch.linalg.vector_norm(one, dim=1) * torch.linalg.vector_norm(other, dim=1)
     return (1 - (one * other).sum(1) / (norms + _EPS)).sum()

@@ -1,21 +1,23 @@
-"""Which networks images are matched in: fresh ones, or a queue of networks that learn meanwhile.
+"""Networks that images are matched in: fresh ones, or a queue of networks that learn meanwhile.
 
-A pool is a part of a distiller: an option with options, and a version for its key.
+A pool is an option of a distiller that has options of its own.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 
-from ddbench.api.distiller import DistillProblem
+from ddbench.api.distiller import Problem
+from ddbench.api.options import Options
 from ddbench.api.types import Network
-from ddbench_plugins._options import check_at_least
 
 
 @dataclass(slots=True)
@@ -29,7 +31,7 @@ class Learner:
 
     @property
     def accuracy(self) -> float:
-        """Percent of the real images that it knew when it was trained on them; 0 if it never was.
+        """Percent of real images that it knew when it was trained on them; 0 if it never was.
 
         Differences:
             The released code starts counting again whenever students are judged.
@@ -37,39 +39,30 @@ class Learner:
         return 100 * self.right / self.seen if self.seen else 0.0
 
 
-@runtime_checkable
-class Pool(Protocol):
-    """Where a distiller takes the network of each iteration from."""
+class Pool(Options):
+    """A source of the networks that a distiller looks through."""
 
-    version: ClassVar[int]
-
-    def learners(self, problem: DistillProblem) -> Iterator[Learner]:
-        """One an iteration, without end. What happens between iterations happens between these."""
-        ...
+    @abstractmethod
+    def learners(self, problem: Problem) -> Iterator[Learner]:
+        """Yields one network an iteration, without end; works for the next in between."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreshNetworks:
+class FreshNetworks(Pool, kw_only=True):
     """Networks that were never trained, in train mode."""
 
     identity: ClassVar[str] = "ddbench_plugins.network_pools:FreshNetworks"
-    version: ClassVar[int] = 1
 
-    every: int = 1
+    every: Annotated[int, Ge(1)] = 1
     """Iterations that a network serves."""
 
-    def __post_init__(self) -> None:
-        check_at_least(self, every=1)
-
-    def learners(self, problem: DistillProblem) -> Iterator[Learner]:
+    def learners(self, problem: Problem) -> Iterator[Learner]:
         for number in count():
             one = Learner(problem.fresh_network(number))
             for _ in range(self.every):
                 yield one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingQueue:
+class TrainingQueue(Pool, kw_only=True):
     """Networks of all ages: some learn after each iteration, new ones join, the oldest leave.
 
     Networks are looked through in eval mode.
@@ -83,28 +76,24 @@ class TrainingQueue:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.network_pools:TrainingQueue"
-    version: ClassVar[int] = 2
+    version = 2
 
-    start: int = 3
+    start: Annotated[int, Ge(1)] = 3
     """Networks at the beginning."""
-    most: int = 100
+    most: Annotated[int, Ge(1)] = 100
     """Networks at once."""
-    interval: int = 30
+    interval: Annotated[int, Ge(1)] = 30
     """Iterations between two new networks."""
-    trained: int = 2
+    trained: Annotated[int, Ge(0)] = 2
     """Networks that learn after each iteration."""
-    steps: int = 10
+    steps: Annotated[int, Ge(0)] = 10
     """SGD steps that each of them takes on real images."""
-    batch_size: int = 256
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    batch_size: Annotated[int, Ge(1)] = 256
+    lr: Annotated[float, Ge(0)] = 0.01
+    momentum: Annotated[float, Ge(0)] = 0.9
+    weight_decay: Annotated[float, Ge(0)] = 5e-4
 
-    def __post_init__(self) -> None:
-        counts = dict.fromkeys(("start", "most", "interval", "batch_size"), 1)
-        check_at_least(self, **counts, trained=0, steps=0, lr=0, momentum=0, weight_decay=0)
-
-    def learners(self, problem: DistillProblem) -> Iterator[Learner]:
+    def learners(self, problem: Problem) -> Iterator[Learner]:
         queue: deque[Learner] = deque(maxlen=self.most)
         for iteration in count():
             new = self.start if iteration == 0 else int(iteration % self.interval == 0)
@@ -118,10 +107,10 @@ class TrainingQueue:
                 self._train(problem, queue[place], iteration)
 
     def _next_number(self, iteration: int, filled: int) -> int:
-        """Of a new network: those of the start, then one an interval."""
+        """Numbers a new network: those of the start, then one an interval."""
         return filled if iteration == 0 else self.start - 1 + iteration // self.interval
 
-    def _start_learner(self, problem: DistillProblem, number: int) -> Learner:
+    def _start_learner(self, problem: Problem, number: int) -> Learner:
         network = problem.fresh_network(number)
         sgd = torch.optim.SGD(
             network.module.parameters(),
@@ -131,8 +120,8 @@ class TrainingQueue:
         )
         return Learner(network, sgd)
 
-    def _train(self, problem: DistillProblem, one: Learner, iteration: int) -> None:
-        """A few steps on real images of all classes."""
+    def _train(self, problem: Problem, one: Learner, iteration: int) -> None:
+        """Takes a few steps on real images of all classes."""
         assert one.sgd is not None
         classes = problem.info.num_classes
         share, rest = divmod(self.batch_size, classes)

@@ -10,7 +10,7 @@ from ddbench.api.types import DatasetInfo
 
 
 def check_divisible(info: DatasetInfo, factor: int) -> None:
-    """Images can be divided into `factor` x `factor` tiles of equal size.
+    """Checks that images can be divided into `factor` x `factor` tiles of equal size.
 
     Raises:
         DDBenchError: they cannot.
@@ -25,7 +25,7 @@ def check_divisible(info: DatasetInfo, factor: int) -> None:
 
 
 def tile(patches: Float[torch.Tensor, "p c s t"], factor: int) -> Float[torch.Tensor, "m c h w"]:
-    """m = p / factor² images: patch k m + j is tile k of image j, tiles counted row by row."""
+    """Returns m = p / factor² images: patch k m + j is tile k of image j, counted row by row."""
     grid = patches.unflatten(0, (factor, factor, -1))  # row column m c s t
     return grid.permute(2, 3, 0, 4, 1, 5).flatten(4, 5).flatten(2, 3).contiguous()
 
@@ -33,7 +33,7 @@ def tile(patches: Float[torch.Tensor, "p c s t"], factor: int) -> Float[torch.Te
 def cut_tiles(
     images: Float[torch.Tensor, "m c h w"], factor: int
 ) -> Float[torch.Tensor, "p c s t"]:
-    """What `tile` was given: partition."""
+    """Returns the patches that `tile` was given: partition."""
     grid = images.unflatten(2, (factor, -1)).unflatten(4, (factor, -1))  # m c row s column t
     return grid.permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
 
@@ -41,7 +41,7 @@ def cut_tiles(
 def expand_tiles(
     images: Float[torch.Tensor, "m c h w"], factor: int
 ) -> Float[torch.Tensor, "p c h w"]:
-    """The tiles of all images, each enlarged to the size of an image: partition and expansion.
+    """Returns the tiles of all images, each enlarged to an image: partition and expansion.
 
     Image k m + j of the result is tile k of image j. Bilinear, differentiable; the images
     themselves for a factor of 1.
@@ -62,5 +62,5 @@ def expand_tiles(
 def shrink_tiles(
     images: Float[torch.Tensor, "p c h w"], factor: int
 ) -> Float[torch.Tensor, "m c h w"]:
-    """p / factor² images whose tiles are the given ones, each pixel a mean of factor²."""
+    """Returns p / factor² images whose tiles are the given ones, each pixel a mean of factor²."""
     return tile(torch.nn.functional.avg_pool2d(images, factor), factor)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 
-from ddbench.api.distiller import Problem
+from ddbench.api.distiller import Preparation, Problem
 from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.errors import IncompatibleError
 from ddbench.api.types import DatasetInfo, Network
-from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._synthetic import DSA
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How a flat vector is divided into the weights of a network."""
+    """The weights of a network as one flat vector."""
 
     network: Network
 
@@ -32,23 +32,24 @@ class Weights:
             )
 
     def flatten(self) -> Float[torch.Tensor, " p"]:
-        """The network's own, as they are now."""
+        """Returns the network's own weights as they are now."""
         return torch.cat([p.detach().flatten() for p in self.network.module.parameters()])
 
     def compute_logits(
         self, vector: Float[torch.Tensor, " p"], images: Float[torch.Tensor, "b c h w"]
     ) -> Float[torch.Tensor, "b k"]:
-        """Those that the network gives with other weights; differentiable in both."""
+        """Returns the network's logits with other weights; differentiable in both."""
         named = list(self.network.module.named_parameters())
         parts = vector.split([p.numel() for _, p in named])
         put = {name: part.view_as(p) for (name, p), part in zip(named, parts, strict=True)}
         return torch.func.functional_call(self.network.module, put, (images,))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpertTrails:
-    """Weights of networks that were trained on real images, epoch by epoch: a piece an expert,
-    [epochs + 1, weights] float32. Trained in the precision of the cell, as teachers are.
+class ExpertTrails(Preparation, kw_only=True):
+    """Weights of networks trained on real images, epoch by epoch.
+
+    A piece is an expert's trail, [epochs + 1, weights] in float32. Experts are trained in the
+    precision of the cell, as teachers are.
 
     References:
         Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022,
@@ -56,17 +57,16 @@ class ExpertTrails:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.trajectories:ExpertTrails"
-    version: ClassVar[int] = 1
 
-    experts: int = 100
-    epochs: int = 50
-    lr: float = 0.01
-    batch_size: int = 256
+    experts: Annotated[int, Ge(1)] = 100
+    epochs: Annotated[int, Ge(1)] = 50
+    lr: Annotated[float, Ge(0)] = 0.01
+    batch_size: Annotated[int, Ge(1)] = 256
     augment: str = DSA
     """Operations of which each batch gets one; "" none."""
 
     def __post_init__(self) -> None:
-        check_at_least(self, experts=1, epochs=1, batch_size=1, lr=0)
+        super().__post_init__()
         parse_strategy(self.augment)
 
     @property
@@ -78,7 +78,7 @@ class ExpertTrails:
 
     def piece(self, problem: Problem, number: int) -> Float[torch.Tensor, "t p"]:
         network = problem.fresh_network("expert", number)
-        Weights(network)  # says no before real images are read
+        Weights(network)  # refuses a network before real images are read
         real = [problem.real(cls) for cls in range(problem.info.num_classes)]
         labels = [images.new_full((len(images),), cls).long() for cls, images in enumerate(real)]
         forward = problem.probe(network)
@@ -110,19 +110,22 @@ def train_expert(
     rng: torch.Generator,
     tick: Callable[[Float[torch.Tensor, ""]], None] = lambda loss: None,
 ) -> list[Float[torch.Tensor, " p"]]:
-    """Flat weights before the first and after every epoch of plain SGD on real images, on the CPU.
+    """Trains a network by plain SGD on real images.
 
     Args:
         network: Trained in place.
-        forward: Its logits.
-        images: Normalised.
+        forward: Gives its logits.
+        images: Real images, normalised.
         labels: Their classes.
-        epochs: How many.
+        epochs: Number of epochs.
         lr: Constant, without momentum or decay.
         batch_size: Images a step.
         names: Operations of which each batch gets one.
-        rng: For order and augmentation.
-        tick: Told the loss of every step.
+        rng: Draws order and augmentation.
+        tick: Is called with the loss of every step.
+
+    Returns:
+        Flat weights before the first and after every epoch, on the CPU.
     """
     weights = Weights(network)
     sgd = torch.optim.SGD(network.module.parameters(), lr=lr)
@@ -146,7 +149,7 @@ def walk(
     rate: Float[torch.Tensor, ""],
     batches: Sequence[tuple[Float[torch.Tensor, "b c h w"], Int[torch.Tensor, " b"]]],
 ) -> Float[torch.Tensor, " p"]:
-    """Weights after one step of gradient descent a batch; differentiable in images and rate.
+    """Returns weights after a step of gradient descent a batch; differentiable in images and rate.
 
     θ_{i+1} = θ_i − α ∇_θ CE(θ_i; b_i)
     """
@@ -166,7 +169,7 @@ def descend(
     rate: Float[torch.Tensor, ""],
     losses: Sequence[Callable[[Float[torch.Tensor, " p"]], Float[torch.Tensor, ""]]],
 ) -> Float[torch.Tensor, " p"]:
-    """A point after one step of gradient descent a loss, θ_{i+1} = θ_i − α ∇ ℓ_i(θ_i).
+    """Returns a point after a step of gradient descent a loss, θ_{i+1} = θ_i − α ∇ ℓ_i(θ_i).
 
     Differentiable in the rate and in whatever the losses hold, but not in the start.
     """
@@ -182,5 +185,5 @@ def measure_way_left(
     start: Float[torch.Tensor, " p"],
     target: Float[torch.Tensor, " p"],
 ) -> Float[torch.Tensor, ""]:
-    """‖ θ̂ − θ* ‖² / ‖ θ_0 − θ* ‖²: 1 for a student that did not move, 0 for one that arrived."""
+    """Returns ‖ θ̂ − θ* ‖² / ‖ θ_0 − θ* ‖²: 1 for a student that did not move, 0 at the goal."""
     return (end - target).square().sum() / (start - target).square().sum()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
@@ -20,12 +21,13 @@ from ddbench_plugins.matchers._atoms import cluster, draw_seed
 
 
 class FeatureSelection(ClassByClass):
-    """What selections in feature space share, for a dataclass with `layer` and `choose`."""
+    """Chooses the real images of each class by their features."""
 
-    __slots__ = ()
-    needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
-    makes: ClassVar[Literal["pixels", "indices"]] = "indices"
-    layer: str
+    needs = frozenset({"teacher"})
+    makes = "indices"
+
+    layer: str = ""
+    """Module whose output, averaged over positions, is compared; "" for the classifier's input."""
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
@@ -34,7 +36,7 @@ class FeatureSelection(ClassByClass):
     def recover(
         self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Int[torch.Tensor, " b"]:
-        """Rows of the training set, different ones, in the order in which they were chosen.
+        """Returns different rows of the training set, in the order in which they were chosen.
 
         Raises:
             DDBenchError: the features of the real images are not finite.
@@ -51,28 +53,23 @@ class FeatureSelection(ClassByClass):
         problem.tick()
         return problem.real_indices(cls)[chosen]
 
+    @abstractmethod
     def choose(
         self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
     ) -> Int[torch.Tensor, " m"]:
-        """Which `count` of the n features of a class, at most n, stand for it."""
-        raise NotImplementedError
+        """Returns which `count` of the n features of a class, at most n, stand for it."""
 
 
-@dataclass(frozen=True, slots=True)
 class Herding(FeatureSelection):
     """Greedily the images whose mean feature stays near that of their class."""
 
-    version: ClassVar[int] = 1
-
-    layer: str = ""
-    """Module whose output, averaged over positions, is compared; "" for the classifier's input."""
     form: Literal["icarl", "welling"] = "icarl"
-    """What the next image makes small or large; the two choose different images."""
+    """The rule by which the next image is chosen; the two choose different images."""
 
     def choose(
         self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
     ) -> Int[torch.Tensor, " m"]:
-        """The first images in herding order, so that more images begin with fewer.
+        """Returns the first images in herding order, so that more images begin with fewer.
 
         icarl:    s_{t+1} = argmin_x ‖ μ − 1/(t+1) ( f(x) + Σ_{i≤t} f(s_i) ) ‖
         welling:  s_{t+1} = argmax_x ⟨w_t, f(x)⟩,  w_{t+1} = w_t + μ − f(s_{t+1}),  w_0 = μ
@@ -109,21 +106,16 @@ class Herding(FeatureSelection):
         return torch.tensor(chosen)
 
 
-@dataclass(frozen=True, slots=True)
 class KCenter(FeatureSelection):
     """Farthest first: each image is the one that is worst covered by those before."""
 
-    version: ClassVar[int] = 1
-
-    layer: str = ""
-    """Module whose output, averaged over positions, is compared; "" for the classifier's input."""
     start: Literal["mean", "random"] = "mean"
     """The first image: the one nearest to the mean of the class, or any."""
 
     def choose(
         self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
     ) -> Int[torch.Tensor, " m"]:
-        """Greedy centres, so that more images begin with fewer.
+        """Returns greedy centres, so that more images begin with fewer.
 
         s_{t+1} = argmax_x min_{i≤t} ‖f(x) − f(s_i)‖
 
@@ -153,25 +145,16 @@ class KCenter(FeatureSelection):
         return torch.tensor(chosen)
 
 
-@dataclass(frozen=True, slots=True)
 class KMeansNearest(FeatureSelection):
     """The real image nearest to each k-means centre of the features of a class."""
 
-    version: ClassVar[int] = 1
-
-    layer: str = ""
-    """Module whose output, averaged over positions, is compared; "" for the classifier's input."""
-    restarts: int = 3
+    restarts: Annotated[int, Ge(1)] = 3
     """k-means++ starts, of which the best counts."""
-
-    def __post_init__(self) -> None:
-        if self.restarts < 1:
-            raise DDBenchError(f"restarts is {self.restarts}", "expected: 1 or more")
 
     def choose(
         self, features: Float[torch.Tensor, "n d"], count: int, rng: torch.Generator
     ) -> Int[torch.Tensor, " m"]:
-        """Different images, one a centre, of the least sum of squared distances.
+        """Returns different images, one a centre, of the least sum of squared distances.
 
         min over one-to-one s of Σ_j ‖f(s_j) − b_j‖², b the centres: the nearest image of each
         centre wherever these differ.
@@ -187,8 +170,8 @@ class KMeansNearest(FeatureSelection):
         """
         from scipy.optimize import linear_sum_assignment
 
-        found = cluster(features, count, draw_seed(rng), restarts=self.restarts)
-        cost = squared_distances(torch.from_numpy(found.centres), features)  # m n
+        clusters = cluster(features, count, draw_seed(rng), restarts=self.restarts)
+        cost = squared_distances(torch.from_numpy(clusters.centres), features)  # m n
         return torch.from_numpy(linear_sum_assignment(cost.numpy())[1])
 
 

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.dsa import draw, parse_strategy
-from ddbench.api.types import DatasetInfo, Network
-from ddbench_plugins._options import check_at_least
+from ddbench.api.types import Network
 from ddbench_plugins.distillers._gradients import Distance, compare_gradients
-from ddbench_plugins.distillers._synthetic import Start, count_equally, group_rows, start_images
+from ddbench_plugins.distillers._synthetic import (
+    Classes,
+    Start,
+    SyntheticImages,
+    group_rows,
+    start_images,
+)
 
-Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " m"]]'
 _SETTLING = 16
 """Real images of each class that set the running statistics of batch normalisation."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GradientMatching:
+class GradientMatching(SyntheticImages, kw_only=True):
     """Steps of the images, and between them steps of a network that learns from the images.
 
     min_S  E_θ0 Σ_t Σ_c D( ∇_θ CE(θ_t; A_ω(T_c)), ∇_θ CE(θ_t; A_ω(S_c)) )
@@ -40,45 +43,28 @@ class GradientMatching:
             2021.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"networks"})
-    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
-    exact: ClassVar[bool] = True
-
-    iterations: int = 1000
+    iterations: Annotated[int, Ge(1)] = 1000
     """Fresh networks."""
-    outer: int = 1
+    outer: Annotated[int, Ge(1)] = 1
     """Steps of the images for each network."""
-    inner: int = 1
+    inner: Annotated[int, Ge(0)] = 1
     """Epochs of the network on the images between two of their steps."""
-    batch_real: int = 256
+    batch_real: Annotated[int, Ge(1)] = 256
     """Real images of a class for each step."""
-    batch_train: int = 256
+    batch_train: Annotated[int, Ge(1)] = 256
     """Synthetic images for a step of the network."""
-    lr: float = 0.1
-    momentum: float = 0.5
-    lr_net: float = 0.01
+    lr: Annotated[float, Ge(0)] = 0.1
+    momentum: Annotated[float, Ge(0)] = 0.5
+    lr_net: Annotated[float, Ge(0)] = 0.01
     init: Start = "noise"
     """Start from N(0, 1) in normalised pixels, or from random training images of the class."""
     augment: str = ""
-    """Operations of which each class gets one a step, joined by `_`; "" for none."""
+    """Operations joined by `_`, of which each class gets one a step; "" for none."""
     distance: Distance = "rows"
     """"rows": cosines of what each output gets; "cosine": of everything; "squares"."""
 
-    def __post_init__(self) -> None:
-        least = dict.fromkeys(("iterations", "outer", "batch_real", "batch_train"), 1)
-        check_at_least(self, **least, inner=0, lr=0, momentum=0, lr_net=0)
-        parse_strategy(self.augment)
-
-    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return count_equally(info, ipc)
-
-    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
-        """One group: the networks learn from all classes."""
-        return [torch.arange(len(labels))]
-
     def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
-        """Steps of the images."""
+        """Returns the number of steps of the images."""
         return self.iterations * self.outer
 
     def recover(
@@ -110,12 +96,12 @@ class GradientMatching:
         classes: Classes,
         *place: int,
     ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, "b c h w"]]:
-        """The sum of the classes' distances in one network, and its gradient to the images.
+        """Returns the sum of the classes' distances in one network, and its gradient to the images.
 
         Args:
-            problem: For real images and draws.
+            problem: Gives real images and draws.
             network: Its weights decide about the gradients that are compared.
-            images: Normalised.
+            images: Synthetic images, normalised.
             classes: Where the images of each class are.
             place: Iteration and step, which draws depend on.
         """
@@ -141,7 +127,7 @@ class GradientMatching:
         cls: int,
         keep: bool = False,
     ) -> list[torch.Tensor]:
-        """What the weights get from images of one class; differentiable again if `keep`."""
+        """Returns the gradients of the weights on images of a class; differentiable if `keep`."""
         weights = list(network.module.parameters())
         if self.distance == "rows":  # what it leaves out need not be computed
             weights = [weight for weight in weights if weight.dim() > 1]
@@ -159,7 +145,7 @@ class GradientMatching:
         classes: Classes,
         rng: torch.Generator,
     ) -> None:
-        """`inner` epochs of the network on the images as they are."""
+        """Trains the network for `inner` epochs on the images as they are."""
         labels = torch.empty(len(images), dtype=torch.long)
         for cls, rows in classes.items():
             labels[rows] = cls
@@ -179,7 +165,7 @@ class GradientMatching:
     def _settle(
         self, problem: DistillProblem, network: Network, classes: Classes, *place: int
     ) -> None:
-        """Batch normalisation sees real images of all classes once, and is fixed for the step."""
+        """Shows real images of all classes to batch normalisation, and fixes it for the step."""
         names = set(network.norm_layers())
         if not names:
             return

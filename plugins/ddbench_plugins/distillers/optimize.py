@@ -4,43 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from dataclasses import field, replace
+from typing import Annotated, Literal, TypeAlias
 
 import torch
+from annotated_types import Ge, Interval
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.augment import crop_all, draw_boxes, draw_flips, resample
 from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.errors import DDBenchError
+from ddbench.api.options import Options, Rule
+from ddbench.api.recipe import Areas, Ratios
 from ddbench.api.types import DatasetInfo
+from ddbench_plugins.distillers._per_class import split_by_class
 
 SHARE = 0.5
-"""Of the free memory that `batch_size="auto"` fills."""
+"""Share of the free memory that `batch_size="auto"` fills."""
+Beta: TypeAlias = Annotated[float, Interval(ge=0, lt=1)]
+Shifts: TypeAlias = Annotated[
+    tuple[int, int], Rule(lambda shifts: shifts[0] <= shifts[1], "lowest <= highest")
+]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curriculum:
+class Curriculum(Options, kw_only=True):
     """Crops that begin with whole images and come to keep less of them, as in CDA."""
 
-    version: ClassVar[int] = 1
-
-    smallest: float = 0.08
+    smallest: Annotated[float, Interval(gt=0, le=1)] = 0.08
     """Smallest area of a crop once the curriculum has ended."""
-    milestone: float = 1.0
+    milestone: Annotated[float, Interval(ge=0, le=1)] = 1.0
     """Part of the iterations over which it runs; 0 for none, which is SRe2L."""
     shape: Literal["cosine", "linear", "step"] = "cosine"
-    """How the smallest area falls from 1: along half a cosine, a line, or all at the end."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.smallest <= 1:
-            raise DDBenchError(f"smallest is {self.smallest}", "expected: above 0, at most 1")
-        if not 0 <= self.milestone <= 1:
-            raise DDBenchError(f"milestone is {self.milestone}", "expected: 0 to 1")
+    """Course of the smallest area from 1: half a cosine, a line, or all at the end."""
 
     def area(self, done: float) -> tuple[float, float]:
-        """Smallest and largest area of a crop: (a + (1 − a) g(u / m), 1), or (a, 1) from m on.
+        """Returns smallest and largest area of a crop: (a + (1 − a) g(u / m), 1), (a, 1) from m on.
 
         g(v) = (1 + cos πv) / 2, or 1 − v, or 1
 
@@ -58,8 +57,7 @@ class Curriculum:
         return self.smallest + (1 - self.smallest) * height[self.shape], 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Optimize:
+class Optimize(Distiller, kw_only=True):
     """Adam on the pixels, cosine rate, a random view each iteration, pixels kept in range.
 
     Differences:
@@ -71,31 +69,29 @@ class Optimize:
         Yin et al., Squeeze, Recover and Relabel (SRe2L), NeurIPS 2023, released code.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"teacher", "objective"})
-    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
+    needs = frozenset({"teacher", "objective"})
 
-    iterations: int = 2000
+    iterations: Annotated[int, Ge(1)] = 2000
     """Adam steps for each group of images."""
-    batch_size: int | Literal["auto"] = 100
+    batch_size: Annotated[int, Ge(1)] | Literal["auto"] = 100
     """Images optimised together, at most; "auto" for as many as fit, with `same_views`."""
     layout: Literal["classes", "spread"] = "classes"
     """"classes": all images of a class in one group; "spread": dealt class by class, as SRe2L has
     it."""
-    lr: float = 0.25
-    betas: tuple[float, float] = (0.5, 0.9)
-    eps: float = 1e-8
+    lr: Annotated[float, Ge(0)] = 0.25
+    betas: tuple[Beta, Beta] = (0.5, 0.9)
+    eps: Annotated[float, Ge(0)] = 1e-8
     init: Literal["noise", "real"] = "noise"
     """Start from N(0, 1) in normalised pixels, or from random training images of the class."""
-    crop: tuple[float, float] | Curriculum = (0.08, 1.0)
+    crop: Areas | Curriculum = (0.08, 1.0)
     """Smallest and largest area of the random resized crop, (1, 1) for none; or a curriculum."""
-    ratio: tuple[float, float] = (0.75, 1.3333333333333333)
+    ratio: Ratios = (0.75, 1.3333333333333333)
     """Smallest and largest width to height of the crop."""
     per_image: bool = False
     """A crop and flip of its own for every image, instead of one for the batch."""
     flip: bool = True
     """Mirror half of the views, where the data set allows it."""
-    roll: tuple[int, int] = (0, 32)
+    roll: Shifts = (0, 32)
     """Lowest and highest circular shift, drawn for both axes; (0, 0) for none."""
     clamp: bool = True
     """Keep pixels in the range that an image can have."""
@@ -108,34 +104,17 @@ class Optimize:
     the objective is a sum over classes, images do not depend on how they are divided."""
 
     def __post_init__(self) -> None:
-        for name, allowed, expected in (
-            ("iterations", self.iterations >= 1, "1 or more"),
-            ("batch_size", self.batch_size == "auto" or self.batch_size >= 1, "1 or more, or auto"),
-            ("lr", self.lr >= 0, "0 or more"),
-            ("betas", all(0 <= beta < 1 for beta in self.betas), "two of 0 to below 1"),
-            ("eps", self.eps >= 0, "0 or more"),
-            ("crop", _is_ordered(self.crop), "0 < smallest <= largest <= 1"),
-            ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
-            ("roll", self.roll[0] <= self.roll[1], "lowest <= highest"),
-            (
-                "per_image",
-                not (self.per_image and self._divides_freely),
-                "False where views are same",
-            ),
-            ("layout", self.layout == "classes" or not self._divides_freely, "classes"),
-        ):
-            if not allowed:
-                raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
-
-    @property
-    def _divides_freely(self) -> bool:
-        return self.same_views or self.batch_size == "auto"
-
-    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return (ipc or 1,) * info.num_classes
+        super().__post_init__()
+        if self.same_views or self.batch_size == "auto":
+            for name, expected in (("per_image", False), ("layout", "classes")):
+                if getattr(self, name) != expected:
+                    raise DDBenchError(
+                        f"{name} is {getattr(self, name)}",
+                        f"expected: {expected} where views are the same for all groups",
+                    )
 
     def fitted(self, problem: DistillProblem, labels: Int[torch.Tensor, " n"]) -> Optimize:
-        """With `batch_size="auto"` as many images as half of the free memory holds.
+        """Decides `batch_size="auto"`: as many images as half of the free memory holds.
 
         On a CPU 100 at most, where larger batches gain nothing, and 1,000 elsewhere: few kernels
         take tensors of 2³¹ numbers, which a ResNet has at 2,700 images of 224 pixels.
@@ -167,27 +146,28 @@ class Optimize:
         return replace(part, batch_size=count)
 
     def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
-        """Groups of at most `batch_size` images.
+        """Returns groups of at most `batch_size` images.
 
         Whole classes go together while they fit; a class that is larger than a group is divided
         into nearly equal ones. With "spread", images are dealt class by class, rank by rank.
         """
+        size = self.batch_size
+        assert isinstance(size, int), "`fitted` decides it"
+        classes = split_by_class(labels).values()
         if self.layout == "spread":
             rank = torch.zeros_like(labels)
-            for cls in labels.unique():
-                rows = (labels == cls).nonzero().flatten()
+            for rows in classes:
                 rank[rows] = torch.arange(len(rows))
             order = torch.argsort(rank * (int(labels.max()) + 1) + labels, stable=True)
-            return list(order.split(self.batch_size))
+            return list(order.split(size))
         groups: list[torch.Tensor] = []
         held: list[torch.Tensor] = []
-        for cls in labels.unique():
-            rows = (labels == cls).nonzero().flatten()
-            if held and sum(map(len, held)) + len(rows) > self.batch_size:
+        for rows in classes:
+            if held and sum(map(len, held)) + len(rows) > size:
                 groups.append(torch.cat(held))
                 held = []
-            if len(rows) > self.batch_size:
-                groups.extend(rows.tensor_split(math.ceil(len(rows) / self.batch_size)))
+            if len(rows) > size:
+                groups.extend(rows.tensor_split(math.ceil(len(rows) / size)))
             else:
                 held.append(rows)
         return groups + ([torch.cat(held)] if held else [])
@@ -221,7 +201,7 @@ class Optimize:
         return images.detach()
 
     def compute_rate(self, iteration: int) -> float:
-        """Half a cosine from `lr` towards 0, without warm-up: lr/2 (1 + cos(pi t / T))."""
+        """Returns half a cosine from `lr` towards 0, without warm-up: lr/2 (1 + cos(pi t / T))."""
         return self.lr * 0.5 * (1 + math.cos(math.pi * iteration / self.iterations))
 
     def draw_view(
@@ -231,7 +211,14 @@ class Optimize:
         rng: torch.Generator,
         done: float = 0.0,
     ) -> Float[torch.Tensor, "b c h w"]:
-        """Random resized crop and flip, then a circular shift; `done` tells a curriculum where."""
+        """Draws a random resized crop and flip, then a circular shift.
+
+        Args:
+            images: Normalised.
+            info: Says how large images are, and whether they may be mirrored.
+            rng: Draws.
+            done: Part of the iterations that lies behind, for a curriculum.
+        """
         size, mirror = info.shape[1:], self.flip and info.mirror
         drawn = len(images) if self.per_image else 1
         crop = self.crop.area(done) if isinstance(self.crop, Curriculum) else self.crop
@@ -249,6 +236,7 @@ class Optimize:
     def _start_images(
         self, problem: DistillProblem, indices: Int[torch.Tensor, " b"], rng: torch.Generator
     ) -> Float[torch.Tensor, "b c h w"]:
+        """Returns the images that the loop begins with."""
         shape = (len(indices), *problem.info.shape)
         if self.init == "noise" and self.same_views:
             drawn = (
@@ -260,23 +248,18 @@ class Optimize:
         else:
             start = torch.empty(shape, device=problem.device)
             labels = problem.labels[indices.to(problem.device)].cpu()
-            for cls in labels.unique():
-                rows = (labels == cls).nonzero().flatten()
-                real = problem.real(int(cls))
+            for cls, rows in split_by_class(labels).items():
+                real = problem.real(cls)
                 # An image's place in its class: groups that share a class share one order of its
                 # real images, and none of these is taken twice.
                 places = (problem.labels.cpu() == cls).nonzero().flatten()
                 divided = len(rows) < len(places)
                 alone = self.same_views or divided
-                own = problem.rng("start", "class", int(cls)) if alone else rng
+                own = problem.rng("start", "class", cls) if alone else rng
                 place = torch.searchsorted(places, indices.cpu()[rows])
                 chosen = torch.randperm(len(real), generator=own)[place]
                 start[rows.to(problem.device)] = real[chosen.to(problem.device)]
         return start.contiguous(memory_format=torch.channels_last)
-
-
-def _is_ordered(crop: tuple[float, float] | Curriculum) -> bool:
-    return isinstance(crop, Curriculum) or 0 < crop[0] <= crop[1] <= 1
 
 
 @hookimpl

@@ -4,33 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal, TypeAlias
+from dataclasses import field
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.distiller import Distiller, DistillProblem, Forward
 from ddbench.api.dsa import Drawn, draw, parse_strategy
 from ddbench.api.types import Activations, DatasetInfo, Network
-from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._gaps import Gap, MeanGap
 from ddbench_plugins.distillers._pools import FreshNetworks, Pool
 from ddbench_plugins.distillers._synthetic import (
     DSA,
+    Classes,
     Start,
-    count_equally,
+    SyntheticImages,
     group_rows,
     start_images,
 )
 from ddbench_plugins.distillers._tiles import check_divisible, expand_tiles, shrink_tiles
 
-Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " m"]]'
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomNetworks:
+class RandomNetworks(SyntheticImages, kw_only=True):
     """SGD on the pixels; a network of the pool and fresh real images each iteration.
 
     min_S  E_θ,ω Σ_c gap( f_θ(A_ω(T_c)), f_θ(A_ω(E S_c)) ) + w a_θ CE( z_θ(A_ω(E S_c)), c )
@@ -52,59 +50,43 @@ class RandomNetworks:
             2024.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"networks"})
-    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
-    exact: ClassVar[bool] = True
-
-    iterations: int = 20000
+    iterations: Annotated[int, Ge(1)] = 20000
     """SGD steps, each through one network of the pool."""
-    batch_real: int = 256
+    batch_real: Annotated[int, Ge(1)] = 256
     """Real images of each class an iteration."""
-    lr: float = 1.0
-    momentum: float = 0.5
+    lr: Annotated[float, Ge(0)] = 1.0
+    momentum: Annotated[float, Ge(0)] = 0.5
     init: Start = "real"
     """Start from random training images of the class, or from N(0, 1) in normalised pixels."""
     augment: str = DSA
-    """Operations of which each class gets one an iteration, joined by `_`; "" for none."""
-    gap: Gap = field(default_factory=MeanGap)
+    """Operations joined by `_`, of which each class gets one an iteration; "" for none."""
+    gap: Gap = MeanGap()
     """What is made small."""
-    chunk_size: int = 1024
+    chunk_size: Annotated[int, Ge(1)] = 1024
     """Real images in one forward pass, about; bears on memory and time alone."""
-    factor: int = field(default=1, metadata={"added": True})
+    factor: Annotated[int, Ge(1)] = field(default=1, metadata={"added": True})
     """Tiles along each side of an image; students are shown factor² images for each stored one."""
     pool: Pool = field(default=FreshNetworks(), metadata={"added": True})
     """Where the networks come from."""
-    cross_entropy: float = field(default=0.0, metadata={"added": True})
+    cross_entropy: Annotated[float, Ge(0)] = field(default=0.0, metadata={"added": True})
     """Weight w of the synthetic images' cross-entropy, times the network's accuracy in percent."""
     clamp: bool = field(default=False, metadata={"added": True})
     """Keep images in the range of pixels after every step."""
 
-    def __post_init__(self) -> None:
-        least = {"iterations": 1, "batch_real": 1, "chunk_size": 1, "factor": 1}
-        check_at_least(self, **least, lr=0, momentum=0, cross_entropy=0)
-        parse_strategy(self.augment)
-
     @property
     def shown(self) -> int:
-        """Images that students are shown for each stored one."""
         return self.factor**2
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return tuple(self.shown * count for count in count_equally(info, ipc))
-
-    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
-        """One group: every iteration's network is built once, for all classes."""
-        return [torch.arange(len(labels))]
-
-    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
-        return self.iterations
+        return tuple(self.shown * count for count in super().counts(info, ipc))
 
     def recover(
         self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
-        """Raises:
-        DDBenchError: images cannot be divided into tiles of equal size.
+        """Makes the images.
+
+        Raises:
+            DDBenchError: images cannot be divided into tiles of equal size.
         """
         check_divisible(problem.info, self.factor)
         shown = group_rows(problem, indices)
@@ -128,20 +110,20 @@ class RandomNetworks:
 
     def start_images(
         self, problem: DistillProblem, shown: Classes
-    ) -> tuple[Float[torch.Tensor, "n c h w"], dict[int, Int[torch.Tensor, " m"]]]:
-        """Images to begin with, and which are of which class: each factor² real images in one.
+    ) -> tuple[Float[torch.Tensor, "n c h w"], Classes]:
+        """Returns images to begin with, each factor² real ones in one, and where each class is.
 
         Args:
-            problem: For real images.
+            problem: Gives real images.
             shown: Where the images of each class are among those that students are shown.
         """
         if self.factor == 1:
-            return start_images(problem, dict(shown), self.init), dict(shown)
+            return start_images(problem, shown, self.init), shown
         counts = [len(rows) // self.shown for rows in shown.values()]
         own = dict(zip(shown, torch.arange(sum(counts)).split(counts), strict=True))
         if self.init == "noise":
             return start_images(problem, own, "noise"), own
-        whole = start_images(problem, dict(shown), self.init)
+        whole = start_images(problem, shown, self.init)
         return torch.cat([shrink_tiles(whole[rows], self.factor) for rows in shown.values()]), own
 
     def compute_slope(
@@ -153,15 +135,15 @@ class RandomNetworks:
         iteration: int,
         accuracy: float = 0.0,
     ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, "b c h w"]]:
-        """The sum of the classes' losses in one network, and its gradient to the images.
+        """Returns the sum of the classes' losses in one network, and its gradient to the images.
 
         Args:
-            problem: For real images and draws.
+            problem: Gives real images and draws.
             network: Both sides are looked at through it.
-            images: Normalised; tiles are still together.
+            images: Synthetic images, normalised; tiles are still together.
             classes: Where the images of each class are.
-            iteration: Which draws depend on.
-            accuracy: Of the network, in percent.
+            iteration: Its number, which draws depend on.
+            accuracy: Accuracy of the network, in percent.
         """
         names = parse_strategy(self.augment, problem.info.mirror)
         total, slope = images.new_zeros(()), torch.zeros_like(images)
@@ -198,7 +180,7 @@ class RandomNetworks:
         ]
 
     def _group_classes(self, network: Network, classes: Classes) -> Iterator[list[int]]:
-        """Classes whose images pass through the network at once."""
+        """Yields classes whose images pass through the network at once."""
         mixed = bool(network.norm_layers())
         count = len(classes) if mixed else max(1, self.chunk_size // self.batch_real)
         names = list(classes)
@@ -207,7 +189,7 @@ class RandomNetworks:
 
 
 def _look(probe: Forward, batches: Sequence[Float[torch.Tensor, "n c h w"]]) -> list[Activations]:
-    """What the network gives for each batch; all pass through it at once."""
+    """Returns what the network gives for each batch; all pass through it at once."""
     sizes = [len(batch) for batch in batches]
     acts = probe(torch.cat(list(batches)))
     found: list[dict] = [{} for _ in batches]
@@ -220,7 +202,7 @@ def _look(probe: Forward, batches: Sequence[Float[torch.Tensor, "n c h w"]]) -> 
 
 
 def _measure_entropy(acts: Activations, cls: int) -> Float[torch.Tensor, ""]:
-    """Cross-entropy of images that are all of one class."""
+    """Returns the cross-entropy of images that are all of one class."""
     return torch.nn.functional.cross_entropy(
         acts.logits, acts.logits.new_full((len(acts.logits),), cls).long()
     )

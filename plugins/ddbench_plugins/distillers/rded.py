@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.augment import draw_boxes
 from ddbench.api.distiller import Distiller, DistillProblem
-from ddbench.api.errors import DDBenchError
+from ddbench.api.recipe import Areas, Ratios
 from ddbench_plugins.distillers._per_class import ClassByClass
 from ddbench_plugins.distillers._tiles import check_divisible, tile
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RDED(ClassByClass):
+class RDED(ClassByClass, kw_only=True):
     """For each class: crops of real images, ranked by the teacher, the best tiled into images.
 
     Differences:
@@ -31,39 +30,25 @@ class RDED(ClassByClass):
         Distillation Paradigm, CVPR 2024, arXiv:2312.03526, and its released code.
     """
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"teacher"})
-    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
+    needs = frozenset({"teacher"})
 
-    factor: int = 1
+    factor: Annotated[int, Ge(1)] = 1
     """Tiles along each side of an image; the paper has 2 from 128 pixels on, 1 below."""
-    candidates: int = 300
+    candidates: Annotated[int, Ge(1)] = 300
     """Real images drawn for a class; more where there are more tiles to fill."""
-    crops: int = 5
+    crops: Annotated[int, Ge(1)] = 5
     """Random crops of each, of which the best is kept."""
-    crop: tuple[float, float] = (0.08, 1.0)
+    crop: Areas = (0.08, 1.0)
     """Smallest and largest area of a crop."""
-    ratio: tuple[float, float] = (1.0, 1.0)
+    ratio: Ratios = (1.0, 1.0)
     """Smallest and largest width to height of a crop."""
-    batch_size: int = 250
+    batch_size: Annotated[int, Ge(1)] = 250
     """Patches that the teacher sees at once; bears on memory only."""
-
-    def __post_init__(self) -> None:
-        for name, allowed, expected in (
-            ("factor", self.factor >= 1, "1 or more"),
-            ("candidates", self.candidates >= 1, "1 or more"),
-            ("crops", self.crops >= 1, "1 or more"),
-            ("crop", 0 < self.crop[0] <= self.crop[1] <= 1, "0 < smallest <= largest <= 1"),
-            ("ratio", 0 < self.ratio[0] <= self.ratio[1], "0 < smallest <= largest"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-        ):
-            if not allowed:
-                raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
 
     def recover(
         self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
-        """Mosaics of the best patches: tile k of all images holds the k-th best of their ranks.
+        """Makes mosaics of the best patches: tile k of all images holds the k-th best ones.
 
         Raises:
             DDBenchError: images cannot be divided into tiles of equal size.
@@ -84,11 +69,11 @@ class RDED(ClassByClass):
     def cut_patches(
         self, images: Float[torch.Tensor, "n c h w"], crops: int, rng: torch.Generator
     ) -> Float[torch.Tensor, "n r c s t"]:
-        """r random resized crops of each image, each a tile in size."""
-        size = images.shape[2:]
-        boxes = draw_boxes(len(images) * crops, size, self.crop, self.ratio, rng)
-        shape = (size[0] // self.factor, size[1] // self.factor)
-        found = [
+        """Draws r random resized crops of each image, each a tile in size."""
+        height, width = images.shape[2:]
+        boxes = draw_boxes(len(images) * crops, (height, width), self.crop, self.ratio, rng)
+        shape = (height // self.factor, width // self.factor)
+        patches = [
             torch.nn.functional.interpolate(
                 images[index // crops, None, :, top : top + h, left : left + w],
                 shape,
@@ -97,31 +82,32 @@ class RDED(ClassByClass):
             )
             for index, (top, left, h, w) in enumerate(boxes.tolist())
         ]
-        return torch.cat(found).unflatten(0, (len(images), crops))
+        return torch.cat(patches).unflatten(0, (len(images), crops))
 
     def score_patches(
         self, problem: DistillProblem, patches: Float[torch.Tensor, "p c s t"], cls: int
     ) -> Float[torch.Tensor, " p"]:
-        """Cross-entropy of the teacher on each patch: low where it looks like its class.
+        """Returns the teacher's cross-entropy on each patch: low where it looks like its class.
 
         A patch lies in the middle of a normalised image that is 0 elsewhere, the mean colour.
         """
         _, height, width = problem.info.shape
         rows, columns = height - patches.shape[2], width - patches.shape[3]
         around = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
-        found = []
+        scores = []
         for some in patches.split(self.batch_size):
             with torch.no_grad():
                 logits = problem.teachers[0](torch.nn.functional.pad(some, around)).logits
             target = torch.full((len(some),), cls, device=logits.device)
-            found.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
-        return torch.cat(found)
+            scores.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
+        return torch.cat(scores)
 
 
 def rank_patches(scores: Float[torch.Tensor, "n r"], kept: int) -> Int[torch.Tensor, " p"]:
-    """The `kept` lowest of each row, lowest first over all; positions in the flattened scores.
+    """Returns positions of the `kept` lowest of each row, lowest first over all rows.
 
     All best of a row come before any second-best, so that images are as different as can be.
+    Positions are those in the flattened scores.
     """
     order = scores.argsort(dim=1, stable=True)[:, :kept]  # n kept
     rounds = []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Int
@@ -15,13 +13,10 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._per_class import ClassByClass
 
 
-@dataclass(frozen=True, slots=True)
 class RandomSelection(ClassByClass):
     """Training images drawn per class, uniformly and without replacement."""
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset()
-    makes: ClassVar[Literal["pixels", "indices"]] = "indices"
+    makes = "indices"
 
     def recover(
         self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
@@ -33,13 +28,10 @@ class RandomSelection(ClassByClass):
         return rows[chosen]
 
 
-@dataclass(frozen=True, slots=True)
 class WholeSet(ClassByClass):
     """Every training image: the row that all distilled sets are measured against."""
 
-    version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset()
-    makes: ClassVar[Literal["pixels", "indices"]] = "indices"
+    makes = "indices"
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
         return info.train_counts

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
 from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.dsa import draw, parse_strategy
-from ddbench.api.types import DatasetInfo
-from ddbench_plugins._options import check_at_least
 from ddbench_plugins.distillers._synthetic import (
     DSA,
     Start,
-    count_equally,
+    SyntheticImages,
     group_rows,
     start_images,
 )
@@ -26,8 +24,7 @@ from ddbench_plugins.distillers._trajectories import ExpertTrails, Weights, meas
 Trails: TypeAlias = 'Sequence[Float[torch.Tensor, "t p"]]'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrajectoryMatching:
+class TrajectoryMatching(SyntheticImages, kw_only=True):
     """SGD on images and on the student's learning rate, through all steps of a student.
 
     min_S,α  ‖ θ̂_{t+N} − θ*_{t+M} ‖² / ‖ θ*_t − θ*_{t+M} ‖²
@@ -44,41 +41,32 @@ class TrajectoryMatching:
         Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022.
     """
 
-    version: ClassVar[int] = 2
-    needs: ClassVar[frozenset[str]] = frozenset({"networks"})
-    makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
-    exact: ClassVar[bool] = True
+    version = 2
 
-    iterations: int = 5000
-    steps: int = 50
-    """Of the student, N."""
-    ahead: int = 2
+    iterations: Annotated[int, Ge(1)] = 5000
+    steps: Annotated[int, Ge(1)] = 50
+    """Steps of the student, N."""
+    ahead: Annotated[int, Ge(1)] = 2
     """Epochs of the expert that the student is to make up for, M."""
-    latest: int = 2
+    latest: Annotated[int, Ge(1)] = 2
     """Starts are drawn from so many first epochs, T⁺."""
-    lr: float = 100.0
-    """Of the images."""
-    momentum: float = 0.5
-    """Of images and rate."""
-    rate: float = 0.01
+    lr: Annotated[float, Ge(0)] = 100.0
+    """Learning rate of the images."""
+    momentum: Annotated[float, Ge(0)] = 0.5
+    """Momentum of images and rate."""
+    rate: Annotated[float, Ge(0)] = 0.01
     """The student's learning rate α at the start."""
-    lr_rate: float = 1e-7
-    """Of the student's learning rate."""
-    batch_synthetic: int = 0
+    lr_rate: Annotated[float, Ge(0)] = 1e-7
+    """Learning rate of the student's learning rate."""
+    batch_synthetic: Annotated[int, Ge(0)] = 0
     """Images for a step of the student; 0 for all."""
-    experts: int = 100
-    expert_lr: float = 0.01
-    expert_batch: int = 256
+    experts: Annotated[int, Ge(1)] = 100
+    expert_lr: Annotated[float, Ge(0)] = 0.01
+    expert_batch: Annotated[int, Ge(1)] = 256
     init: Start = "real"
     """Start from random training images of the class, or from N(0, 1) in normalised pixels."""
     augment: str = DSA
     """Operations of which each batch gets one, each image with parameters of its own; "" none."""
-
-    def __post_init__(self) -> None:
-        counts = ("iterations", "steps", "ahead", "latest", "experts", "expert_batch")
-        rates = dict.fromkeys(("lr", "momentum", "rate", "lr_rate", "expert_lr"), 0)
-        check_at_least(self, **dict.fromkeys(counts, 1), **rates, batch_synthetic=0)
-        parse_strategy(self.augment)
 
     @property
     def preparation(self) -> ExpertTrails:
@@ -90,16 +78,6 @@ class TrajectoryMatching:
             augment=self.augment,
         )
 
-    def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:
-        return count_equally(info, ipc)
-
-    def batches(self, labels: Int[torch.Tensor, " n"]) -> list[Int[torch.Tensor, " b"]]:
-        """One group: students learn from all classes."""
-        return [torch.arange(len(labels))]
-
-    def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:
-        return self.iterations
-
     def recover(
         self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
     ) -> Float[torch.Tensor, "b c h w"]:
@@ -107,11 +85,11 @@ class TrajectoryMatching:
         images = start_images(problem, group_rows(problem, indices), self.init).requires_grad_(True)
         labels = problem.labels[indices.to(problem.labels.device)].to(images.device)
         rate = torch.tensor(self.rate, device=images.device, requires_grad=True)
-        sgd = torch.optim.SGD(
-            [{"params": [images]}, {"params": [rate], "lr": self.lr_rate}],
-            lr=self.lr,
-            momentum=self.momentum,
-        )
+        groups: list[dict[str, Any]] = [
+            {"params": [images]},
+            {"params": [rate], "lr": self.lr_rate},
+        ]
+        sgd = torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum)
         names = parse_strategy(self.augment, problem.info.mirror)
         for iteration in range(self.iterations):
             rng = problem.rng("iteration", iteration)
@@ -131,13 +109,13 @@ class TrajectoryMatching:
     def _draw_span(
         self, trails: Trails, rng: torch.Generator
     ) -> tuple[Float[torch.Tensor, " p"], Float[torch.Tensor, " p"]]:
-        """Where a student starts and where it is to go."""
+        """Draws where a student starts and where it is to go."""
         trail = trails[int(torch.randint(len(trails), (), generator=rng))]
         first = int(torch.randint(self.latest, (), generator=rng))
         return trail[first], trail[first + self.ahead]
 
     def draw_rows(self, count: int, rng: torch.Generator) -> Iterator[Int[torch.Tensor, " b"]]:
-        """The images of every step of a student: shuffled epochs, a short batch first."""
+        """Yields the images of every step of a student: shuffled epochs, a short batch first."""
         left: list[torch.Tensor] = []
         for _ in range(self.steps):
             if not left:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar, TypeAlias
 
 import torch
+from annotated_types import Ge, Gt, Interval
 from jaxtyping import Float
 
 from ddbench.api.augment import draw_boxes, draw_flips, resample
 from ddbench.api.distiller import Problem
 from ddbench.api.dsa import draw, parse_strategy
-from ddbench.api.errors import DDBenchError
 from ddbench.api.features import feature_tap
+from ddbench.api.recipe import Areas
+from ddbench.api.roles import Pretraining
 from ddbench.api.types import Network
 
 Look: TypeAlias = 'Callable[[Float[torch.Tensor, "b c h w"]], Float[torch.Tensor, "b d"]]'
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MomentumContrast:
+class MomentumContrast(Pretraining, kw_only=True):
     """Tells two views of an image from the views of others, with a queue of earlier keys.
 
     Differences:
@@ -35,39 +35,23 @@ class MomentumContrast:
     """
 
     identity: ClassVar[str] = "ddbench_plugins.momentum_contrast:MomentumContrast"
-    version: ClassVar[int] = 1
 
-    epochs: int = 200
-    batch_size: int = 256
-    lr: float = 0.03
-    """Of SGD with momentum 0.9; half a cosine, by epoch, towards 0."""
-    weight_decay: float = 1e-4
-    queue: int = 4096
+    epochs: Annotated[int, Ge(1)] = 200
+    batch_size: Annotated[int, Ge(2)] = 256
+    lr: Annotated[float, Ge(0)] = 0.03
+    """Learning rate of SGD with momentum 0.9; half a cosine, by epoch, towards 0."""
+    weight_decay: Annotated[float, Ge(0)] = 1e-4
+    queue: Annotated[int, Ge(1)] = 4096
     """Keys of earlier batches that each image is told from."""
-    key_momentum: float = 0.99
+    key_momentum: Annotated[float, Interval(ge=0, le=1)] = 0.99
     """Share of the key encoder's weights that an update keeps; MoCo has 0.999 for ImageNet."""
-    temperature: float = 0.2
-    width: int = 128
-    """Of the embedding in which views are compared."""
-    crop: tuple[float, float] = (0.2, 1.0)
+    temperature: Annotated[float, Gt(0)] = 0.2
+    width: Annotated[int, Ge(1)] = 128
+    """Width of the embedding in which views are compared."""
+    crop: Areas = (0.2, 1.0)
     """Smallest and largest area of the random resized crop of a view."""
     colour: bool = True
     """Change brightness, saturation and contrast of each view."""
-
-    def __post_init__(self) -> None:
-        for name, allowed, expected in (
-            ("epochs", self.epochs >= 1, "1 or more"),
-            ("batch_size", self.batch_size >= 2, "2 or more"),
-            ("lr", self.lr >= 0, "0 or more"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("queue", self.queue >= 1, "1 or more"),
-            ("width", self.width >= 1, "1 or more"),
-            ("temperature", self.temperature > 0, "above 0"),
-            ("key_momentum", 0 <= self.key_momentum <= 1, "0 to 1"),
-            ("crop", 0 < self.crop[0] <= self.crop[1] <= 1, "0 < smallest <= largest <= 1"),
-        ):
-            if not allowed:
-                raise DDBenchError(f"{name} is {getattr(self, name)}", f"expected: {expected}")
 
     def updates(self, count: int) -> int:
         return self.epochs * self._steps(count)
@@ -112,22 +96,22 @@ class MomentumContrast:
         problem: Problem,
         rng: torch.Generator,
     ) -> Float[torch.Tensor, "b c h w"]:
-        """A crop, flip and change of colour of its own for every image."""
+        """Draws a crop, flip and change of colour of its own for every image."""
         count, mirror = len(images), problem.info.mirror
         boxes = draw_boxes(count, problem.info.shape[1:], self.crop, (0.75, 4 / 3), rng)
-        found = resample(images, boxes, draw_flips(count, mirror, rng))
-        return draw(parse_strategy("color"), count, rng).apply(found) if self.colour else found
+        views = resample(images, boxes, draw_flips(count, mirror, rng))
+        return draw(parse_strategy("color"), count, rng).apply(views) if self.colour else views
 
 
 def watch_features(problem: Problem, network: Network) -> Look:
-    """Images to the input of the network's classifier."""
+    """Returns a function from images to the input of the network's classifier."""
     tap = feature_tap(network)
     probe = problem.probe(network, [tap])
     return lambda images: probe(images).taps[tap]["features"]
 
 
 def count_features(problem: Problem, network: Network, look: Look) -> int:
-    """How many features there are; the look does not count in running statistics."""
+    """Counts the features; the look does not count in running statistics."""
     network.module.eval()
     with torch.no_grad():
         width = look(problem.images(torch.arange(1))).shape[1]
@@ -136,7 +120,7 @@ def count_features(problem: Problem, network: Network, look: Look) -> int:
 
 
 def make_projection(features: int, width: int, problem: Problem) -> torch.nn.Module:
-    """Two layers on top of the features, drawn from the problem's own numbers."""
+    """Makes two layers on top of the features, drawn from the problem's own numbers."""
     layers = [
         torch.nn.utils.skip_init(torch.nn.Linear, features, features),
         torch.nn.utils.skip_init(torch.nn.Linear, features, width),
@@ -148,8 +132,10 @@ def make_projection(features: int, width: int, problem: Problem) -> torch.nn.Mod
     return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1]).to(problem.device)
 
 
-def follow(followers: list[torch.Tensor], leaders: list[torch.Tensor], momentum: float) -> None:
-    """θ' ← m θ' + (1 − m) θ, in place."""
+def follow(
+    followers: Sequence[torch.Tensor], leaders: Sequence[torch.Tensor], momentum: float
+) -> None:
+    """Moves followers towards their leaders in place: θ' ← m θ' + (1 − m) θ."""
     for follower, leader in zip(followers, leaders, strict=True):
         follower.lerp_(leader.detach(), 1 - momentum)
 
@@ -160,7 +146,7 @@ def info_nce(
     queue: Float[torch.Tensor, "n e"],
     temperature: float,
 ) -> Float[torch.Tensor, ""]:
-    """−1/b Σ_i log( exp(q_i·k_i / T) / ( exp(q_i·k_i / T) + Σ_j exp(q_i·n_j / T) ) )
+    """Returns −1/b Σ_i log( exp(q_i·k_i / T) / ( exp(q_i·k_i / T) + Σ_j exp(q_i·n_j / T) ) ).
 
     Args:
         query: q, rows of length 1; carries the gradient.
