@@ -188,7 +188,7 @@ def is_finite(value: Any) -> bool:
     return True
 
 
-def _walk_leaves(raw: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _walk_leaves(raw: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in raw.items():
         if isinstance(value, list) and any(isinstance(row, Mapping) for row in value):
             value = {str(row): table for row, table in enumerate(value)}

@@ -240,7 +240,6 @@ def test_faults_of_evaluators(fault, says):
     assert any(says in problem for problem in check_part("evaluator", "score", Score(fault)))
 
 
-@dataclass(frozen=True)
 class Deaf(Hard):
     def loss(self, student, batch, teacher):
         return student.detach().mean()

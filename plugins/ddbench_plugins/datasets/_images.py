@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # PIL is loaded when the first image is
     from PIL.Image import Image
 
 Chunk: TypeAlias = 'tuple[UInt8[torch.Tensor, "b c h w"], Int[torch.Tensor, " b"]]'
-Arrays: TypeAlias = tuple[UInt8[np.ndarray, "n h w"], Integer[np.ndarray, " n"]]
+Arrays: TypeAlias = tuple[UInt8[np.ndarray, "_ h w"], Integer[np.ndarray, " _"]]
 """Grey images and their classes."""
 
 CHUNK = 256

@@ -86,17 +86,18 @@ def read_files(path: Path, names: Names, card: Mapping[str, Any]) -> PortableSet
         DDBenchError: a file is missing, damaged or unsafe, or does not fit the others.
     """
     images, labels, rate = (path / name for name in names)
+    folders = None
     if not images.is_file() and has_class_folders(path / "images"):
-        own = read_class_folders(path / "images")
+        folders = read_class_folders(path / "images")
+        pixels, known = folders.images, folders.labels
     else:
         pixels = to_single(check_tensor(load(images), images, "images"))
-        own = PortableSet(
-            images=pixels,
-            labels=torch.empty(0, dtype=torch.int64),
-            pixels=guess_space(pixels, images, "unknown"),
-        )
+        known = torch.empty(0, dtype=torch.int64)
     given = check_tensor(load(labels), labels, "labels") if labels.is_file() else None
-    hard, soft = _read_labels(given, own.labels, len(own.images), labels)
+    hard, soft = _read_labels(given, known, len(pixels), labels)
+    own = folders or PortableSet(
+        images=pixels, labels=hard, pixels=guess_space(pixels, images, "unknown")
+    )
     read = replace(
         own,
         labels=hard,
