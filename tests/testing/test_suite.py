@@ -249,7 +249,6 @@ def test_a_labeller_needs_a_gradient():
     assert "loss has no gradient to the student's logits" in check_part("labeller", "deaf", Deaf())
 
 
-@dataclass(frozen=True)
 class Selection(RandomSelection):
     fault: str = ""
 
@@ -286,7 +285,6 @@ def test_faults_of_distillers(fault, says):
     assert any(says in problem for problem in problems)
 
 
-@dataclass(frozen=True)
 class Blind(RandomSelection):
     statistics: ClassVar[tuple[Any, ...]] = (Features(),)
 

@@ -140,7 +140,6 @@ def test_seeds_and_settings_share_it_but_for_its_own(registry: Registry) -> None
 # -- what a plug-in may do wrong -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Ahead(RandomNetworks):
     """Images that are made of what was prepared."""
 
@@ -152,7 +151,6 @@ class Ahead(RandomNetworks):
         return problem.prepared[0].sum().expand(len(indices), *problem.info.shape)
 
 
-@dataclass(frozen=True, slots=True)
 class Silent(Ahead):
     needs: ClassVar[frozenset[str]] = frozenset()
 

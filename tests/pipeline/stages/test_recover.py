@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import pytest
@@ -119,7 +119,6 @@ def test_the_same_spec_gives_the_same_bytes_whatever_was_drawn_before(
     assert not torch.equal(one["images"], other["images"])
 
 
-@dataclass(frozen=True, slots=True)
 class SameStart(Optimize):
     """Starts each image from noise of its own, whatever the group."""
 
@@ -167,7 +166,6 @@ def test_random_selection_is_indices_of_the_class_and_has_equal_weights(
     assert report == {}
 
 
-@dataclass(frozen=True, slots=True)
 class Curious(RandomSelection):
     """Looks at what it was given: statistics, and activations of its own taps."""
 
@@ -209,7 +207,6 @@ def test_the_whole_set_is_every_index_once(data: RealData, cache: Cache) -> None
 # -- resuming --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Fragile(Optimize):
     """Falls over at one group, as often as it is told to, and remembers what it made."""
 
@@ -228,7 +225,7 @@ class Fragile(Optimize):
 def test_finished_groups_survive_and_the_end_is_that_of_an_undisturbed_run(
     stop: int, data: RealData, teacher: Network, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {f: getattr(FAST, f) for f in Optimize.__slots__}
+    options = {f.name: getattr(FAST, f.name) for f in fields(Optimize)}
     part = Fragile(**{**options, "batch_size": 2})
     spec = spec_of(part, (2, 2, 2))
     monkeypatch.setattr(Fragile, "log", [])
@@ -285,7 +282,6 @@ def test_a_loss_that_is_not_finite_names_iteration_and_group(
 def test_a_distiller_that_leaves_images_out_is_refused(
     data: RealData, teacher: Network, cache: Cache
 ) -> None:
-    @dataclass(frozen=True, slots=True)
     class Forgetful(Optimize):
         def batches(self, labels: Tensor) -> list[Tensor]:
             return Optimize.batches(self, labels[:-1])
@@ -353,14 +349,13 @@ def test_pixel_range_is_that_of_black_and_white(data: RealData) -> None:
                                problem.normalise(data.train_images[:1] / 255))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hungry(Optimize):
+class Hungry(Optimize, kw_only=True):
     """Has room only where activations are computed again."""
 
     def recover(self, problem: Any, indices: Tensor) -> Tensor:
         if not all(probe.checkpointed for probe in problem.teachers):
             raise torch.OutOfMemoryError("no room")
-        return super(Hungry, self).recover(problem, indices)
+        return super().recover(problem, indices)
 
 
 def test_where_memory_runs_out_activations_are_computed_again(data, tmp_path) -> None:

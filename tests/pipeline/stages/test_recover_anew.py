@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -90,7 +90,6 @@ def test_a_real_batch_is_different_images_of_the_class(data: RealData) -> None:
     assert torch.equal(batch, made.real_batch(1, 4, make_generator(0)))
 
 
-@dataclass(frozen=True, slots=True)
 class Bright(RandomNetworks):
     """Images beyond white."""
 
@@ -101,7 +100,6 @@ class Bright(RandomNetworks):
         return torch.full((len(indices), *problem.info.shape), 9.0)
 
 
-@dataclass(frozen=True, slots=True)
 class Rounded(Bright):
     exact: ClassVar[bool] = False
 

@@ -42,7 +42,6 @@ def data() -> RealData:
     return RealData(INFO, images, torch.tensor([0, 0, 0, 1, 1, 1]), images[:2], torch.arange(2))
 
 
-@dataclass(frozen=True, slots=True)
 class Given(RandomSelection):
     """Gives what it is told to."""
 
@@ -52,7 +51,6 @@ class Given(RandomSelection):
         return self.made
 
 
-@dataclass(frozen=True, slots=True)
 class Painted(Given):
     makes: ClassVar[Any] = "pixels"
 
@@ -180,7 +178,6 @@ def test_a_short_pretraining_that_diverged_is_no_result(data: RealData) -> None:
 # -- finished groups -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
 class Failing(Given):
     """Makes the first class, and ends with a fault at the second."""
 
