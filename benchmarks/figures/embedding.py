@@ -28,7 +28,7 @@ from ddbench.pipeline.recording import check_data
 from ddbench.pipeline.runner import Runner
 from ddbench.pipeline.scoring import feature_sample
 from ddbench.registry import Registry
-from ddbench.reporting.reproduce.recorded import cell_of, plan_of
+from ddbench.reporting.reproduce.recorded import plan_here, rebuild_cell
 from ddbench.reporting.tables.aggregate import Entry, Setting, gather
 from ddbench.reporting.tables.formatting import format_spread
 from ddbench.reporting.tables.row_names import label_entries
@@ -82,7 +82,7 @@ def stored_features(
     runner = Runner(cache, ctx, lambda *_: None)
     samples = []
     for record in records:
-        plan = plan_of(cell_of(record, registry), ctx.data_root, (Features(),))
+        plan = plan_here(rebuild_cell(record, registry), ctx.data_root, (Features(),))
         check_data(record, plan.info)
         _check_stored(plan, record, cache)
         samples.append(feature_sample(plan, runner))

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.figures.files import figure_files
 from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
-from ddbench.reporting.images import as_bytes, grid, stored_images
+from ddbench.reporting.images import draw_grid, load_images, to_bytes
 from ddbench.reporting.tables.aggregate import Entry, Setting, gather
 from ddbench.reporting.tables.row_names import label_entries
 from ddbench.store.cache import Cache
@@ -21,7 +21,7 @@ from ddbench.store.cache import Cache
 MOST_CLASSES, MOST_IMAGES = 10, 10
 """Rows and columns of a panel."""
 GAP = 2
-"""Pixels between two images, as in `ddbench.reporting.images.grid`."""
+"""Pixels between two images, as in `ddbench.reporting.images.draw_grid`."""
 
 
 def settings_of(records: Sequence[Record]) -> dict[Setting, list[Entry]]:
@@ -82,9 +82,9 @@ def _images(
     entry: Entry, store: Cache, data_root: Path | None
 ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"]] | None:
     for record in entry.finished:
-        tensors = stored_images(record, store, data_root)
+        tensors = load_images(record, store, data_root)
         if tensors is not None:
-            return as_bytes(tensors["images"]), tensors["labels"]
+            return to_bytes(tensors["images"]), tensors["labels"]
     return None
 
 
@@ -103,7 +103,7 @@ def panel(
 ) -> None:
     """A line of images for each of the first classes, its name at the left."""
     shown = labels < MOST_CLASSES
-    pixels = grid(images[shown], labels[shown], MOST_IMAGES, smallest=1)
+    pixels = draw_grid(images[shown], labels[shown], MOST_IMAGES, smallest=1)
     axis.imshow(pixels.permute(1, 2, 0).numpy(), interpolation="nearest")
     axis.set(xticks=[], yticks=[])
     present = labels[shown].unique().tolist()

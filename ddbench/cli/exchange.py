@@ -128,9 +128,9 @@ def export(
 
 def _write_images(distilled: PortableSet, folder: Path) -> None:
     """Writes the images as files, by class, and as a grid."""
-    from ddbench.reporting.images import as_bytes, write_class_folders, write_grid
+    from ddbench.reporting.images import to_bytes, write_class_folders, write_grid
 
-    images = as_bytes(distilled.images)
+    images = to_bytes(distilled.images)
     classes = distilled.card["classes"]
     write_class_folders(folder / "images", images, distilled.labels, classes)
     write_grid(folder / "grid.png", images, distilled.labels)
@@ -170,12 +170,12 @@ def _read_cached(
 
     from ddbench.api.distilled_set import PortableSet
     from ddbench.cli.records import find_record
-    from ddbench.reporting.images import stored_images
-    from ddbench.reporting.reproduce.views import stored_views
+    from ddbench.reporting.images import load_images
+    from ddbench.reporting.reproduce.views import redraw_views
     from ddbench.store.cache import Cache, find_cache
 
     record, store = find_record(run, cache), Cache(find_cache(cache))
-    tensors = stored_images(record, store, data_root)
+    tensors = load_images(record, store, data_root)
     if tensors is None:
         raise DDBenchError(
             f"the images of {record.file_name} are no longer in the cache",
@@ -189,7 +189,7 @@ def _read_cached(
         pixels="bytes" if tensors["images"].dtype == torch.uint8 else "unit",
         mean=mean,
         std=std,
-        views=stored_views(record, tensors, store, registry) if views else None,
+        views=redraw_views(record, tensors, store, registry) if views else None,
         card=_make_card(record),
     )
 

@@ -28,11 +28,13 @@ def check(folder: FolderArgument = Path("leaderboards"), data_root: DataRootOpti
     from ddbench.reporting import leaderboards as boards
 
     session = open_session("cpu", "fp32", data_root)
-    folders = boards.boards_of(folder)
+    folders = boards.find_boards(folder)
     registry, root = session.registry, session.ctx.data_root
     faults = [fault for board in folders for fault in boards.check(board, registry, root)]
     if not faults:
-        faults = [f"{path} is stale: `ddbench leaderboard render`" for path in boards.stale(folder)]
+        faults = [
+            f"{path} is stale: `ddbench leaderboard render`" for path in boards.find_stale(folder)
+        ]
     for fault in faults:
         typer.echo(fault, err=True)
     if faults:
@@ -78,7 +80,7 @@ def add(
         for record in chosen:
             boards.add(board, record)
         whole = list(Records(board / boards.RECORDS).all())
-        write_whole(board / boards.TABLE, boards.table_text(whole))
+        write_whole(board / boards.TABLE, boards.render_table(whole))
     typer.echo(
         f"{board} has {format_count(len(whole), 'record')}; now `ddbench leaderboard check {board}`"
     )
@@ -122,7 +124,7 @@ def render(
     from ddbench.reporting import leaderboards as boards
 
     with explain_faults(folder):
-        changed = boards.stale(folder) if check else boards.write_pages(folder)
+        changed = boards.find_stale(folder) if check else boards.write_pages(folder)
     for path in changed:
         typer.echo(f"{'stale: ' if check else 'wrote '}{path}", err=check)
     if check and changed:

@@ -94,7 +94,7 @@ def _print_verdict(
     if not outcome.computed:
         typer.echo("nothing was computed: these seeds were in the cache", err=True)
     verdict = judge(known, _read_accuracies(outcome.records), tolerance)
-    typer.echo(verdict.sentence(name), err=not verdict.holds)
+    typer.echo(verdict.write_sentence(name), err=not verdict.holds)
     if not verdict.holds:
         raise typer.Exit(1)
 
@@ -127,16 +127,16 @@ def _restore_cell(record: Record, siblings: tuple[Record, ...], session: Session
     """
     from ddbench.data.description import describe
     from ddbench.pipeline.recording import check_data
-    from ddbench.reporting.reproduce import AlteredError, cell_of, plan_of, refuse_altered
+    from ddbench.reporting.reproduce import AlteredError, plan_here, rebuild_cell, refuse_altered
 
     try:
         for one in (record, *siblings):
             refuse_altered(one)
         if not record.checksum:
             typer.echo("the record has no checksum: its version is older than these", err=True)
-        cell = cell_of(record, session.registry)
+        cell = rebuild_cell(record, session.registry)
         check_data(record, describe(cell.dataset, session.ctx.data_root))
-        refuse_altered(record, plan_of(cell, session.ctx.data_root))
+        refuse_altered(record, plan_here(cell, session.ctx.data_root))
     except AlteredError as fault:
         typer.echo(fault.problem, err=True)
         raise typer.Exit(1) from None
@@ -146,10 +146,10 @@ def _restore_cell(record: Record, siblings: tuple[Record, ...], session: Session
 def _run_cells(cells: list[Cell], record: Record, session: Session) -> Outcome:
     """Runs cells with the evaluators of a record."""
     from ddbench.pipeline.scoring import wanted_statistics
-    from ddbench.reporting.reproduce import plan_of
-    from ddbench.reporting.reproduce.recorded import evaluators_of
+    from ddbench.reporting.reproduce import plan_here
+    from ddbench.reporting.reproduce.recorded import rebuild_evaluators
 
-    evaluators = evaluators_of(record, session.registry)
+    evaluators = rebuild_evaluators(record, session.registry)
     extra = wanted_statistics(evaluators)
-    plans = [plan_of(cell, session.ctx.data_root, extra) for cell in cells]
+    plans = [plan_here(cell, session.ctx.data_root, extra) for cell in cells]
     return run_plans(session, plans, evaluators)

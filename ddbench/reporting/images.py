@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Int, Shaped, UInt8
-from torch import Tensor
 
 from ddbench.api.record import Record
 from ddbench.api.types import Tensors
@@ -18,8 +18,8 @@ from ddbench.pipeline.recording import check_data
 from ddbench.store.cache import Cache
 
 
-def as_bytes(images: Shaped[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Bytes as they are; floating pixels clamped to [0, 1] and rounded to 255 steps."""
+def to_bytes(images: Shaped[torch.Tensor, "n c h w"]) -> UInt8[torch.Tensor, "n c h w"]:
+    """Returns bytes as they are; floating pixels clamped to [0, 1] and rounded to 255 steps."""
     if images.dtype == torch.uint8:
         return images
     return (images.clamp(0, 1) * 255).round().to(torch.uint8)
@@ -27,61 +27,72 @@ def as_bytes(images: Shaped[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
 
 def write_class_folders(
     folder: Path,
-    images: UInt8[Tensor, "n c h w"],
-    labels: Int[Tensor, " n"],
+    images: UInt8[torch.Tensor, "n c h w"],
+    labels: Int[torch.Tensor, " n"],
     classes: Sequence[str],
 ) -> None:
-    """One PNG an image, lossless, as `FOLDER/CLASS/0000.png`."""
+    """Writes one lossless PNG an image, as `FOLDER/CLASS/0000.png`."""
     from torchvision.io import write_png
 
-    seen: dict[int, int] = {}
+    written: Counter[int] = Counter()
     for image, label in zip(images, labels.tolist(), strict=True):
-        number = seen.get(label, 0)
-        seen[label] = number + 1
         path = folder / classes[label].replace("/", "_")
         path.mkdir(parents=True, exist_ok=True)
-        write_png(image, str(path / f"{number:04d}.png"))
+        write_png(image, str(path / f"{written[label]:04d}.png"))
+        written[label] += 1
 
 
 def write_grid(
     path: Path,
-    images: UInt8[Tensor, "n c h w"],
-    labels: Int[Tensor, " n"],
+    images: UInt8[torch.Tensor, "n c h w"],
+    labels: Int[torch.Tensor, " n"],
     columns: int = 10,
     smallest: int = 32,
 ) -> None:
-    """One picture, a row for each class, its first `columns` images; tiny images are enlarged."""
+    """Writes what `draw_grid` draws as a PNG file."""
     from torchvision.io import write_png
 
-    write_png(grid(images, labels, columns, smallest), str(path))
+    write_png(draw_grid(images, labels, columns, smallest), str(path))
 
 
-def grid(
-    images: UInt8[Tensor, "n c h w"],
-    labels: Int[Tensor, " n"],
+def draw_grid(
+    images: UInt8[torch.Tensor, "n c h w"],
+    labels: Int[torch.Tensor, " n"],
     columns: int = 10,
     smallest: int = 32,
-) -> UInt8[Tensor, "3 height width"]:
-    """What `write_grid` writes; of images with one channel three equal ones are made."""
+) -> UInt8[torch.Tensor, "3 height width"]:
+    """Draws one picture: a row for each class, its first images side by side.
+
+    One image a class makes rows of `columns` classes. Grey images become coloured ones.
+
+    Args:
+        images: Any number of each class.
+        labels: Their classes.
+        columns: Most images of a class, and most columns of the picture.
+        smallest: Pixels a side up to which tiny images are enlarged.
+    """
     from torchvision.utils import make_grid
 
-    shown = []
+    width = min(int(labels.bincount().max()), columns)
+    rows = []
     for cls in labels.unique():
-        own = images[labels == cls][:columns]
-        gap = images.new_zeros(columns - len(own), *images.shape[1:])
-        shown.append(torch.cat([own, gap]) if len(own) > 1 or columns > 1 else own)
-    width = max(1, int((labels.bincount().max()).clamp(max=columns)))
-    rows = torch.cat([row[:width] for row in shown])
+        own = images[labels == cls][:width]
+        rows += [own, images.new_zeros(width - len(own), *images.shape[1:])]
     factor = max(1, smallest // images.shape[2])
-    rows = rows.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    tiles = torch.cat(rows).repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     across = width if width > 1 else columns
-    return make_grid(rows, nrow=across, padding=2, pad_value=255)
+    return make_grid(tiles, nrow=across, padding=2, pad_value=255)
 
 
-def stored_images(record: Record, store: Cache, data_root: Path | None) -> Tensors | None:
-    """Images [n c h w], labels [n] and weights [n] as they were stored; None if no longer there.
+def load_images(record: Record, store: Cache, data_root: Path | None) -> Tensors | None:
+    """Loads a record's images [n c h w], labels [n] and weights [n]; None if no longer there.
 
-    Of a selection the cache holds rows of the training set: its images are read then.
+    The cache holds row numbers of the training set for a selection: its images are read then.
+
+    Args:
+        record: Of a finished run.
+        store: The cache that holds its artifacts.
+        data_root: Folder of the data sets.
 
     Raises:
         DDBenchError: a selection, and its data set is not there or has changed since.
@@ -92,15 +103,9 @@ def stored_images(record: Record, store: Cache, data_root: Path | None) -> Tenso
         return None
     tensors = artifact.tensors()
     if "images" not in tensors:
-        tensors["images"] = _selected(record, tensors["indices"], data_root, store)
+        session = open_session("cpu", "fp32", data_root, store.root)
+        named = find_dataset(record.dataset, session.registry, record.holdout)
+        data = open_data(named, session.ctx, store)
+        check_data(record, data.info)
+        tensors["images"] = data.train_images[tensors["indices"]]
     return tensors
-
-
-def _selected(
-    record: Record, indices: Int[Tensor, " n"], data_root: Path | None, store: Cache
-) -> Tensor:
-    session = open_session("cpu", "fp32", data_root, store.root)
-    named = find_dataset(record.dataset, session.registry, record.holdout)
-    data = open_data(named, session.ctx, store)
-    check_data(record, data.info)
-    return data.train_images[indices]

@@ -20,7 +20,7 @@ from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.recording import check_data
 from ddbench.registry import Registry
 from ddbench.reporting import render
-from ddbench.reporting.reproduce import cell_of, faults_of, plan_of
+from ddbench.reporting.reproduce import find_faults, plan_here, rebuild_cell
 from ddbench.reporting.tables import choose_views
 from ddbench.store.files import write_whole
 from ddbench.store.records import Records, read_record
@@ -31,8 +31,8 @@ BLOCK = re.compile(
 )
 
 
-def boards_of(root: Path) -> list[Path]:
-    """The boards of a folder, or the folder itself where it is one.
+def find_boards(root: Path) -> list[Path]:
+    """Returns the boards of a folder, or the folder itself where it is one.
 
     Raises:
         DDBenchError: there is none.
@@ -51,35 +51,36 @@ def boards_of(root: Path) -> list[Path]:
 # -- rendering -------------------------------------------------------------------------------------
 
 
-def pages(root: Path) -> dict[Path, str]:
-    """What every rendered file should hold.
+def render_pages(root: Path) -> dict[Path, str]:
+    """Renders the text that every page should hold.
 
     Raises:
         DDBenchError: a board is empty, a record cannot be read, or the README has a block for a
             board that is not there, or none for one that is.
     """
-    boards = boards_of(root)
+    boards = find_boards(root)
     records = {board.name: list(Records(board / RECORDS).all()) for board in boards}
     for board in boards:
         if not records[board.name]:
             raise DDBenchError(
-                f"{board / RECORDS} has no records", "expected: a .json file a cell",
+                f"{board / RECORDS} has no records",
+                "expected: a .json file a cell",
                 hint=f"`ddbench leaderboard add {board} RECORD…` puts them there",
-            )  # fmt: skip
-    made = {board / TABLE: table_text(records[board.name]) for board in boards}
+            )
+    pages = {board / TABLE: render_table(records[board.name]) for board in boards}
     if (root / README).is_file():
-        made[root / README] = _readme((root / README).read_text(), records)
-    return made
+        pages[root / README] = _fill_readme((root / README).read_text(), records)
+    return pages
 
 
-def table_text(records: list[Record]) -> str:
-    """Every view of the records, as Markdown."""
+def render_table(records: list[Record]) -> str:
+    """Renders every view of the records as Markdown."""
     views = choose_views(records)
     return "\n\n".join(render.to_markdown(view).rstrip() for view in views) + "\n"
 
 
-def _readme(text: str, records: Mapping[str, list[Record]]) -> str:
-    named = [found["name"] for found in BLOCK.finditer(text)]
+def _fill_readme(text: str, records: Mapping[str, list[Record]]) -> str:
+    named = [match["name"] for match in BLOCK.finditer(text)]
     if set(named) != set(records):
         odd = sorted(set(named) ^ set(records))
         raise DDBenchError(
@@ -87,30 +88,34 @@ def _readme(text: str, records: Mapping[str, list[Record]]) -> str:
             "expected: for each folder NAME the lines",
             "<!-- board: NAME --> and <!-- end of board -->",
         )
-    return BLOCK.sub(lambda m: f"{m['head']}\n{_block(records[m['name']])}\n{m['tail']}", text)
+    return BLOCK.sub(
+        lambda m: f"{m['head']}\n{_render_block(records[m['name']])}\n{m['tail']}", text
+    )
 
 
-def _block(records: list[Record]) -> str:
-    """The leaderboard, and the commands that made its records."""
+def _render_block(records: list[Record]) -> str:
+    """Renders the leaderboard, and the commands that made its records."""
     board = render.to_markdown(choose_views(records)[0])
     commands = sorted({record.command for record in records})
     return f"{board}\nMade by:\n\n```\n" + "\n".join(commands) + "\n```\n"
 
 
-def stale(root: Path) -> list[Path]:
-    """Rendered files that are not what their records say."""
+def find_stale(root: Path) -> list[Path]:
+    """Returns the rendered files that are not what their records say."""
     return [
-        path for path, text in pages(root).items() if not path.is_file() or path.read_text() != text
+        path
+        for path, text in render_pages(root).items()
+        if not path.is_file() or path.read_text() != text
     ]
 
 
 def write_pages(root: Path) -> list[Path]:
-    """Renders what is stale."""
-    made = pages(root)
-    old = stale(root)
-    for path in old:
-        write_whole(path, made[path])
-    return old
+    """Renders what is stale; returns the files that were written."""
+    pages = render_pages(root)
+    stale = find_stale(root)
+    for path in stale:
+        write_whole(path, pages[path])
+    return stale
 
 
 # -- records ---------------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ def add(board: Path, record: Record) -> Path:
 
 
 def check(board: Path, registry: Registry, data_root: Path | None) -> Iterator[str]:
-    """A sentence for everything that keeps a board's records from being accepted."""
+    """Yields a sentence for everything that keeps a board's records from being accepted."""
     keys: dict[str, str] = {}
     paths = sorted((board / RECORDS).glob("*"))
     if not paths:
@@ -141,11 +146,13 @@ def check(board: Path, registry: Registry, data_root: Path | None) -> Iterator[s
         if record.key in keys:
             yield f"{path} is of the same cell as {keys[record.key]}: leave one out"
         keys[record.key] = path.name
-        for fault in _faults(record, path, registry, data_root):
-            yield f"{path} {fault}"
+        for sentence in _find_faults(record, path, registry, data_root):
+            yield f"{path} {sentence}"
 
 
-def _faults(record: Record, path: Path, registry: Registry, root: Path | None) -> Iterator[str]:
+def _find_faults(
+    record: Record, path: Path, registry: Registry, root: Path | None
+) -> Iterator[str]:
     if path.name != record.file_name:
         yield f"is misnamed: its contents belong in {record.file_name}"
     if not record.checksum:
@@ -166,18 +173,18 @@ def _faults(record: Record, path: Path, registry: Registry, root: Path | None) -
         yield "says nothing of what its stages cost"
     plan: Plan | None = None
     try:
-        cell = cell_of(record, registry)
-        info = _data(cell, root)
+        cell = rebuild_cell(record, registry)
+        info = _describe_data(cell, root)
         if info is not None:
             check_data(record, info)
-            plan = plan_of(cell, root)
+            plan = plan_here(cell, root)
     except DDBenchError as fault:
         yield f"cannot be run again here: {fault.problem}"
-    yield from faults_of(record, plan)
+    yield from find_faults(record, plan)
 
 
-def _data(cell: Cell, root: Path | None) -> DatasetInfo | None:
-    """The data set, or None where it is not on this machine: the rest is checked all the same."""
+def _describe_data(cell: Cell, root: Path | None) -> DatasetInfo | None:
+    """Describes the data set; None where it is not on this machine: the rest is checked anyway."""
     try:
         return describe(cell.dataset, root)
     except DDBenchError:

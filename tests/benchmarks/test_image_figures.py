@@ -33,7 +33,7 @@ def stored(monkeypatch):
         levels = (100 + 100 * labels).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
         return {"images": levels.to(torch.uint8), "labels": labels}
 
-    monkeypatch.setattr(image_grids, "stored_images", images)
+    monkeypatch.setattr(image_grids, "load_images", images)
 
 
 def test_a_figure_for_every_setting_a_panel_for_every_row(stored, tmp_path, monkeypatch):

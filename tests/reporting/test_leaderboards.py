@@ -14,13 +14,13 @@ from ddbench.reporting import leaderboards as boards
 from ddbench.store.records import Records, read_record, seal
 
 ROOT = Path(__file__).parents[2] / "leaderboards"
-BOARDS = boards.boards_of(ROOT)
+BOARDS = boards.find_boards(ROOT)
 
 
-@pytest.mark.parametrize("page", sorted(boards.pages(ROOT)), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("page", sorted(boards.render_pages(ROOT)), ids=lambda p: p.parent.name)
 def test_a_committed_page_is_rendered_from_the_records(page):
     hint = "stale: run `ddbench leaderboard render`"
-    assert page.read_text() == boards.pages(ROOT)[page], hint
+    assert page.read_text() == boards.render_pages(ROOT)[page], hint
 
 
 @pytest.mark.parametrize("folder", BOARDS, ids=lambda folder: folder.name)
@@ -65,7 +65,7 @@ def test_render_fills_the_page_and_a_changed_record_makes_it_stale(ddbench, boar
 def test_a_page_must_have_a_block_for_every_folder(board):
     (board.parent / "README.md").write_text("# Ours\n")
     with pytest.raises(DDBenchError, match="do not agree about digits"):
-        boards.pages(board.parent)
+        boards.render_pages(board.parent)
 
 
 def test_an_empty_board_is_told(ddbench, board):

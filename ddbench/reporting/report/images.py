@@ -7,20 +7,22 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from jaxtyping import Int, UInt8
-from torch import Tensor
+from PIL import Image
 
 from ddbench.api.errors import DDBenchError, format_count
 from ddbench.api.record import Record
-from ddbench.reporting.images import as_bytes, grid, stored_images
+from ddbench.reporting.images import draw_grid, load_images, to_bytes
 from ddbench.reporting.report.rows import ReportRow
 from ddbench.store.cache import Cache
 
 MOST_CLASSES, MOST_IMAGES = 10, 10
 """Rows and columns of a picture."""
 TILE = 64
-"""Pixels of an image in it at most."""
+"""Most pixels a side of an image in it."""
 PICTURE_BYTES = 120_000
 PAGE_BYTES = 12_000_000
 _QUALITIES = (90, 75, 55, 35)
@@ -37,96 +39,95 @@ class Picture:
     """What tells the row from others of its title."""
     caption: str
     source: str
-    """A `data:` address."""
+    """Its `data:` address."""
     width: int
     height: int
     coarse: bool
-    """Enlarged: pixels are to be seen as such."""
+    """True where it is enlarged: pixels are to be seen as such."""
 
 
-def pictures_of(
+def make_pictures(
     rows: Sequence[ReportRow], store: Cache, data_root: Path | None
 ) -> tuple[list[Picture], list[str]]:
-    """A picture for every row whose images are at hand, of its first seed that has them.
+    """Makes a picture for every row whose images are at hand, of its first seed that has them.
 
     Returns:
-        Pictures, and what has to be said about those that are missing.
+        Pictures, and sentences on those that are missing.
     """
-    found: list[Picture] = []
+    pictures: list[Picture] = []
     left_out, gone = 0, 0
     for row in rows:
         if row.entry.setting.ipc is None:  # the training set itself
             continue
-        if sum(len(picture.source) for picture in found) > PAGE_BYTES:
+        if sum(len(picture.source) for picture in pictures) > PAGE_BYTES:
             left_out += 1
             continue
-        picture = _picture(row, store, data_root)
+        picture = _make_picture(row, store, data_root)
         if picture is None:
             gone += 1
         else:
-            found.append(picture)
-    said = []
+            pictures.append(picture)
+    missing = []
     if gone:
-        said.append(
-            f"{format_count(gone, 'row')} without a picture: their images are not in the cache."
-        )
+        rows_gone = format_count(gone, "row")
+        missing.append(f"{rows_gone} without a picture: their images are not in the cache.")
     if left_out:
-        said.append(f"{format_count(left_out, 'picture')} left out: the page would grow beyond "
-                    f"{PAGE_BYTES // 10**6} MB.")  # fmt: skip
-    return found, said
+        most = f"{PAGE_BYTES // 10**6} MB"
+        missing.append(
+            f"{format_count(left_out, 'picture')} left out: the page would grow beyond {most}."
+        )
+    return pictures, missing
 
 
-def _picture(row: ReportRow, store: Cache, data_root: Path | None) -> Picture | None:
+def _make_picture(row: ReportRow, store: Cache, data_root: Path | None) -> Picture | None:
     for record in row.entry.finished:
         try:
-            tensors = stored_images(record, store, data_root)
+            tensors = load_images(record, store, data_root)
         except DDBenchError:  # a selection from data that is not on this machine
             continue
         if tensors is not None:
-            return _drawn(row, record, as_bytes(tensors["images"]), tensors["labels"])
+            return _draw(row, record, to_bytes(tensors["images"]), tensors["labels"])
     return None
 
 
-def _drawn(
-    row: ReportRow, record: Record, images: UInt8[Tensor, "n c h w"], labels: Int[Tensor, " n"]
+def _draw(
+    row: ReportRow,
+    record: Record,
+    images: UInt8[torch.Tensor, "n c h w"],
+    labels: Int[torch.Tensor, " n"],
 ) -> Picture:
-    from PIL import Image
-
-    whole, classes = len(images), labels.unique()
+    classes, side = labels.unique(), images.shape[3]
     chosen = labels <= classes[:MOST_CLASSES].max()
-    pixels = grid(images[chosen], labels[chosen], MOST_IMAGES, smallest=32)
-    side = images.shape[3]
+    pixels = draw_grid(images[chosen], labels[chosen], MOST_IMAGES, smallest=32)
     view = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     if side > TILE:
         view = view.resize((view.width * TILE // side, view.height * TILE // side))
-    shown = f"first {MOST_CLASSES} of {len(classes)} classes, " if len(classes) > 10 else ""
+    some = f"first {MOST_CLASSES} of {len(classes)} classes, " if len(classes) > 10 else ""
     setting = row.entry.setting
     return Picture(
         row=row.id,
         title=row.entry.name,
         differs=row.differs,
-        caption=f"{setting.dataset}, IPC {setting.ipc}, seed {record.seed}: {shown}{whole} images",
-        source=_encoded(view),
+        caption=f"{setting.dataset}, IPC {setting.ipc}, seed {record.seed}: "
+        f"{some}{len(images)} images",
+        source=_encode(view),
         width=view.width,
         height=view.height,
         coarse=side < 32,
     )
 
 
-def _encoded(view: object) -> str:
-    """Lossless where that is small enough, else as good as the budget allows."""
-    from PIL import Image
-
-    assert isinstance(view, Image.Image)
-    kind, data = "png", _saved(view, format="PNG", optimize=True)
+def _encode(view: Image.Image) -> str:
+    """Returns an address with the picture: lossless if small, else as good as the budget allows."""
+    kind, data = "png", _save(view, format="PNG", optimize=True)
     for quality in _QUALITIES:
         if len(data) <= PICTURE_BYTES:
             break
-        kind, data = "webp", _saved(view, format="WEBP", quality=quality)
+        kind, data = "webp", _save(view, format="WEBP", quality=quality)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _saved(view: object, **options: object) -> bytes:
+def _save(view: Image.Image, **options: Any) -> bytes:
     out = io.BytesIO()
-    view.save(out, **options)  # type: ignore[attr-defined]
+    view.save(out, **options)
     return out.getvalue()

@@ -5,10 +5,16 @@ Imports `config`, `pipeline` and what lies below them, and the tables of `ddbenc
 
 from __future__ import annotations
 
-from ddbench.reporting.reproduce.faults import AlteredError, faults_of, refuse_altered
-from ddbench.reporting.reproduce.recorded import cell_of, plan_of
+from ddbench.reporting.reproduce.faults import AlteredError, find_faults, refuse_altered
+from ddbench.reporting.reproduce.recorded import plan_here, rebuild_cell
 from ddbench.reporting.reproduce.verdict import Verdict, judge
 
 __all__ = [
-    "AlteredError", "Verdict", "cell_of", "faults_of", "judge", "plan_of", "refuse_altered",
-]  # fmt: skip
+    "AlteredError",
+    "Verdict",
+    "find_faults",
+    "judge",
+    "plan_here",
+    "rebuild_cell",
+    "refuse_altered",
+]

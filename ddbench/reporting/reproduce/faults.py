@@ -1,10 +1,10 @@
-"""Whether a record is what was written: checksum, keys, and numbers that can be."""
+"""Checks that a record is what was written: its checksum, its keys, and numbers that can be."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
@@ -20,32 +20,32 @@ class AlteredError(DDBenchError):
 
 
 def refuse_altered(record: Record, plan: Plan | None = None) -> None:
-    """Nothing for a whole record.
+    """Raises an error for a record that is not what was written.
 
     Args:
-        record: As read.
-        plan: Of its configuration on the data of this machine; None where they are not here.
+        record: A record as it was read.
+        plan: The plan of its configuration on the data of this machine; None without these data.
 
     Raises:
         AlteredError: it was changed by hand, in one sentence.
     """
-    for fault in faults_of(record, plan):
+    for fault in find_faults(record, plan):
         raise AlteredError(f"the record {record.file_name} {fault}")
 
 
-def faults_of(record: Record, plan: Plan | None = None) -> Iterator[str]:
-    """Every fault, as the end of a sentence about the record."""
+def find_faults(record: Record, plan: Plan | None = None) -> Iterator[str]:
+    """Yields every fault, as the end of a sentence about the record."""
     if is_altered(record):
         yield "was altered after it was written: its checksum is that of other contents"
     if record.key != cell_key(record.keys.get("evaluate", []), record.keys.get("looked", [])):
         yield "was altered: its key is not that of its evaluate stages"
-    yield from _impossible(record)
+    yield from _find_impossible(record)
     if plan is not None:
-        yield from _other_keys(record, plan)
+        yield from _find_other_keys(record, plan)
 
 
-def _impossible(record: Record) -> Iterator[str]:
-    """An accuracy is a whole number of test images, and a percentage."""
+def _find_impossible(record: Record) -> Iterator[str]:
+    """Yields accuracies that are no percentage, or no whole number of test images."""
     count = record.configuration.get("test_images")
     for values in record.metrics:
         for name, value in values.items():
@@ -60,27 +60,24 @@ def _impossible(record: Record) -> Iterator[str]:
                 )
 
 
-def _other_keys(record: Record, plan: Plan) -> Iterator[str]:
-    """The first stage whose key, made anew of the configuration, is not the recorded one.
+def _find_other_keys(record: Record, plan: Plan) -> Iterator[str]:
+    """Yields the first stage whose key, made anew of the configuration, is not the recorded one.
 
     Statistics are left out: evaluators may ask for more of them than the method does.
     """
-    made: dict[str, list[str]] = {}
-    for stage in plan.stages():
-        made.setdefault(stage.stage, []).append(stage.key)
+    planned: dict[str, list[str]] = {}
+    for step in plan.stages():
+        planned.setdefault(step.stage, []).append(step.key)
     for stage in STAGES:
         if stage == "statistics":
             continue
-        told, found = record.keys.get(stage, []), made.get(stage, [])
+        recorded, own = record.keys.get(stage, []), planned.get(stage, [])
         # A teacher, too, may have been trained for an evaluator alone.
-        if told == found or (stage == "squeeze" and not (told and found)):
+        if recorded == own or (stage == "squeeze" and not (recorded and own)):
             continue
         yield (
-            f"was altered: its configuration gives another {stage} ({_listed(found)}) than the one "
-            f"that was run ({_listed(told)})"
+            f"was altered: its configuration gives another {stage} "
+            f"({', '.join(own) or 'none'}) than the one that was run "
+            f"({', '.join(recorded) or 'none'})"
         )
         return
-
-
-def _listed(keys: Sequence[str]) -> str:
-    return ", ".join(keys) or "none"

@@ -1,4 +1,4 @@
-"""Whether a row holds: the rule, and the sentence that says what came of it."""
+"""Judges whether a row holds: the rule, and the sentence that says what came of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from statistics import fmean, stdev
 
 from ddbench.reporting.tables.formatting import (
     format_interval,
-    format_percent,
     format_spread,
     join_words,
 )
@@ -21,7 +20,7 @@ TOLERANCE = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Committed and new accuracies by seed, and where the new mean has to lie."""
+    """Committed and new accuracies by seed, and the interval that the new mean has to lie in."""
 
     committed: Mapping[int, float]
     again: Mapping[int, float]
@@ -31,14 +30,16 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
+        """True where the new mean lies in the interval."""
         return self.low <= fmean(self.again.values()) <= self.high
 
-    def sentence(self, name: str) -> str:
-        """`WMDD, digits, IPC 1: committed 77.5 ± 5.5 (seeds 0, 1 and 2), again …`"""
-        told = "holds" if self.holds else "does not hold"
+    def write_sentence(self, name: str) -> str:
+        """Writes `WMDD, digits, IPC 1: committed 77.5 ± 5.5 (seeds 0, 1 and 2), again …`"""
+        holds = "holds" if self.holds else "does not hold"
         place = "within" if self.holds else "outside"
         return (
-            f"{name} {told}: committed {_mean(self.committed)}, again {_mean(self.again)}, "
+            f"{name} {holds}: committed {_write_mean(self.committed)}, "
+            f"again {_write_mean(self.again)}, "
             f"{place} {format_interval(self.low, self.high)}, {self.rule}"
         )
 
@@ -74,9 +75,7 @@ def judge(
     return Verdict(committed=committed, again=again, low=mean - reach, high=mean + reach, rule=rule)
 
 
-def _mean(values: Mapping[int, float]) -> str:
-    found = list(values.values())
-    sd = stdev(found) if len(found) > 1 else None
+def _write_mean(values: Mapping[int, float]) -> str:
+    sd = stdev(values.values()) if len(values) > 1 else None
     seeds = f"seed{'s' if len(values) > 1 else ''} {join_words(sorted(values))}"
-    text = format_spread(fmean(found), sd, "%") if sd is not None else format_percent(found[0])
-    return f"{text} % ({seeds})"
+    return f"{format_spread(fmean(values.values()), sd, '%')} % ({seeds})"

@@ -1,4 +1,4 @@
-"""The views that a run's stored labels belong to, drawn again: what is handed on with them."""
+"""Draws the views that a run's stored labels belong to again, to hand them on together."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from ddbench.api.types import DatasetInfo, Tensors
 from ddbench.pipeline.plan import derive_stream_seed
 from ddbench.pipeline.specs import Relabel
 from ddbench.registry import Registry
-from ddbench.reporting.reproduce.parts import part_of
+from ddbench.reporting.reproduce.parts import build_part
 from ddbench.store.cache import Cache
 from ddbench.training.batches import Stream, to_stored_views
 
 
-def stored_views(
+def redraw_views(
     record: Record, distilled: Tensors, store: Cache, registry: Registry
 ) -> StoredViews | None:
-    """Labels of every view that students were shown; None where the run stored none.
+    """Returns every view that students were shown, with its labels; None where none are stored.
 
     Only labels are in the cache: the views are a function of the seed.
 
     Args:
-        record: Of a finished run.
+        record: The record of a finished run.
         distilled: Its `images` [n c h w], `labels` [n] and `weights` [n].
-        store: Where its labels are.
-        registry: Of the parts that it names.
+        store: The cache that holds its labels.
+        registry: The parts that it may name.
 
     Raises:
         DDBenchError: the labels are no longer in the cache, or belong to views that are more than
@@ -47,7 +47,7 @@ def stored_views(
     tensors = artifact.tensors()
     if "views" not in tensors:  # answers about plain images
         return None
-    spec: Relabel = part_of(artifact.card["spec"], registry)
+    spec: Relabel = build_part(artifact.card["spec"], registry)
     assert spec.augmentation is not None
     if spec.augmentation.one_of:
         raise DDBenchError(
@@ -55,9 +55,9 @@ def stored_views(
             f"FKD's files hold a crop, a flip and a mix, not '{spec.augmentation.one_of}'",
             hint="--no-views leaves their labels out",
         )
-    stream = _stream(spec, record.seed, distilled)
+    stream = _make_stream(spec, record.seed, distilled)
     epochs = []
-    for epoch, told in enumerate(tensors["views"]):
+    for epoch, answers in enumerate(tensors["views"]):
         views = list(stream.views(epoch))
         rows = torch.cat([shown.rows for shown in views])
         if not torch.equal(rows, tensors["rows"][epoch]):
@@ -66,22 +66,31 @@ def stored_views(
                 "random numbers of another version of torch, perhaps",
                 hint="--no-views leaves them out",
             )
-        parts = told.split([len(shown.rows) for shown in views])
+        parts = answers.split([len(shown.rows) for shown in views])
         epochs.append(
             [replace(shown, answers=part) for shown, part in zip(views, parts, strict=True)]
         )
     return to_stored_views(epochs, (spec.data.shape[1], spec.data.shape[2]))
 
 
-def _stream(spec: Relabel, seed: int, distilled: Tensors) -> Stream:
-    """The one that the teacher was shown; `seed` is the cell's: that of a spec is a float in JSON,
-    which rounds it."""
+def _make_stream(spec: Relabel, seed: int, distilled: Tensors) -> Stream:
+    """Makes the stream that the teacher was shown.
+
+    `seed` is the cell's: that of a spec is a float in JSON, which rounds it.
+    """
     data, augmentation = spec.data, spec.augmentation
     assert augmentation is not None
     info = DatasetInfo(
-        name="", classes=data.classes, shape=data.shape, mean=data.mean, std=data.std,
-        train_counts=(), test_counts=(), fingerprint=data.fingerprint, mirror=data.mirror,
-    )  # fmt: skip
+        name="",
+        classes=data.classes,
+        shape=data.shape,
+        mean=data.mean,
+        std=data.std,
+        train_counts=(),
+        test_counts=(),
+        fingerprint=data.fingerprint,
+        mirror=data.mirror,
+    )
     return Stream(
         images=distilled["images"],
         labels=distilled["labels"],

@@ -229,4 +229,4 @@ def same_terms(a: Entry, b: Entry) -> bool:
 
 def _list_teachers(record: Record) -> list[str]:
     """Returns the keys of the teachers that label, which need not be those that make images."""
-    return list(record.configuration.get("labelled_by") or record.keys.get("squeeze", ()))
+    return list(record.configuration.get("labelled_by") or record.keys.get("squeeze", []))

@@ -55,7 +55,7 @@ def rank_methods(scores: Sequence[Mapping[str, float]]) -> Ranking | None:
     ranks = whole.rank(axis="columns", ascending=False).mean().sort_values(kind="stable")
     p = float(friedmanchisquare(*whole.T.to_numpy()).pvalue) if whole.shape[1] > 2 else None
     return Ranking(
-        ranks=ranks.to_dict(),
+        ranks={str(name): float(mean) for name, mean in ranks.items()},
         cells=len(whole),
         difference=critical_difference(whole.shape[1], len(whole)),
         p=None if p is None or math.isnan(p) else p,

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from ddbench.api.record import LearningCurve
 from ddbench.reporting.report import make_page
-from ddbench.reporting.report.drawing import drawing
+from ddbench.reporting.report.drawing import draw_plot
 from ddbench.reporting.report.figures import write_figures
-from ddbench.reporting.report.learning_curves import learning_curves_of
+from ddbench.reporting.report.learning_curves import plot_learning_curves
 from ddbench.reporting.report.plots import Plot, Point, Series
-from ddbench.reporting.report.rows import rows_of
+from ddbench.reporting.report.rows import make_rows
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.row_names import label_entries
 from tests.reporting.report.test_page import Reader, few, html_of, record
@@ -34,7 +34,7 @@ def taught() -> list:
 
 
 def plots(records) -> list[Plot]:
-    return learning_curves_of(rows_of(label_entries(gather(records)), {}))
+    return plot_learning_curves(make_rows(label_entries(gather(records)), {}))
 
 
 def test_lines_are_the_means_over_students_and_seeds():
@@ -84,7 +84,7 @@ def test_records_without_curves_have_no_section():
 def test_any_loss_is_drawn_within_the_frame(losses):
     points = tuple(Point(x=i + 1, y=v, sd=None, label="", row="r") for i, v in enumerate(losses))
     series = Series(name="s", points=points, joined=True, marked=False)
-    made = drawing(Plot(name="n", title="t", x_title="epochs", series=(series,), linear=True,
+    made = draw_plot(Plot(name="n", title="t", x_title="epochs", series=(series,), linear=True,
                         percent=False))  # fmt: skip
     assert 2 <= len(made.y_ticks) <= 9
     assert len({tick.text for tick in made.y_ticks}) == len(made.y_ticks)
@@ -99,7 +99,7 @@ def test_numbers_of_the_axis_are_short_and_its_title_says_the_power():
         (1e-3, "training loss (10⁻³)"), (1, "training loss"), (1e4, "training loss (10³)"),
     ):  # fmt: skip
         (plot,) = plots([record(learning_curves=[curve(2 * scale, 1.4 * scale)])])
-        made = drawing(plot)
+        made = draw_plot(plot)
         assert made.y_title == title
         shown = [float(tick.text) for tick in made.y_ticks]
         unit = 1e3 if scale == 1e4 else scale
@@ -109,7 +109,7 @@ def test_numbers_of_the_axis_are_short_and_its_title_says_the_power():
 
 def test_equal_steps_from_zero():
     (plot,) = plots(taught()[:1])
-    made = drawing(plot)
+    made = draw_plot(plot)
     first, second, third = (dot.x for dot in made.series[0].dots)
     assert third - second == pytest.approx(second - first) == pytest.approx(first - made.left)
     assert third == made.right

@@ -181,10 +181,10 @@ def test_pictures_keep_to_their_budget():
     import torch
     from PIL import Image
 
-    from ddbench.reporting.report.images import PICTURE_BYTES, _encoded
+    from ddbench.reporting.report.images import PICTURE_BYTES, _encode
 
     noise = torch.randint(256, (660, 660, 3), generator=torch.Generator().manual_seed(0))
-    source = _encoded(Image.fromarray(noise.to(torch.uint8).numpy()))
+    source = _encode(Image.fromarray(noise.to(torch.uint8).numpy()))
     assert source.startswith("data:image/webp")
     assert len(base64.b64decode(source.partition(",")[2])) < 2.5 * PICTURE_BYTES
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddbench.api.errors import DDBenchError
-from ddbench.reporting.report.drawing import _decades, drawing
+from ddbench.reporting.report.drawing import _choose_ticks, draw_plot
 from ddbench.reporting.report.figures import write_figures
-from ddbench.reporting.report.plots import Plot, Point, Series, pareto, plots_of
-from ddbench.reporting.report.rows import rows_of
+from ddbench.reporting.report.plots import Plot, Point, Series, find_frontier, make_plots
+from ddbench.reporting.report.rows import make_rows
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.row_names import label_entries
 from tests.reporting.report.test_page import few, record
@@ -37,7 +37,7 @@ places = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, m
 @given(places)
 def test_the_frontier_is_what_nothing_beats(found):
     points = [point(x, y) for x, y in found]
-    best = {(p.x, p.y) for p in pareto(points)}
+    best = {(p.x, p.y) for p in find_frontier(points)}
     beaten = {
         (a.x, a.y) for a in points for b in points
         if b.x <= a.x and b.y >= a.y and (b.x, b.y) != (a.x, a.y)
@@ -46,7 +46,7 @@ def test_the_frontier_is_what_nothing_beats(found):
 
 
 def test_a_frontier_rises_to_the_right_in_the_picture():
-    made = drawing(plot([point(10, 20), point(100, 50), point(1000, 40)], frontier=True))
+    made = draw_plot(plot([point(10, 20), point(100, 50), point(1000, 40)], frontier=True))
     steps = re.fullmatch(r"M([\d.]+) ([\d.]+) H([\d.]+) V([\d.]+)", made.frontier)
     assert steps
     x0, y0, x1, y1 = map(float, steps.groups())
@@ -57,7 +57,7 @@ def test_a_frontier_rises_to_the_right_in_the_picture():
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.floats(1e-3, 1e12), st.floats(0, 100)), min_size=1, max_size=9))
 def test_everything_is_drawn_within_the_frame(found):
-    made = drawing(plot([point(x, y) for x, y in found], frontier=True))
+    made = draw_plot(plot([point(x, y) for x, y in found], frontier=True))
     for dot in made.series[0].dots:
         assert made.left <= dot.x <= made.right
         assert made.top <= dot.y <= made.bottom
@@ -70,18 +70,18 @@ def test_everything_is_drawn_within_the_frame(found):
 @settings(deadline=None, max_examples=40)
 @given(st.floats(1e-6, 1e12), st.floats(1.5, 1e6))
 def test_ticks_are_few_and_in_range(low, ratio):
-    ticks = _decades(low, low * ratio)
+    ticks = _choose_ticks(low, low * ratio)
     assert 2 <= len(ticks) <= 8
     assert all(low <= tick <= low * ratio for tick in ticks)
     assert ticks == sorted(ticks)
 
 
 def rows():
-    return rows_of(label_entries(gather(few())), {})
+    return make_rows(label_entries(gather(few())), {})
 
 
 def test_plots_are_made_of_what_rows_hold():
-    made = {p.name: p for p in plots_of(rows())}
+    made = {p.name: p for p in make_plots(rows())}
     assert set(made) == {
         "digits-total time", "digits-peak memory", "digits-stored bytes", "digits-images-per-class",
     }  # fmt: skip
@@ -94,14 +94,14 @@ def test_plots_are_made_of_what_rows_hold():
 
 def test_a_row_without_cost_has_no_point():
     bare = [record("wmdd", 3.0, 0, costs=[], image_bytes=None)]
-    assert plots_of(rows_of(label_entries(gather(bare)), {})) == []
+    assert make_plots(make_rows(label_entries(gather(bare)), {})) == []
 
 
 def test_labels_do_not_lie_on_each_other():
     rng = random.Random(0)
     points = [point(math.exp(rng.uniform(0, 4)), rng.uniform(0, 99), "a method's name")
               for _ in range(30)]  # fmt: skip
-    labels = drawing(plot(points, frontier=True)).labels
+    labels = draw_plot(plot(points, frontier=True)).labels
     assert labels
     boxes = [(la.x - (90 if la.anchor == "end" else 0), la.y) for la in labels]
     for i, (x, y) in enumerate(boxes):
@@ -110,7 +110,7 @@ def test_labels_do_not_lie_on_each_other():
 
 def test_figures_are_svg_and_pdf_and_the_same_each_time(tmp_path):
     pytest.importorskip("matplotlib")
-    plots = plots_of(rows())
+    plots = make_plots(rows())
     first = write_figures(plots, tmp_path / "a")
     again = write_figures(plots, tmp_path / "b")
     assert len(first) == 2 * len(plots)
@@ -125,5 +125,5 @@ def test_figures_are_svg_and_pdf_and_the_same_each_time(tmp_path):
 def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(DDBenchError) as caught:
-        write_figures(plots_of(rows()), tmp_path)
+        write_figures(make_plots(rows()), tmp_path)
     assert "ddbench[figures]" in caught.value.hint

@@ -12,8 +12,8 @@ from ddbench.cli.reproduce import TOLERANCE
 from ddbench.config.grid import Selection, expand
 from ddbench.config.profiles import Profile
 from ddbench.pipeline.recording import _base
-from ddbench.reporting.reproduce import cell_of, faults_of, plan_of, verdict
-from ddbench.reporting.reproduce.parts import UnknownPartError, part_of
+from ddbench.reporting.reproduce import find_faults, plan_here, rebuild_cell, verdict
+from ddbench.reporting.reproduce.parts import UnknownPartError, build_part
 from ddbench.store.keys import spell
 from ddbench.store.records import Records, compute_checksum, find_record_folders, read_record, seal
 
@@ -30,8 +30,8 @@ def test_the_command_line_and_the_rule_agree():
 def test_a_committed_record_is_whole_and_spells_parts_that_exist(path, registry):
     record = read_record(path)
     assert record.checksum
-    assert list(faults_of(record)) == []
-    cell = cell_of(record, registry)
+    assert list(find_faults(record)) == []
+    cell = rebuild_cell(record, registry)
     told = record.configuration
     assert spell(cell.recipe.distiller) == told["recipe"]["distiller"]
     assert spell(cell.recipe.matchers) == told["recipe"]["matchers"]
@@ -43,9 +43,9 @@ def test_a_committed_record_is_whole_and_spells_parts_that_exist(path, registry)
 @pytest.mark.parametrize("path", DIGITS, ids=lambda path: path.stem[-26:])
 def test_a_rebuilt_cell_has_the_keys_of_the_record(path, registry):
     record = read_record(path)
-    plan = plan_of(cell_of(record, registry), None)
+    plan = plan_here(rebuild_cell(record, registry), None)
     assert plan.key == record.key
-    assert list(faults_of(record, plan)) == []
+    assert list(find_faults(record, plan)) == []
 
 
 def test_any_plan_can_be_rebuilt_from_its_record(registry):
@@ -57,8 +57,8 @@ def test_any_plan_can_be_rebuilt_from_its_record(registry):
         for plan in expand(Selection(**choice), registry, None):
             told = _base(plan, "ok", "ddbench run").model_dump_json()
             record = Record.model_validate_json(told)
-            cell = cell_of(record, registry)
-            assert plan_of(cell, None).key == plan.key, plan.cell.method
+            cell = rebuild_cell(record, registry)
+            assert plan_here(cell, None).key == plan.key, plan.cell.method
             assert cell.profile == plan.cell.profile
             assert [t.name for t in cell.teachers] == [t.name for t in plan.cell.teachers]
 
@@ -91,7 +91,7 @@ def set_claim(raw):
 
 @pytest.mark.parametrize("change", [set_accuracy, set_iterations, set_seed, set_key, set_claim])
 def test_any_change_by_hand_breaks_the_checksum(change):
-    assert any("checksum" in fault for fault in faults_of(altered(change)))
+    assert any("checksum" in fault for fault in find_faults(altered(change)))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_any_change_by_hand_breaks_the_checksum(change):
 def test_a_change_that_is_sealed_anew_is_found_by_keys_and_counts(change, told, registry):
     record = seal(altered(change))
     assert record.checksum == compute_checksum(record)
-    faults = list(faults_of(record, plan_of(cell_of(record, registry), None)))
+    faults = list(find_faults(record, plan_here(rebuild_cell(record, registry), None)))
     assert any(told in fault for fault in faults), faults
 
 
@@ -134,7 +134,7 @@ def test_a_checksum_outlives_new_fields_and_the_way_to_disk(tmp_path):
 )
 def test_a_record_cannot_choose_what_runs(spelt, told, registry):
     with pytest.raises(UnknownPartError, match=told):
-        part_of(spelt, registry)
+        build_part(spelt, registry)
 
 
 def test_an_altered_record_is_one_sentence_and_exit_code_1(ddbench, tmp_path):

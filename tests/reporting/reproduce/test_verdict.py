@@ -30,7 +30,7 @@ def test_a_row_drawn_alike_holds_nineteen_times_in_twenty():
 def test_a_row_of_one_seed_has_a_tolerance(value, holds):
     found = judge({0: 50.0}, {1: value})
     assert found.holds is holds
-    assert "tolerance of 5 points for a row of one seed" in found.sentence("row")
+    assert "tolerance of 5 points for a row of one seed" in found.write_sentence("row")
 
 
 def test_equal_seeds_have_a_tolerance_too():
@@ -40,7 +40,7 @@ def test_equal_seeds_have_a_tolerance_too():
 
 def test_the_sentence_says_all_of_it():
     found = judge({0: 77.0, 1: 72.0, 2: 83.0}, {7: 10.0})
-    assert found.sentence("WMDD") == (
+    assert found.write_sentence("WMDD") == (
         "WMDD does not hold: committed 77.3 ± 5.5 % (seeds 0, 1 and 2), again 10.0 % (seed 7), "
         "outside [50.0, 104.7], the 95 % prediction interval of its 3 seeds"
     )
