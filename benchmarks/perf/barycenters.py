@@ -13,7 +13,7 @@ import torch
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.timing import Work, interleaved
 from benchmarks.perf.world import Settings
-from ddbench.api.types import Tensors
+from ddbench.pipeline.results import ClassAtoms, LabelledFeatures
 from ddbench.pipeline.specs import Targets
 from ddbench.pipeline.stages.targets import find_atoms
 from ddbench.runtime.cost import Meter
@@ -26,45 +26,41 @@ PROMISED = {10: 60.0, 50: 300.0}
 """Seconds for 1,000 classes, by images per class."""
 
 
-def features(classes: int, each: int, width: int) -> Tensors:
-    """Rectified clusters, like features after a ReLU: `features` [n d] and `labels` [n]."""
+def features(classes: int, each: int, width: int) -> LabelledFeatures:
+    """Makes rectified clusters, like features after a ReLU."""
     rng = torch.Generator().manual_seed(0)
     centres = torch.rand(classes, 20, width, generator=rng)
     chosen = torch.randint(20, (classes, each), generator=rng)
     found = centres[torch.arange(classes)[:, None], chosen]
     found = (found + 0.5 * torch.randn(found.shape, generator=rng)).relu()
-    return {
-        "features": found.flatten(0, 1),
-        "labels": torch.arange(classes).repeat_interleave(each),
-    }
+    labels = torch.arange(classes).repeat_interleave(each)
+    return LabelledFeatures(found.flatten(0, 1), labels)
 
 
 def harness(
-    known: Tensors, ipc: int, classes: int, settings: Settings
-) -> Callable[[], tuple[Tensors, dict[str, float]]]:
+    known: LabelledFeatures, ipc: int, classes: int, settings: Settings
+) -> Callable[[], tuple[ClassAtoms, dict[str, float]]]:
     """The stage: classes lie side by side, one a core."""
     spec = Targets(target=BarycenterTarget(), counts=(ipc,) * classes, seed=0)
 
     return lambda: find_atoms(spec, known, settings.ctx, Meter("cpu"))
 
 
-def pot(known: Tensors, ipc: int, classes: int) -> list[np.ndarray]:
+def pot(known: LabelledFeatures, ipc: int, classes: int) -> list[np.ndarray]:
     """POT's free-support barycenter with equal weights, class by class, from the same starts."""
     found = []
     for cls in range(classes):
-        own = known["features"][known["labels"] == cls].double()
+        own = known.features[known.labels == cls].double()
         start = draw_start(own, ipc, make_generator(0, "targets", cls)).numpy()
         shares = [ot.unif(len(own))]
         found.append(ot.lp.free_support_barycenter([own.numpy()], shares, start))
     return found
 
 
-def objectives(known: Tensors, found: list[np.ndarray]) -> float:
+def objectives(known: LabelledFeatures, found: list[np.ndarray]) -> float:
     """Mean W₂² of equally weighted atoms and their class."""
     return fmean(
-        wasserstein_squared(
-            torch.from_numpy(points), known["features"][known["labels"] == cls].double()
-        )
+        wasserstein_squared(torch.from_numpy(points), known.features[known.labels == cls].double())
         for cls, points in enumerate(found)
     )
 

@@ -24,12 +24,12 @@ def loop(world: Scene, compiled: bool) -> Callable[[], object]:
     taps = (*matcher.taps(world.network), *PCBN.taps(world.network))
     probe = Probe(world.network, taps, settings.ctx, compiled=compiled)
     known = {PCBN.moments: {n: t.to(settings.device) for n, t in world.moments.items()}}
-    terms = [Term(1.0, matcher, world.atoms["points"].to(settings.device))]
+    terms = [Term(1.0, matcher, world.atoms.points.to(settings.device))]
     labels = torch.arange(settings.classes).repeat_interleave(settings.each)
     problem = RecoverProblem(
         info=info,
         labels=labels.to(settings.device),
-        weights=world.atoms["weights"].to(settings.device),
+        weights=world.atoms.weights.to(settings.device),
         device=settings.device,
         seed=0,
         data=world.data,

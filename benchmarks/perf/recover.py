@@ -16,6 +16,7 @@ from benchmarks.perf.timing import Work, interleaved, ratio
 from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
 from ddbench.api.types import Network, Tensors
 from ddbench.data.real import RealData
+from ddbench.pipeline.results import ClassAtoms
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.pipeline.stages.statistics import compute_statistics
@@ -37,7 +38,7 @@ class Scene:
     data: RealData
     network: Network
     moments: Tensors
-    atoms: Tensors
+    atoms: ClassAtoms
 
     @property
     def iterations(self) -> int:
@@ -60,7 +61,7 @@ def scene(settings: Settings) -> Scene:
     assert isinstance(classifier, torch.nn.Linear)
     points = torch.rand(count, classifier.in_features, generator=rng)
     weights = torch.full((count,), 1 / settings.each)
-    return Scene(settings, data, network, moments, {"points": points, "weights": weights})
+    return Scene(settings, data, network, moments, ClassAtoms(points, weights))
 
 
 class _NoGroups:
@@ -97,7 +98,7 @@ def plain(world: Scene) -> Callable[[], object]:
 
 
 def plain_loop(world: Scene) -> PlainRecover:
-    points = world.atoms["points"].to(world.settings.device)
+    points = world.atoms.points.to(world.settings.device)
     labels = torch.arange(world.settings.classes).repeat_interleave(world.settings.each)
     module = contiguous_copy(world.network, world.settings)
     return PlainRecover(module, world.moments, points, labels, world.data.info, STRENGTH)
@@ -105,7 +106,7 @@ def plain_loop(world: Scene) -> PlainRecover:
 
 def floor(world: Scene) -> Callable[[], object]:
     """Nothing but the frozen network, forward and back to the input, batch after batch."""
-    ctx, count = world.settings.ctx, len(world.atoms["points"])
+    ctx, count = world.settings.ctx, len(world.atoms.points)
     module = bare_copy(world.network, world.data, world.settings)
     shown = world.data.train_images.repeat(-(-count // len(world.data.train_images)), 1, 1, 1)
     batches = [

@@ -7,14 +7,15 @@ from typing import Any
 
 from ddbench.api.types import Tensors
 from ddbench.pipeline.plan import PlannedStage
+from ddbench.pipeline.results import Result
 from ddbench.runtime.cost import Cost, Meter, measure
 from ddbench.store.cache import Artifact, Cache
 from ddbench.store.keys import Key, spell
 
 StageDone = Callable[[str, str, float, int | None, bool], None]
 """Called with stage, key, seconds, peak bytes and whether the artifact was in the cache."""
-Made = tuple[Tensors, Mapping[str, float]]
-"""Tensors of an artifact, and figures for its report."""
+Made = tuple[Result, Mapping[str, float]]
+"""What a stage made, and figures for its report."""
 
 
 class Artifacts:
@@ -59,8 +60,8 @@ class Artifacts:
             if artifact is not None:
                 return artifact
             with measure(self._device) as meter:
-                tensors, report = make(meter)
-            artifact = self.store(stage, tensors, report, meter.cost, above)
+                result, report = make(meter)
+            artifact = self.store(stage, result.to_tensors(), report, meter.cost, above)
         self.cache.partial(stage.stage, stage.key).clear()
         return artifact
 

@@ -20,6 +20,7 @@ from ddbench.pipeline.recording import (
     _student_keys,
     rename_record,
 )
+from ddbench.pipeline.results import StudentTrial
 from ddbench.pipeline.scoring import _trial, judge
 from ddbench.registry import Registry, tell
 from ddbench.runtime.context import Context
@@ -121,14 +122,14 @@ def _measured(
     for run in range(len(plan.evaluate)):
         artifact = students.evaluate(plan, run)
         trials.append(artifact)
-        tensors = artifact.tensors()
-        trial = _trial(plan, run, tensors, students)
+        answers = StudentTrial.from_tensors(artifact.tensors())
+        trial = _trial(plan, run, answers, students)
         found: dict[str, float] = {}
         for name, evaluator in evaluators.items():
             found.update(judge(name, evaluator, trial))
         metrics.append(found)
-        if "training_loss" in tensors:
-            curves.append(LearningCurve.from_losses(tensors["training_loss"].tolist()))
+        if answers.training_loss is not None:
+            curves.append(LearningCurve.from_losses(answers.training_loss.tolist()))
     reports: dict[str, float] = {}
     for artifact in trials[:1]:
         for key, above in artifact.card["lineage"].items():

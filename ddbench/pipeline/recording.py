@@ -14,6 +14,7 @@ from ddbench.api.record import PublishedFigure, Record, StageCost, Status
 from ddbench.api.roles import Evaluator
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.plan import Plan
+from ddbench.pipeline.results import DistilledImages
 from ddbench.pipeline.specs import STAGES
 from ddbench.runtime.environment import describe_environment
 from ddbench.store.cache import Artifact
@@ -154,7 +155,7 @@ def _costs(trials: Sequence[Artifact], made: Collection[str]) -> list[StageCost]
 def _bytes(plan: Plan, runner: Runner) -> dict[str, int]:
     """What a distilled set takes: its images as bytes, its labels as they are stored, and the
     teacher where labels are its answers to what students are shown."""
-    shown = len(runner.recover(plan).tensors()["labels"])
+    shown = len(DistilledImages.from_tensors(runner.recover(plan).tensors()).labels)
     count = shown // plan.cell.recipe.distiller.shown
     channels, height, width = plan.info.shape
     labels = 8 * count + plan.cell.recipe.labeller.kept_bytes

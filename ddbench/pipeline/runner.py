@@ -17,7 +17,14 @@ from ddbench.pipeline.plan import (
     derive_stream_seed,
     needs_teacher,
 )
-from ddbench.pipeline.stages.prepare import pieces_of, prepare
+from ddbench.pipeline.results import (
+    ClassAtoms,
+    DistilledImages,
+    LabelledFeatures,
+    NetworkWeights,
+    PreparedPieces,
+)
+from ddbench.pipeline.stages.prepare import prepare
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.pipeline.stages.relabel import relabel
 from ddbench.pipeline.stages.squeeze import check_teacher, squeeze
@@ -27,7 +34,7 @@ from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter, measure
 from ddbench.store.cache import Artifact, Cache
 from ddbench.store.keys import Key, spell
-from ddbench.training.batches import Distilled, Stream
+from ddbench.training.batches import Stream
 
 
 class Runner:
@@ -57,8 +64,9 @@ class Runner:
         if artifact.key not in self._teachers:
             for key in set(self._teachers) - set(plan.teacher_names):
                 del self._teachers[key]  # those of one plan at a time: they are large
+            weights = NetworkWeights.from_tensors(artifact.tensors()).tensors
             self._teachers[artifact.key] = restore_network(
-                teacher.architecture.part, plan.info, artifact.tensors(), self.ctx
+                teacher.architecture.part, plan.info, weights, self.ctx
             )
         return self._teachers[artifact.key]
 
@@ -135,7 +143,8 @@ class Runner:
             return self.compute_statistic(plan, teacher, stage.spec.target.statistic)
 
         def make(meter: Meter) -> Made:
-            return find_atoms(stage.spec, features().tensors(), self.ctx, meter)
+            known = LabelledFeatures.from_tensors(features().tensors())
+            return find_atoms(stage.spec, known, self.ctx, meter)
 
         return self.artifacts.get(stage, make, lambda: (features(),))
 
@@ -168,14 +177,15 @@ class Runner:
         def hand_over(teacher: PlannedTeacher) -> Teacher:
             known = {s: self.compute_statistic(plan, teacher, s).tensors() for s in spec.statistics}
             atoms = [
-                self.find_atoms(plan, teacher, t).tensors() if t else None for t in teacher.targets
+                ClassAtoms.from_tensors(self.find_atoms(plan, teacher, t).tensors()) if t else None
+                for t in teacher.targets
             ]
             return Teacher(self.load_teacher(plan, teacher), known, atoms)
 
         def make(meter: Meter) -> Made:
             partial = self.artifacts.cache.partial(stage.stage, stage.key)
             data, prepared = self.open_data(plan.cell.dataset), self.prepare(plan)
-            pieces = pieces_of(prepared.tensors()) if prepared else ()
+            pieces = PreparedPieces.from_tensors(prepared.tensors()).pieces if prepared else ()
             taught_by = [hand_over(teacher) for teacher in teachers]
             return recover(spec, data, taught_by, partial, self.ctx, meter, pieces)
 
@@ -201,13 +211,10 @@ class Runner:
 
     # -- what students and evaluators read ---------------------------------------------------
 
-    def load_distilled(self, plan: Plan) -> Distilled:
-        """Returns the distilled set; images of a selection are looked up in the training set."""
-        tensors = self.recover(plan).tensors()
-        images = tensors.get("images")
-        if images is None:
-            images = self.open_data(plan.cell.dataset).train_images[tensors["indices"]]
-        return Distilled(images, tensors["labels"], tensors["weights"])
+    def load_distilled(self, plan: Plan) -> DistilledImages:
+        """Returns the distilled set with its images, which a selection has in the training set."""
+        distilled = DistilledImages.from_tensors(self.recover(plan).tensors())
+        return distilled.look_up(self.open_data(plan.cell.dataset).train_images)
 
     def find_whitening(self, plan: Plan) -> Whitening | None:
         """Returns the whitening that the protocol puts in the place of normalisation, if any."""
@@ -219,7 +226,7 @@ class Runner:
         """Returns the batches of the distilled set that every student of the plan sees."""
         distilled, training = self.load_distilled(plan), plan.cell.protocol.training
         return Stream(
-            images=distilled.images,
+            images=distilled.pixels,
             labels=distilled.labels,
             weights=distilled.weights,
             info=plan.info,

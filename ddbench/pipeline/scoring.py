@@ -14,8 +14,9 @@ from jaxtyping import Float, UInt8
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features, feature_tap
 from ddbench.api.roles import Evaluator
-from ddbench.api.types import DistilledSet, FeatureSample, Tensors, Trial
+from ddbench.api.types import DistilledSet, FeatureSample, Trial
 from ddbench.pipeline.plan import Plan
+from ddbench.pipeline.results import LabelledFeatures, StudentTrial
 from ddbench.runtime.memory import is_out_of_memory
 
 if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished grid has none
@@ -108,10 +109,10 @@ def _number(name: str, metric: str, value: Any) -> float:
     return number
 
 
-def _trial(plan: Plan, run: int, tensors: Tensors, students: Students) -> LentTrial:
+def _trial(plan: Plan, run: int, answers: StudentTrial, students: Students) -> LentTrial:
     return LentTrial(
-        logits=tensors["logits"],
-        labels=tensors["labels"],
+        logits=answers.logits,
+        labels=answers.labels,
         info=plan.info,
         seed=plan.cell.seed,
         lent={
@@ -140,16 +141,17 @@ def feature_sample(plan: Plan, runner: Runner) -> FeatureSample:
 
     first = plan.teachers[0]
     # A teacher that nothing needed so far is trained here: gradients are off for the probe alone.
-    real = runner.compute_statistic(plan, first, Features()).tensors()
-    teacher, made = runner.load_teacher(plan, first), runner.load_distilled(plan)
+    statistic = runner.compute_statistic(plan, first, Features())
+    real = LabelledFeatures.from_tensors(statistic.tensors())
+    teacher, distilled = runner.load_teacher(plan, first), runner.load_distilled(plan)
     tap = feature_tap(teacher)
     rows = []
     with torch.no_grad(), Probe(teacher, [tap], runner.ctx) as probe:
-        for chunk in made.images.split(250):
+        for chunk in distilled.pixels.split(250):
             acts = probe(normalise(chunk.to(runner.ctx.device), plan.info))
             rows.append(acts.taps[tap]["features"].cpu())
     return FeatureSample(
-        real["features"], real["labels"], torch.cat(rows), made.labels, made.weights
+        real.features, real.labels, torch.cat(rows), distilled.labels, distilled.weights
     )
 
 

@@ -13,7 +13,15 @@ from typing import ClassVar
 
 from ddbench.api.distiller import Distiller, Preparation
 from ddbench.api.recipe import Augmentation, Training
-from ddbench.api.roles import Architecture, Labeller, Matcher, Part, Regularizer, Statistic, Target
+from ddbench.api.roles import (
+    Architecture,
+    Labeller,
+    Looking,
+    Matcher,
+    Regularizer,
+    Statistic,
+    Target,
+)
 from ddbench.api.types import DatasetInfo, Network, Tap
 from ddbench.runtime.context import Precision
 
@@ -105,7 +113,7 @@ class Recover:
     precision: Precision
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> tuple[Looking, ...]:
         """All that may read statistics and activations."""
         return (*(part for _, part in (*self.matchers, *self.regularizers)), self.distiller)
 

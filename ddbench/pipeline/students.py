@@ -13,6 +13,7 @@ from ddbench.api.types import Network
 from ddbench.nn.build import restore_network
 from ddbench.pipeline.artifacts import Made
 from ddbench.pipeline.plan import Plan, PlannedStage, same_batches
+from ddbench.pipeline.results import NetworkWeights, StoredLabels, StudentTrial
 from ddbench.pipeline.runner import Runner
 from ddbench.pipeline.stages.evaluate import Student, evaluate, warn_unless_same
 from ddbench.runtime.cost import Cost, Meter, measure
@@ -70,19 +71,18 @@ class Students:
 
         def make(meter: Meter) -> Made:
             if trial.key not in self._at_hand:
-                threads = trial.tensors().get("threads")  # older artifacts do not say
-                (again,), _ = self._train(
-                    plan, [plan.evaluate[run]], None if threads is None else int(threads)
-                )
-                if again.made is None:
+                stored = StudentTrial.from_tensors(trial.tensors())
+                threads = None if stored.threads is None else int(stored.threads)
+                (again,), _ = self._train(plan, [plan.evaluate[run]], threads)
+                if again.trial is None:
                     assert again.fault is not None
                     raise again.fault
-                warn_unless_same(trial.tensors()["logits"], again.made[0]["logits"])
-            return dict(self._at_hand[trial.key].state_dict()), {}
+                warn_unless_same(stored.logits, again.trial.logits)
+            return NetworkWeights(self._at_hand[trial.key].state_dict()), {}
 
         artifact = self.runner.artifacts.get(student_stage(plan, run), make, lambda: (trial,))
-        part = plan.cell.student.part
-        return restore_network(part, plan.info, artifact.tensors(), self.runner.ctx)
+        weights = NetworkWeights.from_tensors(artifact.tensors()).tensors
+        return restore_network(plan.cell.student.part, plan.info, weights, self.runner.ctx)
 
     def _untrained_beside(self, stage: PlannedStage) -> dict[Key, PlannedStage]:
         """Returns students that are still to be trained and may be so beside one, by their keys."""
@@ -104,10 +104,9 @@ class Students:
             sources = self.runner.squeeze_label_teachers(plan)
         upstream = (self.runner.recover(plan), *sources)
         for stage, student in zip(stages, students, strict=True):
-            if student.made is not None:
-                tensors, report = student.made
-                shared = cost.part(student.share)
-                self.runner.artifacts.store(stage, tensors, report, shared, upstream)
+            if student.trial is not None:
+                tensors, shared = student.trial.to_tensors(), cost.part(student.share)
+                self.runner.artifacts.store(stage, tensors, student.report, shared, upstream)
         return students[0]
 
     def _train(
@@ -116,7 +115,7 @@ class Students:
         """Trains students side by side; they stay at hand until others are trained."""
         runner = self.runner
         labels = runner.relabel(plan)
-        stored = labels.tensors() if labels else None
+        stored = StoredLabels.from_tensors(labels.tensors()) if labels else None
         ask = _asks_views(plan) and labels is None
         teachers = runner.load_label_teachers(plan) if ask else []
         data, stream = runner.open_data(plan.cell.dataset), runner.open_stream(plan)

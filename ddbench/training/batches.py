@@ -20,23 +20,9 @@ from ddbench.api.dsa import draw, parse_strategy
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.recipe import Augmentation
 from ddbench.api.tensors import send_to
-from ddbench.api.types import Batch, DatasetInfo, DistilledSet
+from ddbench.api.types import Batch, DatasetInfo
 from ddbench.data.whitening import Whitening
 from ddbench.runtime.seeds import derive_seed, make_generator
-
-
-@dataclass(frozen=True, slots=True)
-class Distilled:
-    """A distilled set as students are trained on it."""
-
-    images: Shaped[Tensor, "n c h w"]
-    """uint8, or floating pixels, of which an image has those in [0, 1]."""
-    labels: Int[Tensor, " n"]
-    weights: Float[Tensor, " n"]
-
-    def as_set(self) -> DistilledSet:
-        scale = 255.0 if self.images.dtype == torch.uint8 else 1.0
-        return DistilledSet(self.images.float() / scale, self.labels, self.weights)
 
 
 @dataclass(frozen=True, slots=True)

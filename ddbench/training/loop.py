@@ -26,8 +26,8 @@ from ddbench.training.ema import AveragedWeights
 from ddbench.training.lockstep import hand_out
 from ddbench.training.schedule import Budget, Schedule, budget, make_optimizer
 
-Answers = Callable[[Batch], Float[Tensor, "_ k"] | None]
-"""What a teacher says about a batch."""
+AskTeacher = Callable[[Batch], Float[Tensor, "_ k"] | None]
+"""Returns a teacher's logits of a batch, or of every image [n k], or None."""
 Loss = Callable[[Float[Tensor, "b k"], Batch, Float[Tensor, "_ k"] | None], Float[Tensor, ""]]
 """Of a network's logits of a batch, and the teacher's answers about it."""
 
@@ -59,7 +59,7 @@ def train(
     loss: Loss,
     ctx: Context,
     title: str,
-    answers: Answers = lambda batch: None,
+    ask_teacher: AskTeacher = lambda batch: None,
     threads: int | None = None,
 ) -> None:
     """Trains networks in place, side by side on the same batches, and leaves them in eval mode.
@@ -76,13 +76,13 @@ def train(
         loss: Of each network's logits.
         ctx: Device, precision, progress.
         title: For the progress bar.
-        answers: Asked once a batch.
+        ask_teacher: Called once a batch.
         threads: As a `Trainee` had them, to train it again alone with the same bits.
     """
     length = budget(training, stream.steps)
     runs = [_Run(trainee, training, length, loss, ctx, title) for trainee in trainees]
     with ctx.progress.stage(title, length.updates) as advance:
-        pieces = _labelled(stream, length, answers, advance)
+        pieces = _labelled(stream, length, ask_teacher, advance)
         lanes, each = _begun(pieces, runs, ctx, threads)
         hand_out(pieces, [run.take for run in runs if run.going], lanes, each)
     for trainee in trainees:
@@ -105,14 +105,14 @@ class _Piece:
 
 
 def _labelled(
-    stream: Stream, length: Budget, answers: Answers, advance: Callable[[int], None]
+    stream: Stream, length: Budget, ask_teacher: AskTeacher, advance: Callable[[int], None]
 ) -> Iterator[_Piece]:
     done = 0
     for epoch in range(length.epochs):
         for step, batch in enumerate(stream.epoch(epoch)):
             last = step + 1 == stream.steps or done + 1 == length.updates
             batch = replace(batch, progress=done / length.updates)
-            yield _Piece(step, done, last, batch, answers(batch))
+            yield _Piece(step, done, last, batch, ask_teacher(batch))
             done += 1
             advance(1)
             if done == length.updates:

@@ -127,7 +127,7 @@ def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], lis
     """Loss and gradient in the images: of the harness, and of the plain loop."""
     network = Network(copy.deepcopy(scene.network.module).to(dtype), scene.network.classifier)
     moments = {name: found.to(dtype) for name, found in scene.moments.items()}
-    atoms = scene.atoms["points"].to(dtype)
+    atoms = scene.atoms.points.to(dtype)
     labels = torch.arange(SETTINGS.classes).repeat_interleave(SETTINGS.each)
     images = normalise(scene.data.train_images[: len(atoms)], scene.data.info).to(dtype)
     matcher = Wasserstein(norm="l2")
@@ -135,7 +135,7 @@ def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], lis
         known = {part.PCBN.moments: moments}
         taught = Taught(network, probe, [Term(1.0, matcher, atoms)], known)
         problem = RecoverProblem(
-            info=scene.data.info, labels=labels, weights=scene.atoms["weights"], device="cpu",
+            info=scene.data.info, labels=labels, weights=scene.atoms.weights, device="cpu",
             seed=0, data=scene.data, taught=[taught], regularizers=[(part.STRENGTH, part.PCBN)],
         )  # fmt: skip
         ours = images.clone().requires_grad_(True)

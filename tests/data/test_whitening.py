@@ -88,7 +88,7 @@ def test_students_see_whitened_images_and_are_judged_on_them(info: Any, cache: C
     (student,) = evaluate([spec], data, stream, [], None, Context())
     with torch.no_grad():
         expected = student.module(whitening.apply(real[:6]))
-    torch.testing.assert_close(student.made[0]["logits"], expected)
+    torch.testing.assert_close(student.trial.logits, expected)
     (held,) = evaluate([replace(spec, holdout=0.4, holdout_every=1)], data, stream, [], None,
                        Context())  # fmt: skip
     assert held.fault is None

@@ -12,6 +12,7 @@ from ddbench.api.features import Features
 from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.artifacts import Artifacts, Made
 from ddbench.pipeline.plan import PlannedStage
+from ddbench.pipeline.results import NetworkWeights
 from ddbench.pipeline.specs import Statistics, Targets, data_key
 from ddbench.runtime.cost import Meter
 from ddbench.store.cache import Cache
@@ -42,7 +43,7 @@ def below(above: PlannedStage) -> PlannedStage:
 
 
 def one(meter: Meter) -> Made:
-    return {"x": torch.ones(1)}, {"figure": 2.0}
+    return NetworkWeights({"x": torch.ones(1)}), {"figure": 2.0}
 
 
 def refuse(meter: Meter) -> Made:

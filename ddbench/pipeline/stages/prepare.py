@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ddbench.api.errors import DivergedError
-from ddbench.api.types import Tensors
 from ddbench.data.real import RealData
+from ddbench.pipeline.results import PreparedPieces
 from ddbench.pipeline.specs import Prepare
 from ddbench.pipeline.stages.groups import Losses, clear_on_fault
 from ddbench.pipeline.stages.problem import StageProblem
@@ -19,8 +19,8 @@ from ddbench.store.cache import PartialGroups
 
 def prepare(
     spec: Prepare, data: RealData, partial: PartialGroups, ctx: Context, meter: Meter
-) -> tuple[Tensors, dict[str, float]]:
-    """The pieces by number, each as its preparation made it; `pieces_of` reads them.
+) -> tuple[PreparedPieces, dict[str, float]]:
+    """Makes the pieces of a preparation, in order.
 
     Args:
         spec: What to do.
@@ -32,7 +32,7 @@ def prepare(
     Raises:
         DivergedError: a loss is not finite.
     """
-    part, made = spec.preparation, {}
+    part, pieces = spec.preparation, []
     updates = part.updates(data.info)
     title = "prepare: once for all seeds"
     with clear_on_fault(partial), ctx.progress.stage(title, part.pieces * updates) as advance:
@@ -47,8 +47,8 @@ def prepare(
                 partial.put(number, piece)
             else:
                 advance(updates)
-            made[f"{number:06d}"] = piece
-    return made, {}
+            pieces.append(piece)
+    return PreparedPieces(tuple(pieces)), {}
 
 
 def _diverged(number: int, pieces: int) -> Callable[[float, int], DivergedError]:
@@ -77,8 +77,3 @@ def _problem(
         ctx=ctx,
         on_tick=tick,
     )
-
-
-def pieces_of(prepared: Tensors) -> list[Tensor]:
-    """What the stage made, in order."""
-    return [prepared[name] for name in sorted(prepared)]

@@ -18,6 +18,7 @@ from ddbench.api.roles import Statistic
 from ddbench.api.types import Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.nn.probe import Probe
+from ddbench.pipeline.results import ClassAtoms, DistilledImages
 from ddbench.pipeline.specs import Recover, RecoverAnew
 from ddbench.pipeline.stages.groups import CHECK_EVERY, Losses, clear_on_fault
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
@@ -36,7 +37,7 @@ class Teacher:
     """Frozen."""
     known: Mapping[Statistic, Tensors]
     """Statistics by their specification, on any device."""
-    atoms: Sequence[Tensors | None]
+    atoms: Sequence[ClassAtoms | None]
     """Of each matcher, in order; None for those without a target."""
 
 
@@ -48,8 +49,8 @@ def recover(
     ctx: Context,
     meter: Meter,
     prepared: Sequence[Tensor] = (),
-) -> tuple[Tensors, dict[str, float]]:
-    """A distilled set: `images` or `indices` into the training set, `labels`, `weights`.
+) -> tuple[DistilledImages, dict[str, float]]:
+    """Makes the images of a distilled set, or chooses them; returns the set and a report.
 
     Images are bytes, or floating pixels where the distiller is `exact`.
 
@@ -87,10 +88,13 @@ def recover(
     finally:
         for probe in problem.teachers:
             probe.close()
-    return {**made, "labels": labels, "weights": weights}, report
+    makes = "images" if spec.distiller.makes == "pixels" else "indices"
+    return DistilledImages(**{makes: made}, labels=labels, weights=weights), report
 
 
-def _weights(spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]) -> Float[Tensor, " n"]:
+def _weights(
+    spec: Recover, labels: Tensor, atoms: Sequence[ClassAtoms | None]
+) -> Float[Tensor, " n"]:
     """The distiller's own, or those of the first teacher's first target, else equal ones; a class
     sums to 1."""
     own = spec.distiller.weights(labels)
@@ -98,14 +102,14 @@ def _weights(spec: Recover, labels: Tensor, atoms: Sequence[Tensors | None]) -> 
         return own
     for found in atoms:
         if found is not None:
-            return found["weights"]
+            return found.weights
     return 1.0 / torch.bincount(labels)[labels].float()
 
 
 def _taught(spec: Recover, teacher: Teacher, ctx: Context) -> Taught:
     there = ctx.device
     terms = [
-        Term(weight, matcher, None if found is None else found["points"].to(there))
+        Term(weight, matcher, None if found is None else found.points.to(there))
         for (weight, matcher), found in zip(spec.matchers, teacher.atoms, strict=True)
     ]
     known = {s: {n: t.to(there) for n, t in found.items()} for s, found in teacher.known.items()}
@@ -121,7 +125,7 @@ def _all_groups(
     partial: PartialGroups,
     ctx: Context,
     meter: Meter,
-) -> tuple[Tensors, dict[str, float]]:
+) -> tuple[Tensor, dict[str, float]]:
     spec, partial, decided = _fitted(spec, problem, labels, partial)
     groups = spec.distiller.batches(labels)
     if sorted(torch.cat(groups).tolist()) != list(range(len(labels))):
@@ -154,7 +158,7 @@ def _all_groups(
         report["recover.compiled"] = 1.0
     if any(probe.checkpointed for probe in problem.teachers):
         report["recover.checkpointed"] = 1.0
-    return {"images" if spec.distiller.makes == "pixels" else "indices": result}, report
+    return result, report
 
 
 def _group(spec: Recover, problem: RecoverProblem, group: Int[Tensor, " b"]) -> Tensor:

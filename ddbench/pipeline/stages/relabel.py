@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ddbench.api.roles import Labeller
-from ddbench.api.types import Network, Tensors
+from ddbench.api.types import Network
+from ddbench.pipeline.results import StoredLabels
 from ddbench.pipeline.specs import Relabel
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -19,14 +20,11 @@ from ddbench.training.loop import predict
 
 def relabel(
     spec: Relabel, stream: Stream, teachers: Sequence[Network], ctx: Context, meter: Meter
-) -> tuple[Tensors, dict[str, float]]:
-    """`logits` [n k] of the plain images, or half-precision `views` [epochs n k] in stream order.
-
-    `rows` [epochs n] names the image of every view, so that a mismatch can be seen.
-    """
+) -> tuple[StoredLabels, dict[str, float]]:
+    """Asks the teachers about the plain images, or about every view where the spec has views."""
     if spec.augmentation is None:
         answers = [predict(t.module, stream.images, stream.info, ctx) for t in teachers]
-        return {"logits": combine_answers(spec.labeller, answers)}, {}
+        return StoredLabels(logits=combine_answers(spec.labeller, answers)), {}
     views, rows = [], []
     meter.group()
     with ctx.progress.stage("relabel: ask the teacher", spec.epochs) as advance:
@@ -39,7 +37,7 @@ def relabel(
             rows.append(torch.cat([indices for _, indices in asked]))
             meter.tick()
             advance(1)
-    return {"views": torch.stack(views), "rows": torch.stack(rows)}, {}
+    return StoredLabels(views=torch.stack(views), rows=torch.stack(rows)), {}
 
 
 @torch.no_grad()

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import LinearProbe
-from ddbench.api.types import Batch, Network, Tensors
+from ddbench.api.types import Batch, Network
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
+from ddbench.pipeline.results import NetworkWeights
 from ddbench.pipeline.specs import Squeeze
 from ddbench.pipeline.stages.pretraining import FrozenBackbone, pretrain
 from ddbench.runtime.context import Context
@@ -23,8 +24,8 @@ from ddbench.training.loop import Trainee, predict, train
 
 def squeeze(
     spec: Squeeze, data: RealData, ctx: Context, meter: Meter
-) -> tuple[Tensors, dict[str, float]]:
-    """Weights of the trained teacher, and what it reaches on the test data (percent).
+) -> tuple[NetworkWeights, dict[str, float]]:
+    """Trains the teacher; returns its weights and its accuracy on the test data (percent).
 
     Raises:
         DDBenchError: the teacher is hardly better than chance.
@@ -50,7 +51,7 @@ def squeeze(
         learner = FrozenBackbone(network)
     smoothing = spec.training.label_smoothing
 
-    def loss(logits: Float[Tensor, "b k"], batch: Batch, answers: None) -> Float[Tensor, ""]:
+    def loss(logits: Float[Tensor, "b k"], batch: Batch, answers: object) -> Float[Tensor, ""]:
         own = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         if batch.share == 1:
             return own
@@ -65,7 +66,7 @@ def squeeze(
     top1 = 100 * (logits.argmax(1) == data.test_labels).float().mean().item()
     check_teacher(top1, data)
     weights = {name: value.contiguous() for name, value in module.state_dict().items()}
-    return weights, {"teacher_top1": top1}
+    return NetworkWeights(weights), {"teacher_top1": top1}
 
 
 def check_teacher(top1: float, data: RealData) -> None:

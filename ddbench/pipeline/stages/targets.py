@@ -8,7 +8,8 @@ from statistics import fmean
 import torch
 
 from ddbench.api.errors import DDBenchError
-from ddbench.api.types import Atoms, Tensors
+from ddbench.api.types import Atoms
+from ddbench.pipeline.results import ClassAtoms, LabelledFeatures
 from ddbench.pipeline.specs import Targets
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -17,16 +18,16 @@ from ddbench.runtime.seeds import make_generator
 
 
 def find_atoms(
-    spec: Targets, features: Tensors, ctx: Context, meter: Meter
-) -> tuple[Tensors, dict[str, float]]:
-    """Atoms of all classes, class-major: `points` [n d], `weights` [n]; and their mean figures."""
-    labels = features["labels"]
+    spec: Targets, known: LabelledFeatures, ctx: Context, meter: Meter
+) -> tuple[ClassAtoms, dict[str, float]]:
+    """Finds the atoms of all classes; returns them with the means of their figures."""
+    labels = known.labels
     sizes = labels.bincount(minlength=len(spec.counts)).tolist()
     by_class = labels.argsort(stable=True).split(sizes)
     rows = {cls: by_class[cls] for cls, count in enumerate(spec.counts) if count}
 
-    def found(cls: int) -> Atoms:
-        own = features["features"][rows[cls]].double()
+    def find(cls: int) -> Atoms:
+        own = known.features[rows[cls]].double()
         atoms = spec.target.atoms(own, spec.counts[cls], make_generator(spec.seed, "targets", cls))
         _check(atoms, spec, cls, own.shape[1])
         return atoms
@@ -35,7 +36,7 @@ def find_atoms(
     every: list[Atoms] = []
     figures = defaultdict(list)
     with ctx.progress.stage("targets: atoms of each class", len(rows)) as advance:
-        for atoms in run_side_by_side(found, list(rows)):
+        for atoms in run_side_by_side(find, list(rows)):
             every.append(atoms)
             for name, value in atoms.report.items():
                 figures[name].append(value)
@@ -44,7 +45,7 @@ def find_atoms(
     points = torch.cat([atoms.points.float() for atoms in every])
     weights = torch.cat([atoms.weights.float() for atoms in every])
     report = {f"targets.{name}": fmean(values) for name, values in figures.items()}
-    return {"points": points, "weights": weights}, report
+    return ClassAtoms(points, weights), report
 
 
 def _check(atoms: Atoms, spec: Targets, cls: int, width: int) -> None:

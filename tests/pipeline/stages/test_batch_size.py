@@ -13,6 +13,7 @@ from ddbench.api.types import DatasetInfo, Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
+from ddbench.pipeline.results import ClassAtoms
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages import problem
 from ddbench.pipeline.stages.recover import Teacher, recover
@@ -69,10 +70,10 @@ def made(data: RealData, teacher: Network, moments: Tensors, cache: Cache) -> An
     """Images and report of WMDD's objective, as its paper writes it, or of other losses."""
 
     def run(part: Optimize, key: str, matcher: Any = None, regularizer: Any = PCBN) -> Any:
-        atoms = {
-            "points": torch.linspace(0, 1, CLASSES * IPC)[:, None].expand(-1, 16),
-            "weights": torch.full((CLASSES * IPC,), 1 / IPC),
-        }
+        atoms = ClassAtoms(
+            torch.linspace(0, 1, CLASSES * IPC)[:, None].expand(-1, 16),
+            torch.full((CLASSES * IPC,), 1 / IPC),
+        )
         spec = Recover(
             data=data_key(INFO), distiller=part, counts=(IPC,) * CLASSES,
             matchers=((1.0, matcher or Wasserstein()),), regularizers=((0.1, regularizer),),
@@ -82,7 +83,7 @@ def made(data: RealData, teacher: Network, moments: Tensors, cache: Cache) -> An
         found, report = recover(
             spec, data, [taught], cache.partial("recover", key), Context(), Meter("cpu")
         )
-        return found["images"].int(), report
+        return found.images.int(), report
 
     return run
 

@@ -232,9 +232,9 @@ def test_labels_are_the_mean_of_the_logits(
         each = [relabel(told, stream, [n], CTX, Meter("cpu"))[0] for n in networks]
         both, _ = relabel(told, stream, networks, CTX, Meter("cpu"))
         name = "views" if labeller.asks == "views" else "logits"
-        mean = torch.stack([found[name].float() for found in each]).mean(0)
-        torch.testing.assert_close(both[name].float(), mean, rtol=2e-3, atol=2e-3)
-        assert not torch.allclose(both[name].float(), each[0][name].float(), atol=1e-2)
+        *alone, mean = (getattr(stored, name).float() for stored in (*each, both))
+        torch.testing.assert_close(mean, torch.stack(alone).mean(0), rtol=2e-3, atol=2e-3)
+        assert not torch.allclose(mean, alone[0], atol=1e-2)
 
 
 def test_a_labeller_may_combine_the_answers_in_its_own_way(

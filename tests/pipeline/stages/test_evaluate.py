@@ -40,5 +40,5 @@ def test_a_student_whose_last_step_broke_it_has_failed(info: DatasetInfo) -> Non
     """Its loss was finite at every update, and argmax would take its logits for the first class."""
     assert _student(info, epochs=1, lr=0.01).fault is None
     broken = _student(info, epochs=1, lr=1e38)
-    assert broken.made is None
+    assert broken.trial is None
     assert isinstance(broken.fault, DivergedError)

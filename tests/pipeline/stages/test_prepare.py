@@ -15,7 +15,7 @@ from ddbench.config.grid import Selection, expand
 from ddbench.data.real import RealData
 from ddbench.pipeline.plan import Plan, plan
 from ddbench.pipeline.specs import Prepare, data_key
-from ddbench.pipeline.stages.prepare import pieces_of, prepare
+from ddbench.pipeline.stages.prepare import prepare
 from ddbench.registry import Registry
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -72,7 +72,7 @@ def made(part: Sums, data: RealData, cache: Cache, seed: int = 0) -> list[Tensor
         precision="fp32",
     )  # fmt: skip
     partial = cache.partial("prepare", "key")
-    return pieces_of(prepare(spec, data, partial, Context(), Meter("cpu"))[0])
+    return list(prepare(spec, data, partial, Context(), Meter("cpu"))[0].pieces)
 
 
 def test_pieces_come_in_order_and_depend_on_the_seed(data: RealData, tmp_path: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
@@ -16,6 +17,7 @@ from ddbench.api.types import DatasetInfo, Network, Tap
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
 from ddbench.nn.probe import freeze_network
+from ddbench.pipeline.results import ClassAtoms
 from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages.problem import RecoverProblem
 from ddbench.pipeline.stages.recover import Teacher, recover
@@ -99,13 +101,13 @@ def test_any_counts_and_any_batch(
     part = replace(FAST, batch_size=size)
     found, report = made(spec_of(part, counts), data, teacher, cache, meter=meter)
     n = sum(counts)
-    assert found["images"].shape == (n, 3, 8, 8)
-    assert found["images"].dtype == torch.uint8
-    assert torch.bincount(found["labels"], minlength=3).tolist() == list(counts)
-    assert [len(group) for group in meter.ticks] == [3] * len(part.batches(found["labels"]))
+    assert found.images.shape == (n, 3, 8, 8)
+    assert found.images.dtype == torch.uint8
+    assert torch.bincount(found.labels, minlength=3).tolist() == list(counts)
+    assert [len(group) for group in meter.ticks] == [3] * len(part.batches(found.labels))
     assert torch.isfinite(torch.tensor(report["recover.final_loss"]))
-    for cls in found["labels"].unique():
-        assert float(found["weights"][found["labels"] == cls].sum()) == pytest.approx(1)
+    for cls in found.labels.unique():
+        assert float(found.weights[found.labels == cls].sum()) == pytest.approx(1)
 
 
 def test_the_same_spec_gives_the_same_bytes_whatever_was_drawn_before(
@@ -114,9 +116,9 @@ def test_the_same_spec_gives_the_same_bytes_whatever_was_drawn_before(
     one, _ = made(spec_of(FAST), data, teacher, cache, "one")
     torch.manual_seed(123)
     two, _ = made(spec_of(FAST), data, teacher, cache, "two")
-    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert save(one.to_tensors()) == save(two.to_tensors())
     other, _ = made(spec_of(FAST, seed=1), data, teacher, cache, "three")
-    assert not torch.equal(one["images"], other["images"])
+    assert not torch.equal(one.images, other.images)
 
 
 class SameStart(Optimize):
@@ -135,7 +137,7 @@ def test_under_squared_sums_each_class_is_a_problem_of_its_own(
     moments, counts = ClassMoments(), (2, 3, 2)
     (known,) = compute_statistics([moments], data, teacher, Context(), Meter("cpu"))
     points = torch.randn(7, teacher.module.classifier.in_features, generator=make_generator(0))
-    atoms = {"points": points, "weights": torch.tensor([0.3, 0.7, 0.2, 0.2, 0.6, 0.5, 0.5])}
+    atoms = ClassAtoms(points, torch.tensor([0.3, 0.7, 0.2, 0.2, 0.6, 0.5, 0.5]))
     results = []
     classes = torch.arange(3).repeat_interleave(torch.tensor(counts))
     for key, size, groups in (("together", 100, 1), ("two", 5, 2), ("alone", 3, 3)):
@@ -148,8 +150,8 @@ def test_under_squared_sums_each_class_is_a_problem_of_its_own(
             matchers=((1.0, Wasserstein()),), regularizers=((0.1, ClassBatchNorm()),),
         )  # fmt: skip
         found, _ = made(spec, data, teacher, cache, key, {moments: known}, [atoms])
-        assert torch.equal(found["weights"], atoms["weights"])  # those of the barycenter
-        results.append(found["images"].int())
+        assert torch.equal(found.weights, atoms.weights)  # those of the barycenter
+        results.append(found.images.int())
     for other in results[1:]:
         assert (results[0] - other).abs().max() <= 1
     start = torch.stack([torch.randn(INFO.shape, generator=make_generator(i)) for i in range(7)])
@@ -160,9 +162,9 @@ def test_random_selection_is_indices_of_the_class_and_has_equal_weights(
     data: RealData, cache: Cache
 ) -> None:
     found, report = made(spec_of(RandomSelection(), (5, 1, 7)), data, None, cache)
-    assert data.train_labels[found["indices"]].tolist() == found["labels"].tolist()
-    assert len(set(found["indices"].tolist())) == 13
-    torch.testing.assert_close(found["weights"], (1 / torch.tensor([5.0, 1, 7]))[found["labels"]])
+    assert data.train_labels[found.indices].tolist() == found.labels.tolist()
+    assert len(set(found.indices.tolist())) == 13
+    torch.testing.assert_close(found.weights, (1 / torch.tensor([5.0, 1, 7]))[found.labels])
     assert report == {}
 
 
@@ -201,7 +203,7 @@ def test_a_distiller_is_given_the_statistics_and_activations_that_it_declares(
 
 def test_the_whole_set_is_every_index_once(data: RealData, cache: Cache) -> None:
     found, _ = made(spec_of(WholeSet(), INFO.train_counts), data, None, cache)
-    assert sorted(found["indices"].tolist()) == list(range(18))
+    assert sorted(found.indices.tolist()) == list(range(18))
 
 
 # -- resuming --------------------------------------------------------------------------------------
@@ -239,11 +241,11 @@ def test_finished_groups_survive_and_the_end_is_that_of_an_undisturbed_run(
     monkeypatch.setattr(Fragile, "fails_at", -1)
     found, report_after = made(spec, data, teacher, cache, "killed")
     assert part.log == [0, 2, 4]  # each group once
-    assert all(torch.equal(found[name], undisturbed[name]) for name in found)
+    assert save(found.to_tensors()) == save(undisturbed.to_tensors())
     assert report_after == report
     again, _ = made(spec, data, teacher, cache, "killed")
     assert part.log == [0, 2, 4]
-    assert torch.equal(again["images"], undisturbed["images"])
+    assert torch.equal(again.images, undisturbed.images)
 
 
 def test_a_group_that_cannot_be_read_is_made_again(
@@ -257,7 +259,7 @@ def test_a_group_that_cannot_be_read_is_made_again(
     files[1].write_bytes(files[1].read_bytes()[:40])
     (folder / "000002.1.tmp").write_bytes(b"half")
     found, _ = made(spec, data, teacher, cache)
-    assert torch.equal(found["images"], undisturbed["images"])
+    assert torch.equal(found.images, undisturbed.images)
 
 
 # -- guards ----------------------------------------------------------------------------------------
@@ -309,7 +311,7 @@ def test_the_objective_is_the_weighted_sum_of_its_terms(
     known = dict(zip((moments, features), found, strict=True))
     wide = teacher.module.classifier.in_features
     points = torch.randn(4, wide, generator=torch.Generator().manual_seed(1))
-    atoms = {"points": points, "weights": torch.tensor([1.0, 0.4, 0.6, 1.0])}
+    atoms = ClassAtoms(points, torch.tensor([1.0, 0.4, 0.6, 1.0]))
     parts = ((0.5, Wasserstein()), (2.0, CrossEntropy()), (3.0, Mean()))
 
     def first_loss(matchers: Any, regularizers: Any, key: str) -> float:
@@ -374,7 +376,7 @@ def test_where_memory_runs_out_activations_are_computed_again(data, tmp_path) ->
             warnings.simplefilter("always")
             tensors, report = recover(spec, data, [taught], partial, ctx, Meter("cpu"))
         told = [str(one.message) for one in caught if one.category is DDBenchWarning]
-        made.append((tensors["images"], report.get("recover.checkpointed"), told))
+        made.append((tensors.images, report.get("recover.checkpointed"), told))
     (plain, no, silent), (again, yes, words) = made
     assert torch.equal(plain, again)
     assert (no, yes, silent) == (None, 1.0, [])

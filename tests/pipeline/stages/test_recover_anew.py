@@ -110,7 +110,7 @@ def made_by(part: Any, data: RealData, cache: Cache) -> Tensor:
         seed=0, precision="fp32", architecture=NETWORK,
     )  # fmt: skip
     partial = cache.partial("recover", type(part).__name__)
-    return recover(spec, data, [], partial, Context(), Meter("cpu"))[0]["images"]
+    return recover(spec, data, [], partial, Context(), Meter("cpu"))[0].images
 
 
 def test_exact_images_are_kept_as_they_are_and_others_as_bytes(

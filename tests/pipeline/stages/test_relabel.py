@@ -67,22 +67,22 @@ def test_stored_logits_are_those_recomputed_on_the_replayed_views(
     info: DatasetInfo, teacher: Network, stream: Stream
 ) -> None:
     stored, _ = relabel(spec_of(info), stream, [teacher], CTX, Meter("cpu"))
-    assert stored["views"].shape == (3, 10, 3)
-    assert stored["views"].dtype == torch.float16
+    assert stored.views.shape == (3, 10, 3)
+    assert stored.views.dtype == torch.float16
     for epoch in (2, 0, 1):  # in any order: a view is a function of seed, epoch and index
         torch.manual_seed(epoch)
         batches = list(stream.epoch(epoch))
         rows = torch.cat([batch.indices for batch in batches])
-        assert torch.equal(stored["rows"][epoch], rows)
+        assert torch.equal(stored.rows[epoch], rows)
         again = torch.cat([ask([teacher], batch.images, STORED, CTX) for batch in batches])
-        assert torch.equal(stored["views"][epoch].float(), again)
+        assert torch.equal(stored.views[epoch].float(), again)
         with torch.no_grad():
             exact = torch.cat([teacher.module(batch.images) for batch in batches])
         torch.testing.assert_close(again, exact, rtol=1e-3, atol=1e-3)
-    assert not torch.equal(stored["views"][0], stored["views"][1])
+    assert not torch.equal(stored.views[0], stored.views[1])
     by_image = torch.empty(3, 10, 3)
     for epoch in range(3):
-        by_image[epoch, stored["rows"][epoch]] = stored["views"][epoch].float()
+        by_image[epoch, stored.rows[epoch]] = stored.views[epoch].float()
     assert (by_image[0] - by_image[1]).abs().max() > 1e-3  # another view, not another order
 
 
@@ -111,7 +111,7 @@ def test_plain_labels_are_the_teachers_of_the_plain_images(
     stored, _ = relabel(spec_of(info, Soft()), stream, [teacher], CTX, Meter("cpu"))
     with torch.no_grad():
         expected = teacher.module(normalise(stream.images, info))
-    torch.testing.assert_close(stored["logits"], expected)
+    torch.testing.assert_close(stored.logits, expected)
 
 
 def student(
@@ -126,8 +126,8 @@ def student(
     )  # fmt: skip
     teachers = [] if teacher is None else [teacher]
     (found,) = evaluate([replace(spec, **changes)], data, stream, teachers, stored, CTX)
-    assert found.made is not None
-    return found.made[0]
+    assert found.trial is not None
+    return found.trial
 
 
 def test_stored_and_asked_labels_train_the_same_student(
@@ -136,9 +136,9 @@ def test_stored_and_asked_labels_train_the_same_student(
     stored, _ = relabel(spec_of(info), stream, [teacher], CTX, Meter("cpu"))
     online = student(info, stream, teacher, None)
     replayed = student(info, stream, None, stored)
-    assert torch.equal(online["logits"], replayed["logits"])
-    wrong = {**stored, "views": stored["views"].roll(1, 1)}
-    assert not torch.equal(student(info, stream, None, wrong)["logits"], online["logits"])
+    assert torch.equal(online.logits, replayed.logits)
+    wrong = replace(stored, views=stored.views.roll(1, 1))
+    assert not torch.equal(student(info, stream, None, wrong).logits, online.logits)
 
 
 class SoftHardSoft(Labeller):
@@ -176,8 +176,8 @@ def test_labels_can_change_while_a_student_is_trained(
     assert labeller.seen == [(update // 3, update / 9) for update in range(9)]
     always = replace(labeller, begins=1.0)
     soft = student(info, stream, asked, stored, labeller=always)
-    assert torch.equal(soft["logits"], student(info, stream, asked, stored)["logits"])
-    same = changing["training_loss"] == soft["training_loss"]
+    assert torch.equal(soft.logits, student(info, stream, asked, stored).logits)
+    same = changing.training_loss == soft.training_loss
     assert same.tolist() == [True, False, False]  # the first three of nine updates are in the first
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.types import Atoms
+from ddbench.pipeline.results import LabelledFeatures
 from ddbench.pipeline.specs import Targets
 from ddbench.pipeline.stages import targets as stage
 from ddbench.runtime import parallel
@@ -21,26 +22,27 @@ from ddbench_plugins.matchers.wasserstein import BarycenterTarget
 
 
 @pytest.fixture
-def features() -> dict[str, Tensor]:
+def features() -> LabelledFeatures:
     rng = torch.Generator().manual_seed(0)
     labels = torch.arange(5).repeat(12)
-    return {"features": torch.rand(60, 4, generator=rng), "labels": labels}
+    return LabelledFeatures(torch.rand(60, 4, generator=rng), labels)
 
 
-def found(target: Any, features: dict[str, Tensor], counts: Any = (2, 0, 3, 2, 1)) -> Any:
+def found(target: Any, features: LabelledFeatures, counts: Any = (2, 0, 3, 2, 1)) -> Any:
     spec = Targets(target=target, counts=counts, seed=3)
     return stage.find_atoms(spec, features, Context(), Meter("cpu"))
 
 
 def test_numbers_do_not_depend_on_the_threads(features, monkeypatch):
     atoms, report = found(BarycenterTarget(), features)
-    assert atoms["points"].shape == (8, 4)
-    assert atoms["weights"].sum().item() == pytest.approx(4)
+    assert atoms.points.shape == (8, 4)
+    assert atoms.weights.sum().item() == pytest.approx(4)
     monkeypatch.setattr(parallel.torch, "get_num_threads", lambda: 3)
     monkeypatch.setattr(parallel.torch, "set_num_threads", lambda count: None)
     apart, other = found(BarycenterTarget(), features)
     assert other == report
-    assert all(torch.equal(atoms[name], apart[name]) for name in atoms)
+    assert torch.equal(atoms.points, apart.points)
+    assert torch.equal(atoms.weights, apart.weights)
 
 
 def test_a_mistake_in_a_class_is_told(features):

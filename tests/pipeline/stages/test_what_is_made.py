@@ -218,4 +218,4 @@ def test_finished_groups_go_where_the_part_itself_failed(
     assert len(list(cache.root.glob("partial/*/*.safetensors"))) == kept
     monkeypatch.setattr(Failing, "fault", None)
     found, _ = recovered(Failing(), data, cache)
-    assert found["indices"].tolist() == [0, 1, 3, 4]
+    assert found.indices.tolist() == [0, 1, 3, 4]

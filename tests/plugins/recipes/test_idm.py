@@ -44,7 +44,8 @@ def test_ipc_and_bytes_count_what_is_kept_and_not_what_is_shown(registry):
 
     plan = planned(100)  # a class of digits has some 140 images
     assert set(plan.recover.spec.counts) == {400}
-    made = SimpleNamespace(tensors=lambda: {"labels": torch.zeros(4000)})
+    stored = {"labels": torch.zeros(4000, dtype=torch.long), "weights": torch.zeros(4000)}
+    made = SimpleNamespace(tensors=lambda: stored)
     runner = SimpleNamespace(recover=lambda plan: made, relabel=lambda plan: None)
     kept = {"image_bytes": 1000 * 64, "label_bytes": 8 * 1000, "teacher_bytes": 0}
     assert _bytes(plan, runner) == kept
