@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
@@ -171,6 +172,18 @@ class Preparation(Part):
         """Makes one piece."""
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A group of images with what was learned beside them."""
+
+    images: torch.Tensor
+    """Images [b c h w] or rows of the training set [b], as `recover` would return them alone."""
+    labels: Float[torch.Tensor, "b k"] | None = None
+    """A label for each image: probabilities or logits."""
+    rate: float | None = None
+    """Learning rate at which students are to be trained on the images."""
+
+
 class Distiller(Looking):
     """Makes the images: by optimising pixels, or by selecting real ones.
 
@@ -184,6 +197,15 @@ class Distiller(Looking):
     distiller that needs the objective, and on no other."""
     makes: ClassVar[Literal["pixels", "indices"]] = "pixels"
     """"pixels": `recover` returns normalised images; "indices": rows of the training set."""
+
+    @property
+    def learns(self) -> frozenset[str]:
+        """Subset of {"labels", "rate"}: what `recover` returns beside the images, in a `Learned`.
+
+        Both become part of the distilled set. A distiller that learns a rate makes all images in
+        one group.
+        """
+        return frozenset()
 
     @property
     def exact(self) -> bool:
@@ -215,8 +237,13 @@ class Distiller(Looking):
         """
 
     @abstractmethod
-    def recover(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> torch.Tensor:
-        """Makes one group: [b c h w] normalised images, or [b] rows, as `makes` says."""
+    def recover(
+        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
+    ) -> torch.Tensor | Learned:
+        """Makes one group: [b c h w] normalised images, or [b] rows, as `makes` says.
+
+        A distiller that learns labels or a rate returns them with the images, as `Learned`.
+        """
 
     @abstractmethod
     def iterations_of(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> int:

@@ -9,10 +9,9 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
+from typing import Annotated, Any, Literal, dataclass_transform
 
 from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt, Predicate
-from pydantic import ConfigDict
 
 from ddbench.api.errors import DDBenchError
 
@@ -33,8 +32,6 @@ class Options:
     `iterations: Annotated[int, Ge(1)] = 300`. They are checked whenever a value is made, and so are
     choices, `Literal["instance", "batch"]`.
     """
-
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def __init_subclass__(cls, kw_only: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)

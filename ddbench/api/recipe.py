@@ -134,6 +134,8 @@ class Protocol(Options, kw_only=True):
     zca: Annotated[float, Ge(0)] = field(default=0.0, metadata={"added": True})
     """Students see ZCA-whitened images, those of the test data too, by the statistics of the
     training images: what is added to every eigenvalue, 0.1 in MTT's code; 0 for no whitening."""
+    learned_rate: bool = field(default=False, metadata={"added": True})
+    """Whether students are trained at the rate that the distiller learned instead of `lr`."""
 
     def check(self) -> None:
         """Checks options that may only be set together, once all of them are.

@@ -229,6 +229,8 @@ class Labeller(Part):
     asks: ClassVar[Literal["nobody", "once", "views"]] = "nobody"
     """"nobody": labels are the classes, or came with the images. "once": the teacher sees each
     plain image, once. "views": the teacher sees every augmented, mixed batch of every epoch."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Subset of {"labels"}: what the distiller has to have learned, found in `batch.learned`."""
 
     @property
     def stored(self) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import tomllib
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -119,47 +120,33 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     """Returns a table as a frozen dataclass.
 
     Args:
-        kind: The dataclass, of options or with a `__pydantic_config__` that forbids other fields.
+        kind: The dataclass.
         raw: Its fields by name, those of inner dataclasses as inner tables.
         where: How errors call the table.
 
     Raises:
         DDBenchError: all that is wrong with it, one fact a field.
     """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+    problem = f"{where} is not a valid {name}"
+    strangers = list(_find_strangers(kind, raw))
+    if strangers:
+        paths = [path for path, _ in strangers]
+        guess = find_nearest(*strangers[0])
+        raise DDBenchError(
+            f"{where} has unknown fields: {', '.join(paths)}",
+            f"known: {', '.join(strangers[0][1])}",
+            hint=f"did you mean '{guess}'?" if guess else "remove them",
+        )
+    infinite = [path for path, value in _walk_leaves(raw) if not is_finite(value)]
+    if infinite:
+        facts = [f"{path}: expected a finite number" for path in infinite]
+        raise DDBenchError(problem, *facts, hint="mend these fields")
     try:  # by way of JSON, where an array may be a tuple but text is no number
         return _adapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as fault:
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
-        raise explain(fault, kind, f"{where} is not a valid {name}") from fault
-
-
-def explain(fault: ValidationError, kind: type[Any], problem: str) -> DDBenchError:
-    """Returns what pydantic refused, with one fact a field, and the nearest name as a hint.
-
-    Args:
-        fault: pydantic's.
-        kind: The dataclass or model that was validated.
-        problem: What the error is to say first.
-    """
-    facts, hint = [], ""
-    for error in fault.errors():
-        path = ".".join(map(str, error["loc"]))
-        if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = _list_fields(kind, error["loc"][:-1])
-            guess = find_nearest(str(error["loc"][-1]), known)
-            facts.append(f"{path}: no such field; known: {', '.join(known)}")
-            hint = hint or (f"did you mean '{guess}'?" if guess else "")
-        else:
-            facts.append(f"{path}: {_explain_error(error)}")
-    return DDBenchError(problem, *facts, hint=hint or "mend these fields")
-
-
-def _list_fields(kind: Any, place: Sequence[Any]) -> list[str]:
-    """Returns the fields of what lies in a dataclass or model at a place, such as ("claims", 0)."""
-    for step in place:
-        inner = typing.get_args(kind) if isinstance(step, int) else ()
-        kind = inner[0] if inner else typing.get_type_hints(kind)[step]
-    return list(getattr(kind, "model_fields", None) or (f.name for f in dataclasses.fields(kind)))
+        facts = [f"{'.'.join(map(str, e['loc']))}: {explain_error(e)}" for e in fault.errors()]
+        raise DDBenchError(problem, *facts, hint="mend these fields") from fault
 
 
 _EXPECTED = {
@@ -178,8 +165,8 @@ _EXPECTED = {
 """What a field may be, by the names that pydantic gives to its errors."""
 
 
-def _explain_error(error: Any) -> str:
-    """Returns what is wrong with one field, in words."""
+def explain_error(error: Any) -> str:
+    """Returns what is wrong with one field, in words, for one of pydantic's error details."""
     if error["type"] == "too_short":
         return "expected one value or more, found none"
     if error["type"] == "missing":
@@ -188,3 +175,41 @@ def _explain_error(error: Any) -> str:
     if expected:
         return f"expected {expected}, found {error['input']!r}"
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def is_finite(value: Any) -> bool:
+    """Returns False where a value is, or holds at any depth, an infinite float or NaN."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_finite, value))
+    return True
+
+
+def _walk_leaves(raw: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in raw.items():
+        if isinstance(value, list) and any(isinstance(row, Mapping) for row in value):
+            value = {str(row): table for row, table in enumerate(value)}
+        if isinstance(value, Mapping):
+            yield from _walk_leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _find_strangers(
+    kind: type[Any], raw: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, list[str]]]:
+    """Yields fields, however deep, that a dataclass does not have, each with those that it has.
+
+    pydantic passes over them in a standard dataclass.
+    """
+    hints = typing.get_type_hints(kind)
+    known = [f"{prefix}{f.name}" for f in dataclasses.fields(kind)]
+    for name, value in raw.items():
+        path = f"{prefix}{name}"
+        if path not in known:
+            yield path, known
+        elif isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
+            yield from _find_strangers(hints[name], value, f"{path}.")

@@ -164,6 +164,9 @@ class Batch:
     """Part of each image that is its own; 1 without mixing."""
     answers: Float[Tensor, "b k"] | None = None
     """Logits that a teacher gave to these very views, where the set brought them along (FKD)."""
+    learned: Float[Tensor, "n k"] | None = None
+    """Labels that a distiller learned, one row for each image of the set (`indices` and
+    `partner_indices` are rows of it): probabilities or logits. None if the set has none."""
     epoch: int = 0
     """Number of epochs that lie behind."""
     progress: float = 0.0
@@ -189,6 +192,10 @@ class DistilledSet:
     labels: Int[Tensor, " n"]
     weights: Float[Tensor, " n"]
     """Of each image within its class; the images of a class sum to 1."""
+    soft_labels: Float[Tensor, "n k"] | None = None
+    """Labels that the distiller learned, one row an image: probabilities or logits."""
+    rate: float | None = None
+    """Learning rate that the distiller learned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench.config.overrides import apply
 from ddbench.config.profiles import Profile
 from ddbench.config.rows import (
+    drop_learned,
     find_teachers,
     make_all_recipes,
     make_recipe,
@@ -27,6 +28,7 @@ from ddbench.config.rows import (
 from ddbench.config.unused import Readers
 from ddbench.data.description import NamedDataset, describe, find_dataset
 from ddbench.pipeline.cell import Cell
+from ddbench.pipeline.checks import check_learned
 from ddbench.pipeline.plan import Plan, plan
 from ddbench.registry import Registry
 from ddbench.runtime.context import Precision
@@ -92,6 +94,7 @@ def expand(
     extra: tuple[Statistic, ...] = (),
     *,
     warn_unused: bool = True,
+    stand_ins: bool = False,
 ) -> list[Plan]:
     """Returns the plans of every cell, each once, reference rows last.
 
@@ -101,6 +104,8 @@ def expand(
         root: Folder of the data sets.
         extra: Statistics that evaluators want.
         warn_unused: Whether to warn of options and teachers that no row reads.
+        stand_ins: Whether other images will take the place of those of the rows: then nothing is
+            said of learned labels or a rate that the latter come without.
 
     Raises:
         DDBenchError: an unknown name, an option out of range, data that are not there, a variant
@@ -121,6 +126,8 @@ def expand(
             for cell in block.reference_cells(cells):
                 planned = plan(cell, info, extra)
                 references.setdefault(_place_of(planned), planned)
+    for planned in plans.values() if not stand_ins else ():
+        check_learned(planned.cell)
     if warn_unused:
         readers.report()
     return [*plans.values(), *(p for place, p in references.items() if place not in plans)]
@@ -202,6 +209,8 @@ class _Block:
                     precision=chosen.precision,
                     profile=chosen.profile.mark(row.recipe),
                 )
+                if compared and row.recipe.baseline:
+                    bare = drop_learned(bare, self.registry)
                 options = self._options(row, compared)
                 cell = apply(bare, options)
                 if seed == chosen.seed:  # cells of the other seeds read the same
@@ -235,6 +244,7 @@ class _Block:
                     ipc=None if whole else cell.ipc,
                     profile=self.selection.profile.mark_of_reference(cell.recipe, same),
                 )
+                beside = drop_learned(beside, self.registry)
                 yield apply(beside, self.selection.assignments_for.get(recipe.name, {}))
 
     def _rows(self) -> Iterator[_Row]:
@@ -275,14 +285,14 @@ class _Block:
         chosen = self.selection
         shared = chosen.assignments
         if compared and row.recipe.baseline:
-            shared = _drop_options_of_loops(shared, row.recipe)
+            shared = _drop_options_of_methods(shared, row.recipe)
         sized = row.recipe.profiles.get(chosen.profile.name, {})
         own = chosen.assignments_for.get(row.recipe.name, {})
         return {**sized, **shared, **own, **row.options}
 
 
-def _drop_options_of_loops(options: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
-    """Drops `recover.*` options that a reference row has no field for.
+def _drop_options_of_methods(options: Mapping[str, str], recipe: Recipe) -> dict[str, str]:
+    """Drops options that a reference row cannot have: of other loops, and of a learned rate.
 
     They bear on the rows that it is compared with, which refuse them if they are wrong.
     """
@@ -291,7 +301,8 @@ def _drop_options_of_loops(options: Mapping[str, str], recipe: Recipe) -> dict[s
     return {
         path: text
         for path, text in options.items()
-        if not path.startswith("recover.") or path.split(".")[1] in known
+        if (not path.startswith("recover.") or path.split(".")[1] in known)
+        and (path != "evaluate.learned_rate" or "rate" in distiller.learns)
     }
 
 

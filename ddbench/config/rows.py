@@ -12,7 +12,11 @@ from ddbench.api.recipe import NamedArchitecture, Recipe
 from ddbench.api.roles import Labeller
 from ddbench.api.types import DatasetInfo
 from ddbench.config.terms import replace_matchers, replace_regularizers
+from ddbench.pipeline.cell import Cell
 from ddbench.registry import Registry
+
+LABELS_OF_REFERENCE = "hard"
+"""The labeller of reference rows beside rows whose labels came with their images."""
 
 
 def make_recipe(method: str, registry: Registry, info: DatasetInfo, ipc: int | None) -> Recipe:
@@ -65,6 +69,20 @@ def find_teachers(
         NamedArchitecture(name=name, part=registry.get("architecture", name)) for name in names
     )
     return first, tuple(others) or tuple(c for c in recipe.companions if c.part != first.part)
+
+
+def drop_learned(cell: Cell, registry: Registry) -> Cell:
+    """Returns a reference row's cell without learned labels and rate, unless its images have them.
+
+    Its students are told the classes instead, and trained at the rate of the protocol.
+    """
+    recipe, learns = cell.recipe, cell.recipe.distiller.learns
+    if not recipe.labeller.needs <= learns:
+        labeller = registry.get("labeller", LABELS_OF_REFERENCE)
+        cell = replace(cell, recipe=replace(recipe, labeller=labeller))
+    if cell.protocol.learned_rate and "rate" not in learns:
+        cell = replace(cell, protocol=replace(cell.protocol, learned_rate=False))
+    return cell
 
 
 def replace_losses(

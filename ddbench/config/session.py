@@ -67,6 +67,7 @@ class Session:
         *,
         precision: Precision | None = None,
         warn_unused: bool = True,
+        stand_ins: bool = False,
     ) -> list[Plan]:
         """Plans every cell of a suite.
 
@@ -75,6 +76,7 @@ class Session:
             evaluators: Whose statistics the cells need.
             precision: Instead of the session's.
             warn_unused: Whether to warn of options and teachers that no row reads.
+            stand_ins: Whether other images will take the place of those of the rows.
 
         Raises:
             DDBenchError: what the suite asks for does not exist, or a claim belongs to no row.
@@ -82,7 +84,14 @@ class Session:
         refuse_lost_claims(suite, self.registry)
         selection = make_selection(suite, precision or self.ctx.precision)
         extra = wanted_statistics(evaluators)
-        return expand(selection, self.registry, self.ctx.data_root, extra, warn_unused=warn_unused)
+        return expand(
+            selection,
+            self.registry,
+            self.ctx.data_root,
+            extra,
+            warn_unused=warn_unused,
+            stand_ins=stand_ins,
+        )
 
 
 def _refuse_shared_metrics(evaluators: Mapping[str, Evaluator]) -> None:

@@ -10,14 +10,16 @@ from typing import Any
 from ddbench.api.distilled_set import PortableSet
 from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator, Labeller
+from ddbench.config.rows import LABELS_OF_REFERENCE, drop_learned
 from ddbench.config.session import Session
 from ddbench.config.suite import read_suite
 from ddbench.config.unused import Readers
 from ddbench.data.description import NamedDataset, describe, find_dataset
 from ddbench.data.real import load_whitening, open_data
-from ddbench.data.stored_set import StoredSet, open_stored_set, open_stored_views
+from ddbench.data.stored_set import Stored, StoredSet, open_stored_set, open_stored_views
 from ddbench.data.whitening import Whitening
 from ddbench.pipeline.cell import Cell
+from ddbench.pipeline.checks import check_learned
 from ddbench.pipeline.plan import Plan, plan
 from ddbench.pipeline.scoring import wanted_statistics
 
@@ -72,19 +74,23 @@ def plan_stored_set(
     method = card["method"] if known else "random"
     came = labels == STORED
     if came:
-        fields["labels"] = "hard" if learned else _find_view_labeller(card)
+        fields["labels"] = LABELS_OF_REFERENCE if learned else _find_view_labeller(card)
     fields |= {"method": method, "ipc": max(stored.per_class)}
     extra = wanted_statistics(evaluators)
     plans = []
     # Options and teacher of the set may be of stages that its evaluation goes without.
-    for planned in session.plans(read_suite(None, "", fields), evaluators, warn_unused=False):
+    suite = read_suite(None, "", fields)
+    for planned in session.plans(suite, evaluators, warn_unused=False, stand_ins=True):
         cell = planned.cell
         if cell.method == method:
             labeller: Labeller | None = None
             if came:
                 labeller = learned or open_stored_views(distilled, cell.recipe.labeller)
-            plans.append(plan(_exchange_images(cell, stored, labeller, card), info, extra))
-        if cell.method != method or (choices.reference and not known):
+            exchanged = _exchange_images(cell, stored, labeller, card)
+            exchanged = _add_learned(exchanged, learned, distilled.rate)
+            plans.append(plan(exchanged, info, extra))
+        took_place = not known and drop_learned(cell, session.registry) == cell
+        if cell.method != method or (choices.reference and took_place):
             # A reference row; also the one whose place a stranger's set took. It shares the options
             # of the set's profile, as far as any of them are left.
             mark = card.get("profile") or "" if fields["set"] else ""
@@ -178,6 +184,22 @@ def _find_view_labeller(card: Mapping[str, Any]) -> str:
             hint="`labels` of its card names a labeller, such as fkd",
         )
     return str(name)
+
+
+def _add_learned(cell: Cell, labels: Stored | None, rate: float | None) -> Cell:
+    """Returns a cell of a stored set with the learned labels and rate that it reads.
+
+    Raises:
+        DDBenchError: it reads some, and the set holds none.
+    """
+    stored: Any = cell.recipe.distiller
+    if cell.recipe.labeller.needs and labels:
+        stored = replace(stored, soft_labels=labels.sha256)
+    if cell.protocol.learned_rate:
+        stored = replace(stored, rate=rate)
+    cell = replace(cell, recipe=replace(cell.recipe, distiller=stored))
+    check_learned(cell)
+    return cell
 
 
 def _exchange_images(

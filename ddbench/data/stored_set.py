@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 
 from ddbench.api.distilled_set import PortableSet, hash_tensor, to_unit
-from ddbench.api.distiller import Distiller, DistillProblem
+from ddbench.api.distiller import Distiller, DistillProblem, Learned
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.roles import Labeller
@@ -28,6 +29,16 @@ class StoredSet(Distiller):
     sha256: str
     """Checksum of the stored tensors; where they lie does not matter."""
     per_class: tuple[int, ...]
+    soft_labels: str = field(default="", metadata={"added": True})
+    """Checksum of the learned labels that come with the images; "" for none."""
+    rate: float | None = field(default=None, metadata={"added": True})
+    """Learned rate that comes with the images."""
+
+    @property
+    def learns(self) -> frozenset[str]:
+        """What comes with the images."""
+        learned = {"labels": bool(self.soft_labels), "rate": self.rate is not None}
+        return frozenset(name for name, there in learned.items() if there)
 
     @property
     def exact(self) -> bool:
@@ -47,13 +58,13 @@ class StoredSet(Distiller):
         """Returns the stored weights."""
         return _OPEN[self.sha256]["weights"]
 
-    def recover(
-        self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
-    ) -> Float[torch.Tensor, "b c h w"]:
+    def recover(self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]) -> Learned:
         problem.tick()
         images = _OPEN[self.sha256]["images"]
         scale = 1 if self.exact else 255
-        return problem.normalise(images[indices].to(problem.device) / scale)
+        normalised = problem.normalise(images[indices].to(problem.device) / scale)
+        labels = _OPEN[self.soft_labels]["soft_labels"][indices] if self.soft_labels else None
+        return Learned(normalised, labels, self.rate)
 
 
 class Stored(Labeller):

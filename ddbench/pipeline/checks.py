@@ -58,6 +58,27 @@ def _check_whitening(cell: Cell) -> None:
         )
 
 
+def check_learned(cell: Cell) -> None:
+    """Checks that the distiller learns what labeller and protocol read.
+
+    Raises:
+        DDBenchError: the images come without learned labels, or without a learned rate.
+    """
+    learns = cell.recipe.distiller.learns
+    if not cell.recipe.labeller.needs <= learns:
+        raise DDBenchError(
+            f"the images of method '{cell.method}' come without learned labels",
+            f"labels '{cell.labels}' train students on them",
+            hint="--labels hard",
+        )
+    if cell.protocol.learned_rate and "rate" not in learns:
+        raise DDBenchError(
+            f"the images of method '{cell.method}' come without a learned rate",
+            "evaluate.learned_rate trains students at it",
+            hint="--set evaluate.learned_rate=false",
+        )
+
+
 def count_images(cell: Cell, info: DatasetInfo) -> tuple[int, ...]:
     """Returns how many images of each class the cell's distiller makes.
 

@@ -317,6 +317,8 @@ def _relabel(
 def _evaluate(cell: Cell, info: DatasetInfo, images: int, run: int) -> Evaluate:
     crossed = cell.student.part != cell.teacher.part
     training = anneal(cell.protocol.training, images)
+    if cell.protocol.learned_rate:
+        training = replace(training, lr=0.0)  # the set's own comes in its place: equal keys
     return Evaluate(
         data=data_key(info),
         student=cell.student.part,
@@ -328,4 +330,5 @@ def _evaluate(cell: Cell, info: DatasetInfo, images: int, run: int) -> Evaluate:
         run=run,
         precision=cell.precision,
         zca=cell.protocol.zca,
+        learned_rate=cell.protocol.learned_rate,
     )

@@ -155,10 +155,12 @@ def _costs(trials: Sequence[Artifact], made: Collection[str]) -> list[StageCost]
 def _bytes(plan: Plan, runner: Runner) -> dict[str, int]:
     """What a distilled set takes: its images as bytes, its labels as they are stored, and the
     teacher where labels are its answers to what students are shown."""
-    shown = len(DistilledImages.from_tensors(runner.recover(plan).tensors()).labels)
+    distilled = DistilledImages.from_tensors(runner.recover(plan).tensors())
+    shown, learned = len(distilled.labels), distilled.soft_labels
     count = shown // plan.cell.recipe.distiller.shown
     channels, height, width = plan.info.shape
     labels = 8 * count + plan.cell.recipe.labeller.kept_bytes
+    labels += 0 if learned is None else learned.nbytes
     stored = runner.relabel(plan)
     if stored is not None:
         labels += _tensor_bytes(stored)

@@ -92,6 +92,15 @@ class DistilledImages(Result):
     labels: Int[torch.Tensor, " n"]
     weights: Float[torch.Tensor, " n"]
     """Those of a class sum to 1."""
+    soft_labels: Float[torch.Tensor, "n k"] | None = None
+    """Labels that the distiller learned: probabilities or logits."""
+    rate: Float[torch.Tensor, ""] | None = None
+    """Learning rate that the distiller learned."""
+
+    @property
+    def learned_rate(self) -> float | None:
+        """The rate as a number."""
+        return None if self.rate is None else self.rate.item()
 
     def look_up(self, real: Shaped[torch.Tensor, "m c h w"]) -> DistilledImages:
         """Returns the set with its images, those of a selection from the training images."""
@@ -106,7 +115,8 @@ class DistilledImages(Result):
     def as_set(self) -> DistilledSet:
         """Returns the set as evaluators see it, pixels of an image in [0, 1]."""
         scale = 255.0 if self.pixels.dtype == torch.uint8 else 1.0
-        return DistilledSet(self.pixels.float() / scale, self.labels, self.weights)
+        pixels = self.pixels.float() / scale
+        return DistilledSet(pixels, self.labels, self.weights, self.soft_labels, self.learned_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,6 +229,7 @@ class Runner:
             images=distilled.pixels,
             labels=distilled.labels,
             weights=distilled.weights,
+            learned=distilled.soft_labels,
             info=plan.info,
             augmentation=training.augmentation,
             batch_size=training.batch_size,

@@ -170,3 +170,5 @@ class Evaluate:
     """Which of the cell's students."""
     precision: Precision
     zca: float = field(default=0.0, metadata={"added": True})
+    learned_rate: bool = field(default=False, metadata={"added": True})
+    """Whether the set's rate comes in the place of that of the training."""

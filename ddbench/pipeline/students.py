@@ -119,10 +119,13 @@ class Students:
         ask = _asks_views(plan) and labels is None
         teachers = runner.load_label_teachers(plan) if ask else []
         data, stream = runner.open_data(plan.cell.dataset), runner.open_stream(plan)
+        rate = None
+        if plan.cell.protocol.learned_rate:
+            rate = runner.load_distilled(plan).learned_rate
         self._at_hand.clear()
         with measure(runner.ctx.device) as meter:
             specs = [stage.spec for stage in stages]
-            students = evaluate(specs, data, stream, teachers, stored, runner.ctx, threads)
+            students = evaluate(specs, data, stream, teachers, stored, runner.ctx, threads, rate)
         for stage, student in zip(stages, students, strict=True):
             if student.module is not None:
                 self._at_hand[stage.key] = student.module

@@ -20,7 +20,7 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -35,6 +35,8 @@ from ddbench.store.keys import Key
 SCHEMA = 1
 ENVIRONMENT = "DDBENCH_CACHE"
 _TENSORS, _CARD = "tensors.safetensors", "card.json"
+GROUP = "group"
+"""Name of the tensor that every finished group has."""
 DAY = 24 * 3600.0
 """Seconds for which `collect` leaves alone what a running process may still want."""
 _QUICK = 1 << 30
@@ -285,28 +287,33 @@ class PartialGroups:
         self.folder = folder
         self._root = root
 
-    def get(self, index: int) -> Any | None:
-        """Loads a finished group, or None; one that cannot be read counts as not finished."""
+    def get(self, index: int, names: Collection[str] = (GROUP,)) -> dict[str, Any] | None:
+        """Loads the tensors of a finished group, or None.
+
+        One that cannot be read, or has tensors of other names, counts as not finished.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         path = self.folder / f"{index:06d}.safetensors"
         if not path.is_file():
             return None
-        try:
-            return load_file(path)["group"]
-        except (SafetensorError, OSError, KeyError):
-            path.unlink(missing_ok=True)
-            return None
+        with contextlib.suppress(SafetensorError, OSError):
+            group = load_file(path)
+            if group.keys() == set(names):
+                return group
+        path.unlink(missing_ok=True)
+        return None
 
-    def put(self, index: int, group: Any) -> None:
+    def put(self, index: int, group: Mapping[str, Any]) -> None:
         """Stores a finished group, whole or not at all."""
         from safetensors.torch import save_file
 
         with explain_faults(self._root):
             self.folder.mkdir(parents=True, exist_ok=True)
             draft = self.folder / f"{index:06d}.{os.getpid()}.tmp"
-            save_file({"group": group.detach().cpu().contiguous()}, draft)
+            solid = {name: tensor.detach().cpu().contiguous() for name, tensor in group.items()}
+            save_file(solid, draft)
             sync(draft)
             draft.rename(self.folder / f"{index:06d}.safetensors")
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ddbench.api.distiller import Learned
 from ddbench.api.errors import IncompatibleError
 from ddbench.api.types import Metric
 from ddbench.pipeline.scoring import lend
+from ddbench.pipeline.stages.recovered import check_learnable, check_learned
 from ddbench.testing.fakes import TinyProblem, tiny_batch, tiny_info, tiny_trial
 from ddbench.testing.losses import check_statistics
 from ddbench.testing.structure import check_loss, check_structure, finite, guarded, same
 
 NEEDS = {
     "distiller": {"teacher", "objective", "networks"},
+    "labeller": {"labels"},
     "evaluator": {"features", "images", "student"},
 }
 LENGTH = "iterations"
@@ -105,28 +109,38 @@ def _check_recover(part: Any) -> Iterator[str]:
     labels = classes.repeat_interleave(torch.tensor(part.counts(info, 2)))
     problem = TinyProblem(needs=part.needs, labels=labels, distiller=part)
     groups = part.batches(labels)
+    check_learnable(part, len(groups))
     recovered = []
     for group in groups:
         expected = part.iterations_of(problem, group)
         before = problem.ticks
-        recovered.append(part.recover(problem, group))
+        recovered.append(_recover(part, problem, group))
         if problem.ticks - before != expected:
             ticks = problem.ticks - before
             yield f"recover calls tick {ticks} times, iterations_of says {expected}"
-        wrong = list(_check_recovered(part, problem, group, recovered[-1]))
+        learned = recovered[-1]
+        wrong = list(_check_recovered(part, problem, group, learned.images))
         yield from wrong
         if wrong:
             return
+        check_learned(part, learned, len(group), info.num_classes)
     fresh = TinyProblem(needs=part.needs, labels=labels, distiller=part)
     for group, first in reversed(list(zip(groups, recovered, strict=True))):
-        if not same(part.recover(fresh, group), first):
+        again = _recover(part, fresh, group)
+        if not all(same(getattr(again, f.name), getattr(first, f.name)) for f in fields(Learned)):
             yield "recover gives a group other numbers in another order: draw from problem.rng"
             return
+
+
+def _recover(part: Any, problem: TinyProblem, group: Tensor) -> Learned:
+    recovered = part.recover(problem, group)
+    return recovered if isinstance(recovered, Learned) else Learned(recovered)
 
 
 def _check_recovered(
     part: Any, problem: TinyProblem, group: Tensor, recovered: Tensor
 ) -> Iterator[str]:
+    """Checks the images, or the rows of real ones, that a distiller returned for a group."""
     if part.makes == "pixels":
         wanted = [len(group), *problem.info.shape]
         if list(recovered.shape) != wanted or not recovered.dtype.is_floating_point:
@@ -157,6 +171,7 @@ def check_labeller(part: Any) -> Iterator[str]:
         yield f"stored is {part.stored!r}, expected a bool"
     elif part.stored and part.asks != "views":
         yield 'stored is true, but only answers about "views" can be stored'
+    yield from _check_needs("labeller", part)
     for share in (0.7, 1.0):
         yield from guarded("loss", partial(_check_labels, part, share))
 
@@ -170,6 +185,8 @@ def _check_labels(part: Any, share: float) -> Iterator[str]:
     given = None if part.asks == "nobody" else teacher.clone()
     if part.views is not None:  # answers come with the views that it brings
         batch = dataclasses.replace(batch, answers=teacher.clone())
+    if part.needs:
+        batch = dataclasses.replace(batch, learned=teacher.softmax(1))
     value = part.loss(student, batch, given)
     wrong = list(check_loss("loss", value))
     yield from wrong

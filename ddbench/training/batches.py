@@ -54,6 +54,8 @@ class Stream:
     device: str = "cpu"
     whitening: Whitening | None = None
     """Instead of normalisation by mean and deviation."""
+    learned: Float[Tensor, "n k"] | None = None
+    """Labels that came with the images, which every batch carries."""
     stored: StoredViews | None = None
     """Views to show instead of drawing any: augmentation, batch size and seed do not bear then."""
 
@@ -94,6 +96,7 @@ class Stream:
                 partner_indices=rows[mix.partners],
                 share=mix.share,
                 answers=None if answers is None else send_to(answers, self.device),
+                learned=self.learned,
                 epoch=index,
             )
 

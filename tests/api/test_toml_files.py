@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import pytest
 
 from ddbench.api.card import Claim, MethodCard, Provenance
 from ddbench.api.errors import DDBenchError
-from ddbench.api.options import Options
 from ddbench.api.toml_files import merge_tables, read_card, read_protocol, read_toml, validate
 from ddbench.testing import tiny_info
 
 
-class Inner(Options):
+@dataclass(frozen=True)
+class Inner:
     width: int = 3
 
 
-class Outer(Options):
+@dataclass(frozen=True)
+class Outer:
     rate: float
     crop: tuple[float, float] = (0.5, 1.0)
     inner: Inner = field(default_factory=Inner)
@@ -40,12 +41,8 @@ def test_an_array_may_be_a_tuple_and_a_whole_number_a_float():
         ({"rate": "2"}, "x is not a valid outer", "rate: "),
         ({}, "x is not a valid outer", "rate: is missing"),
         ({"rate": float("nan")}, "x is not a valid outer", "rate: expected a finite number"),
-        ({"rate": 1, "crop": [0, float("inf")]}, "x is not a valid outer", "crop.1: expected a fi"),
-        (
-            {"rate": 1, "inner": {"widht": 1}},
-            "x is not a valid outer",
-            "inner.widht: no such field; ",
-        ),
+        ({"rate": 1, "crop": [0, float("inf")]}, "x is not a valid outer", "crop: expected a fin"),
+        ({"rate": 1, "inner": {"widht": 1}}, "x has unknown fields: inner.widht", "known: inner."),
     ],
 )
 def test_mistakes_are_named_by_their_fields(raw, problem, fact):
@@ -147,7 +144,7 @@ def test_a_card_is_read_once(tmp_path):
         ("[[claims]]\ndataset = 'a'\nipc = 1\nrows = [{value = 1}]", "claims.0.student: is miss"),
         ("title = ", "is not valid TOML"),
         ("like = 'nobody'", "no file"),
-        ("like = 'mine'", "like: no such field"),
+        ("like = 'mine'", "unknown fields: like"),
     ],
 )
 def test_a_card_that_cannot_be_read_is_refused(text, says, tmp_path):

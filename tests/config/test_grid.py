@@ -8,6 +8,7 @@ import pytest
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning
 from ddbench.config.grid import Selection, Variant, expand
+from tests.doubles.learning import learner
 
 
 def _cells(registry, **choices):
@@ -20,6 +21,26 @@ def test_every_grid_has_its_reference_rows_under_the_same_labels(registry):
     rows = {(c.method, c.ipc) for c in cells}
     assert rows == {("wmdd", 1), ("random", 1), ("full", None)}
     assert {type(c.recipe.labeller).__name__ for c in cells} == {"Hard"}
+
+
+def test_reference_rows_go_without_what_was_learned(registry, monkeypatch):
+    """Real images have neither labels nor a rate of their own: classes, and the protocol's rate."""
+    monkeypatch.setitem(registry.parts["recipe"], "learner", learner)
+    learned = {"evaluate.learned_rate": "true", "evaluate.epochs": "3"}
+
+    def rows(*methods):
+        cells = _cells(registry, methods=methods, assignments=learned)
+        assert {cell.protocol.training.epochs for cell in cells} == {3}
+        return {(cell.method, cell.labels, cell.protocol.learned_rate) for cell in cells}
+
+    own, beside = ("learner", "learned", True), {("random", "hard", False), ("full", "hard", False)}
+    assert rows("learner") == {own, *beside}
+    assert rows("learner", "random") == {
+        own, *beside, ("random", "fkd", False), ("full", "fkd", False),
+    }  # fmt: skip
+    for choices in ({"labels": ("learned",)}, {"assignments": learned}):
+        with pytest.raises(DDBenchError, match="the images of method 'random' come without"):
+            _cells(registry, methods=("random",), reference=False, **choices)
 
 
 def test_the_full_data_row_is_shared_by_every_ipc(registry):

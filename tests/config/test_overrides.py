@@ -36,6 +36,7 @@ def cell(registry):
             lambda c: c.protocol.training.augmentation.mix_alpha,
         ),
         ("evaluate.holdout", "0.5", lambda c: c.protocol.holdout * 400),
+        ("evaluate.learned_rate", "true", lambda c: c.protocol.learned_rate * 200),
         ("student.depth", "50", lambda c: c.student.part.depth * 4),
     ],
 )  # fmt: skip

@@ -90,6 +90,6 @@ def test_unfinished_work_goes_once_the_artifact_is_stored(
     artifacts: Artifacts, above: PlannedStage, cache: Cache
 ) -> None:
     partial = cache.partial(above.stage, above.key)
-    partial.put(0, torch.ones(1))
+    partial.put(0, {"group": torch.ones(1)})
     artifacts.get(above, one)
     assert partial.get(0) is None

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
+from ddbench.api.recipe import Training
 from ddbench.api.tensors import send_to
 from ddbench.api.types import Batch, DatasetInfo, Network
 from ddbench.data.real import RealData
@@ -52,6 +53,7 @@ def evaluate(
     stored: StoredLabels | None,
     ctx: Context,
     threads: int | None = None,
+    rate: float | None = None,
 ) -> list[Student]:
     """Trains students on the same labelled batches, each with the numbers it would have alone.
 
@@ -67,6 +69,11 @@ def evaluate(
         stored: What the relabel stage wrote.
         ctx: Device, precision, progress.
         threads: That trained a student before, to train it again with the same bits.
+        rate: What the distiller learned, if it did.
+
+    Raises:
+        DDBenchError: the protocol asks for a learned rate, or a part to hold out, and there can be
+            none.
     """
     spec, held = specs[0], None
     if spec.holdout:
@@ -77,10 +84,11 @@ def evaluate(
         if stored is not None and stored.logits is not None:
             stored = StoredLabels(logits=stored.logits[~rows])
     title = "evaluate: train " + ("a student" if len(specs) == 1 else f"{len(specs)} students")
-    training = [_Training(own, stream, held, data.info, ctx) for own in specs]
+    training = [_Training(each, stream, held, data.info, ctx) for each in specs]
     trainees = [each.trainee for each in training if each.trainee is not None]
     ask_teacher = _choose_teacher(spec, stream, teachers, stored, ctx)
-    train(trainees, stream, spec.training, spec.labeller.loss, ctx, title, ask_teacher, threads)
+    own = _at_learned_rate(spec.training, rate) if spec.learned_rate else spec.training
+    train(trainees, stream, own, spec.labeller.loss, ctx, title, ask_teacher, threads)
     whole = sum(trainee.seconds for trainee in trainees if trainee.fault is None)
     return [each.finish(data, whole, stream.whitening, ctx) for each in training]
 
@@ -137,6 +145,7 @@ def _select(stream: Stream, rows: Bool[Tensor, " n"]) -> Stream:
         images=stream.images[rows],
         labels=stream.labels[rows],
         weights=stream.weights[rows],
+        learned=None if stream.learned is None else stream.learned[rows],
     )
 
 
@@ -146,6 +155,16 @@ def _not_finite() -> DivergedError:
         "the loss of every update was: the last steps were too long",
         hint="lower the learning rate",
     )
+
+
+def _at_learned_rate(training: Training, rate: float | None) -> Training:
+    if rate is None:
+        raise DDBenchError(
+            "the images came without a learned rate",
+            "the protocol trains students at it",
+            hint="--set evaluate.learned_rate=false",
+        )
+    return replace(training, lr=rate)
 
 
 def _whole_only() -> DDBenchError:

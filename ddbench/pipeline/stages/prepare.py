@@ -14,7 +14,7 @@ from ddbench.pipeline.stages.groups import Losses, clear_on_fault
 from ddbench.pipeline.stages.problem import StageProblem
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
-from ddbench.store.cache import PartialGroups
+from ddbench.store.cache import GROUP, PartialGroups
 
 
 def prepare(
@@ -37,17 +37,17 @@ def prepare(
     title = "prepare: once for all seeds"
     with clear_on_fault(partial), ctx.progress.stage(title, part.pieces * updates) as advance:
         for number in range(part.pieces):
-            piece = partial.get(number)
-            if piece is None:
+            kept = partial.get(number)
+            if kept is None:
                 losses = Losses(_diverged(number + 1, part.pieces))
                 problem = _problem(spec, data, ctx, meter, advance, losses)
                 piece = part.piece(problem, number)
                 losses.last()
-                piece = piece.detach().cpu()
-                partial.put(number, piece)
+                kept = {GROUP: piece.detach().cpu()}
+                partial.put(number, kept)
             else:
                 advance(updates)
-            pieces.append(piece)
+            pieces.append(kept[GROUP])
     return PreparedPieces(tuple(pieces)), {}
 
 

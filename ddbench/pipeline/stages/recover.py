@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ddbench.api.distiller import Learned
 from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
 from ddbench.api.roles import Statistic
 from ddbench.api.types import Network, Tensors
@@ -22,11 +23,11 @@ from ddbench.pipeline.results import ClassAtoms, DistilledImages
 from ddbench.pipeline.specs import Recover, RecoverAnew
 from ddbench.pipeline.stages.groups import CHECK_EVERY, Losses, clear_on_fault
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
-from ddbench.pipeline.stages.recovered import check_recovered, keep
+from ddbench.pipeline.stages.recovered import check_learnable, check_recovered, keep, names_kept
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
 from ddbench.runtime.memory import is_out_of_memory, let_go
-from ddbench.store.cache import PartialGroups
+from ddbench.store.cache import GROUP, PartialGroups
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def recover(
 ) -> tuple[DistilledImages, dict[str, float]]:
     """Makes the images of a distilled set, or chooses them; returns the set and a report.
 
-    Images are bytes, or floating pixels where the distiller is `exact`.
+    Images are bytes, or floating pixels where the distiller is `exact`. Beside them are what the
+    distiller `learns`: `soft_labels` [n k] and `rate` [].
 
     Args:
         spec: What to do.
@@ -88,8 +90,8 @@ def recover(
     finally:
         for probe in problem.teachers:
             probe.close()
-    makes = "images" if spec.distiller.makes == "pixels" else "indices"
-    return DistilledImages(**{makes: made}, labels=labels, weights=weights), report
+    made["images" if spec.distiller.makes == "pixels" else "indices"] = made.pop(GROUP)
+    return DistilledImages(**made, labels=labels, weights=weights), report
 
 
 def _weights(
@@ -125,7 +127,7 @@ def _all_groups(
     partial: PartialGroups,
     ctx: Context,
     meter: Meter,
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensors, dict[str, float]]:
     spec, partial, decided = _fitted(spec, problem, labels, partial)
     groups = spec.distiller.batches(labels)
     if sorted(torch.cat(groups).tolist()) != list(range(len(labels))):
@@ -133,27 +135,28 @@ def _all_groups(
             f"{type(spec.distiller).__name__}.batches does not divide the images",
             f"expected every index from 0 to {len(labels) - 1} exactly once",
         )
+    check_learnable(spec.distiller, len(groups))
+    names = names_kept(spec.distiller)
     total = sum(spec.distiller.iterations_of(problem, group) for group in groups)
-    result: Tensor | None = None
+    result: Tensors = {}
     last = math.nan
     with ctx.progress.stage("recover: make the images", total) as advance:
         for number, group in enumerate(groups):
-            done = partial.get(number)
+            done = partial.get(number, names)
             if done is None:
                 watch = _Watch(spec, number, len(groups), advance, meter, ctx)
                 problem.on_tick = watch
                 made = _group(spec, problem, group)
                 last = watch.last()  # a loss that is no number, before what came of it
-                check_recovered(spec.distiller, made, problem, group)
-                done = keep(spec.distiller, made, problem)
+                learned = check_recovered(spec.distiller, made, problem, group)
+                done = keep(spec.distiller, learned, problem)
                 partial.put(number, done)
             else:
                 advance(spec.distiller.iterations_of(problem, group))
-            if result is None:
-                result = torch.empty(len(labels), *done.shape[1:], dtype=done.dtype)
-            result[group] = done
-    assert result is not None
+            _fill(result, done, group, len(labels))
     report = decided | ({} if math.isnan(last) else {"recover.final_loss": last})
+    if "rate" in result:
+        report["recover.learned_rate"] = result["rate"].item()
     if any(probe.compiled for probe in problem.teachers):
         report["recover.compiled"] = 1.0
     if any(probe.checkpointed for probe in problem.teachers):
@@ -161,7 +164,18 @@ def _all_groups(
     return result, report
 
 
-def _group(spec: Recover, problem: RecoverProblem, group: Int[Tensor, " b"]) -> Tensor:
+def _fill(result: Tensors, group: Tensors, rows: Int[Tensor, " b"], count: int) -> None:
+    """Puts the tensors of a group into those of all `count` images; a rate has no rows."""
+    for name, tensor in group.items():
+        if not tensor.dim():
+            result[name] = tensor
+            continue
+        if name not in result:
+            result[name] = torch.empty(count, *tensor.shape[1:], dtype=tensor.dtype)
+        result[name][rows] = tensor
+
+
+def _group(spec: Recover, problem: RecoverProblem, group: Int[Tensor, " b"]) -> Tensor | Learned:
     """One group; where a device has no room for it, with activations computed again."""
     while True:
         problem.begin(int(group[0]))

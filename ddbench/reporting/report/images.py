@@ -82,11 +82,11 @@ def make_pictures(
 def _make_picture(row: ReportRow, store: Cache, data_root: Path | None) -> Picture | None:
     for record in row.entry.finished:
         try:
-            distilled = load_images(record, store, data_root)
+            tensors = load_images(record, store, data_root)
         except DDBenchError:  # a selection from data that is not on this machine
             continue
-        if distilled is not None:
-            return _draw(row, record, to_bytes(distilled.pixels), distilled.labels)
+        if tensors is not None:
+            return _draw(row, record, to_bytes(tensors["images"]), tensors["labels"])
     return None
 
 

@@ -21,6 +21,8 @@ class Column:
     unit: str = ""
     priority: int = 0
     """Where space is short, columns are left out from the highest down; those at 0 always stay."""
+    notes: tuple[int, ...] = ()
+    """Footnotes, as positions in `View.notes`."""
 
     @property
     def heading(self) -> str:
@@ -39,7 +41,6 @@ class Cell:
     strong: bool = False
     tone: Tone = ""
     notes: tuple[int, ...] = ()
-    """Footnotes, as positions in `View.notes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ class View:
     subtitle: str = ""
     """Terms that are the same for all of it."""
     notes: tuple[str, ...] = ()
-    """Footnotes that cells point to."""
+    """Footnotes that cells and columns point to."""
     remarks: tuple[str, ...] = ()
     """Footnotes on the table as a whole."""
 

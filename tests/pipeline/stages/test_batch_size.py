@@ -129,7 +129,7 @@ def test_auto_goes_on_with_groups_of_its_own_size_alone(
     part = replace(PART, batch_size="auto")
     first, _ = made(part, "key")
     marked = cache.partial("recover", "key").divide("batch_size=6")
-    marked.put(0, torch.zeros(6, 3, 8, 8, dtype=torch.uint8))
+    marked.put(0, {"group": torch.zeros(6, 3, 8, 8, dtype=torch.uint8)})
     again, _ = made(part, "key")
     assert not again[:6].any()
     assert torch.equal(again[6:], first[6:])
