@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from typing import Annotated, Any, TypeAlias
 
 import torch
@@ -10,7 +11,7 @@ from annotated_types import Ge
 from jaxtyping import Float, Int
 
 from ddbench import hookimpl
-from ddbench.api.distiller import Distiller, DistillProblem
+from ddbench.api.distiller import Distiller, DistillProblem, Learned
 from ddbench.api.dsa import draw, parse_strategy
 from ddbench_plugins.distillers._synthetic import (
     DSA,
@@ -35,7 +36,8 @@ class TrajectoryMatching(SyntheticImages, kw_only=True):
     precision of the cell; images may leave the range of pixels.
 
     Differences:
-        The learned rate is not handed to the students that judge the images. No ZCA whitening.
+        The learned rate is not handed to the students that judge the images, unless `keep_rate` and
+        the protocol's `learned_rate` say so. No ZCA whitening.
 
     References:
         Cazenavette et al., Dataset Distillation by Matching Training Trajectories, CVPR 2022.
@@ -67,6 +69,12 @@ class TrajectoryMatching(SyntheticImages, kw_only=True):
     """Start from random training images of the class, or from N(0, 1) in normalised pixels."""
     augment: str = DSA
     """Operations of which each batch gets one, each image with parameters of its own; "" none."""
+    keep_rate: bool = field(default=False, metadata={"added": True})
+    """Whether the learned rate α becomes part of the distilled set."""
+
+    @property
+    def learns(self) -> frozenset[str]:
+        return frozenset({"rate"} if self.keep_rate else ())
 
     @property
     def preparation(self) -> ExpertTrails:
@@ -80,7 +88,7 @@ class TrajectoryMatching(SyntheticImages, kw_only=True):
 
     def recover(
         self, problem: DistillProblem, indices: Int[torch.Tensor, " b"]
-    ) -> Float[torch.Tensor, "b c h w"]:
+    ) -> Float[torch.Tensor, "b c h w"] | Learned:
         weights = Weights(problem.fresh_network("student"))
         images = start_images(problem, group_rows(problem, indices), self.init).requires_grad_(True)
         labels = problem.labels[indices.to(problem.labels.device)].to(images.device)
@@ -104,7 +112,8 @@ class TrajectoryMatching(SyntheticImages, kw_only=True):
             images.grad, rate.grad = torch.autograd.grad(loss, [images, rate])
             sgd.step()
             problem.tick(loss.detach())
-        return images.detach()
+        made = images.detach()
+        return Learned(made, rate=rate.item()) if self.keep_rate else made
 
     def _draw_span(
         self, trails: Trails, rng: torch.Generator

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError, IncompatibleError
 from ddbench.api.types import Network
-from ddbench.testing import TinyProblem, tiny_images, tiny_info
+from ddbench.store.keys import spell_text
+from ddbench.testing import TinyProblem, check_part, tiny_images, tiny_info
 from ddbench_plugins.distillers._trajectories import (
     Weights,
 )
@@ -90,3 +91,16 @@ def test_batch_normalisation_does_not_fit():
 def test_options_out_of_range_are_refused():
     with pytest.raises(DDBenchError, match="steps is 0"):
         TrajectoryMatching(steps=0)
+
+
+def test_the_rate_is_kept_if_asked_for_and_has_moved():
+    problem = TinyProblem(needs=NEEDS, distiller=FAST)
+    images = FAST.recover(problem, torch.arange(6))
+    part = replace(FAST, keep_rate=True)
+    learned = part.recover(TinyProblem(needs=NEEDS, distiller=part), torch.arange(6))
+    assert torch.equal(learned.images, images)
+    assert learned.rate > 0
+    assert learned.rate != torch.tensor(FAST.rate).item()
+    assert spell_text(part) != spell_text(FAST)
+    assert "keep_rate" not in spell_text(FAST)
+    assert not check_part("distiller", "trajectory_matching", part)
