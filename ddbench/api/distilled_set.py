@@ -16,7 +16,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews, check_views
 
 Pixels: TypeAlias = Literal["bytes", "unit", "normalised", "whitened", "unknown"]
-"""What images are: uint8 0..255; floats with black 0 and white 1; floats less a mean, over a
+"""Kinds of images: uint8 0..255; floats with black 0 and white 1; floats less a mean, over a
 deviation; ZCA-whitened floats; floats of which nobody said what they are."""
 SAYS: Mapping[str, str] = {
     "bytes": "uint8 0..255, channels first, unnormalised",

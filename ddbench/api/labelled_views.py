@@ -71,8 +71,8 @@ def check_views(
     whole = min(views.batches, default=0) > 0 and sum(views.batches) == count
     logits = views.logits
     if logits.dim() != 3 or not epochs or logits.shape[1] != count or not whole:
-        found = f"{tuple(logits.shape)} in batches of {views.batches or 'none'}"
-        raise _wrong(where, f"logits are {found}", f"epochs x {count} images x classes")
+        given = f"{tuple(logits.shape)} in batches of {views.batches or 'none'}"
+        raise _wrong(where, f"logits are {given}", f"epochs x {count} images x classes")
     expected = {
         "crops": (epochs, count, 4),
         "flips": (epochs, count),
@@ -122,15 +122,15 @@ def _warn_if_foreign(views: StoredViews, labels: Int[torch.Tensor, " n"], where:
         starts = torch.tensor([0, *views.batches[:-1]]).cumsum(0)
         starts = starts.repeat_interleave(torch.tensor(views.batches))
         other = own.gather(1, views.partners + starts)
-    found, chance, deviation = measure_agreement(
+    share, chance, deviation = measure_agreement(
         views.logits[later].argmax(2).flatten(), own[later].flatten(), other[later].flatten()
     )
     unclear = _SURE * deviation > _DECIDES or chance > 1 - _DECIDES
-    if unclear or found > chance + _SURE * deviation:
+    if unclear or share > chance + _SURE * deviation:
         return
     warnings.warn(
         f"{where}: the first guess of its stored labels is the class of the image, or of the one "
-        f"mixed in, for {100 * found:.0f} % of views; {100 * chance:.0f} % by chance. They seem to "
+        f"mixed in, for {100 * share:.0f} % of views; {100 * chance:.0f} % by chance. They seem to "
         "belong to other images, or were made under another order of images or another seed",
         DDBenchWarning,
         stacklevel=2,
@@ -147,16 +147,16 @@ def measure_agreement(
         the standard deviation of that under independence.
     """
     classes = int(torch.stack([guesses, own, other]).max()) + 1
-    found = ((guesses == own) | (guesses == other)).double().mean().item()
+    share = ((guesses == own) | (guesses == other)).double().mean().item()
     shown = torch.bincount(own, minlength=classes)
     shown = shown + torch.bincount(other[other != own], minlength=classes)  # views with the class
     chance = (shown.double()[guesses] / len(own)).mean().item()
-    return found, chance, math.sqrt(chance * (1 - chance) / len(own)) if chance < 1 else 0.0
+    return share, chance, math.sqrt(chance * (1 - chance) / len(own)) if chance < 1 else 0.0
 
 
-def _wrong(where: object, found: str, expected: str) -> DDBenchError:
+def _wrong(where: object, fault: str, expected: str) -> DDBenchError:
     return DDBenchError(
-        f"{where}: of the stored labels, {found}",
+        f"{where}: of the stored labels, {fault}",
         f"expected: {expected}",
         hint="the labels belong to another set, or are damaged; leave them out",
     )

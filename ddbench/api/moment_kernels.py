@@ -55,8 +55,8 @@ def _average_images(x: Tensor) -> tuple[Tensor, Tensor]:
     places, where a bfloat16 has one of 4e-3.
     """
     none, one = _zeros_and_ones(x.shape[1], torch.float32, x.device)
-    found = [torch.batch_norm_update_stats(image, none, one, 0.0) for image in x.split(1)]
-    mean, variance = (torch.stack(each) for each in zip(*found, strict=True))
+    moments = [torch.batch_norm_update_stats(image, none, one, 0.0) for image in x.split(1)]
+    mean, variance = (torch.stack(each) for each in zip(*moments, strict=True))
     return mean, variance.add_(mean.square())
 
 
@@ -106,8 +106,8 @@ class NormWithMoments(torch.autograd.Function):
             return torch.addcmul(shift, x, scale), *_average(x)
         none, one = _zeros_and_ones(scale.numel(), scale.dtype, scale.device)
         affine = (scale.flatten(), shift.flatten())
-        found = torch.nn.functional.batch_norm(x, none, one, *affine, eps=_NOTHING)
-        return found, *_average(x)
+        output = torch.nn.functional.batch_norm(x, none, one, *affine, eps=_NOTHING)
+        return output, *_average(x)
 
     @staticmethod
     def backward(ctx: Any, through: Tensor, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -135,8 +135,8 @@ def _pull_in_pieces(
     """Returns the gradient of a BatchNorm and of moments, a few images at a time, rounded once."""
     positions, shape = x.shape[2:].numel(), (*x.shape[:2], *([1] * (x.dim() - 2)))
     shift, slope = (mean / positions).view(shape), (square * (2 / positions)).view(shape)
-    found = torch.empty_like(x)
-    for piece, come, add, times, out in _split(x, through, shift, slope, found):
+    gradient = torch.empty_like(x)
+    for piece, come, add, times, out in _split(x, through, shift, slope, gradient):
         pulled = torch.addcmul(add, widen(piece), times)
         out.copy_(pulled.addcmul_(widen(come), scale))
-    return found
+    return gradient

@@ -68,5 +68,4 @@ def derive(
         kept = layer.__dict__["_derived"] = _Derived(state, held)
     if name not in kept.values:
         kept.values[name] = make()
-    found: Value = kept.values[name]
-    return found
+    return kept.values[name]

@@ -35,17 +35,17 @@ class _FrozenConvolution(torch.autograd.Function):
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,), (kernel,) = slopes, ctx.saved_tensors
         back = _transpose if slope.device.type == "cuda" and ctx.how[3] == 1 else _go_back
-        found = back(slope, kernel.to(slope.dtype), ctx.shape, ctx.how)
-        return found.to(ctx.dtype), None, None, None
+        gradient = back(slope, kernel.to(slope.dtype), ctx.shape, ctx.how)
+        return gradient.to(ctx.dtype), None, None, None
 
 
 def _go_back(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
     """Returns x̄ by torch's own backward pass, which reads only the shape of x for it."""
     shape_alone = slope.new_empty(1).expand(shape)
-    found, _, _ = torch.ops.aten.convolution_backward(
+    gradient, _, _ = torch.ops.aten.convolution_backward(
         slope, shape_alone, kernel, None, *how[:3], False, (0, 0), how[3], (True, False, False)
     )
-    return found
+    return gradient
 
 
 def _transpose(slope: Tensor, kernel: Tensor, shape: torch.Size, how: tuple[Any, ...]) -> Tensor:
@@ -93,7 +93,7 @@ _PIECE = 2**17
 """Numbers multiplied by signs at a time on a CPU: unpacked signs stay in the cache of a core."""
 
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""By bytes: a number above zero is one above zero when its bits are read as an integer."""
+"""Integers by bytes: a number above zero is one above zero when its bits are read as one."""
 
 
 class _SignsKept(torch.autograd.Function):
@@ -106,13 +106,13 @@ class _SignsKept(torch.autograd.Function):
             signed = x if _is_dense(x) else x > 0  # which has no gaps
             ctx.shape, ctx.strides = signed.shape, signed.stride()
             ctx.save_for_backward(_pack_signs(signed))
-        found = x.relu_() if in_place else x.relu()
+        output = x.relu_() if in_place else x.relu()
         if in_place:
             ctx.mark_dirty(x)
         if not packed:
-            ctx.save_for_backward(found.bool())  # faster than a comparison
+            ctx.save_for_backward(output.bool())  # faster than a comparison
         ctx.packed = packed
-        return found
+        return output
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
@@ -155,13 +155,13 @@ def _apply_signs(
 
     if slope.stride() != strides:  # another layout, or one number repeated
         slope = torch.empty_strided(shape, strides, dtype=slope.dtype).copy_(slope)
-    found = torch.empty_strided(shape, strides, dtype=slope.dtype)
-    numbers, out, signs = _read_memory(slope).numpy(), _read_memory(found).numpy(), bits.numpy()
+    gradient = torch.empty_strided(shape, strides, dtype=slope.dtype)
+    numbers, out, signs = _read_memory(slope).numpy(), _read_memory(gradient).numpy(), bits.numpy()
     for start in range(0, len(numbers), _PIECE):
         piece = slice(start, start + _PIECE)
         positive = np.unpackbits(signs[start // 8 : (start + _PIECE) // 8], count=len(out[piece]))
         np.multiply(numbers[piece], positive, out=out[piece])
-    return found
+    return gradient
 
 
 class LeanReLU(nn.ReLU):
@@ -178,23 +178,23 @@ class _PlacesKept(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, how: tuple[Any, ...]) -> Tensor:
-        found, places = torch.ops.aten.max_pool2d_with_indices(x, *how)
+        output, places = torch.ops.aten.max_pool2d_with_indices(x, *how)
         few = x[0, 0].numel() <= torch.iinfo(torch.int16).max
         ctx.save_for_backward(places.to(torch.int16 if few else torch.int32))
         ctx.how, ctx.shape, ctx.strides = how, x.shape, x.stride()
-        return found
+        return output
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
         (places,), (slope,) = ctx.saved_tensors, slopes
         back = torch.ops.aten.max_pool2d_with_indices_backward
-        found = torch.empty_strided(
+        gradient = torch.empty_strided(
             ctx.shape, ctx.strides, dtype=slope.dtype, device=slope.device
         )  # whose layout is asked for, not its numbers
         if slope.device.type == "cpu":
-            back.grad_input(slope, found, *ctx.how, places.long(), grad_input=found)
-            return found, None
-        return back(slope, found, *ctx.how, places.long()), None
+            back.grad_input(slope, gradient, *ctx.how, places.long(), grad_input=gradient)
+            return gradient, None
+        return back(slope, gradient, *ctx.how, places.long()), None
 
 
 class LeanMaxPool2d(nn.MaxPool2d):

@@ -65,8 +65,8 @@ def _differentiate(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Returns x̄ = w/s (ȳ − ⟨ȳ⟩ − x̂ ⟨ȳ x̂⟩), w̄ = Σ ȳ x̂ and v̄ = Σ ȳ, with x̂ = (x − m)/s."""
     count, positions = max(1, _PIECE // x[0].numel()), x[0, 0].numel()
-    found, along, across = torch.empty_like(x), [], []
-    rows = (_to_rows(x), _to_rows(slope), _to_rows(found), mean, inverse)
+    gradient, along, across = torch.empty_like(x), [], []
+    rows = (_to_rows(x), _to_rows(slope), _to_rows(gradient), mean, inverse)
     for piece, come, out, m, r in zip(*(tensor.split(count) for tensor in rows), strict=True):
         wide, pull = widen(piece), widen(come)
         average = pull.mean(1, keepdim=True)
@@ -75,10 +75,10 @@ def _differentiate(
         across.append(average)
         steep = r * weight
         back = -steep * r * joint
-        made = torch.addcmul(-steep * average - back * m, wide, back)
-        out.copy_(made.addcmul_(pull, steep))
+        pulled = torch.addcmul(-steep * average - back * m, wide, back)
+        out.copy_(pulled.addcmul_(pull, steep))
     weights, shifts = (torch.cat(each).sum((0, 1)) * positions for each in (along, across))
-    return found, weights, shifts
+    return gradient, weights, shifts
 
 
 def _differentiate_plainly(
@@ -91,8 +91,8 @@ def _differentiate_plainly(
     unit = centred * inverse
     joint = pull * unit
     inner = pull - pull.mean((2, 3), keepdim=True) - unit * joint.mean((2, 3), keepdim=True)
-    found = inverse * weight.view(1, -1, 1, 1) * inner
-    return found.to(x.dtype), joint.sum((0, 2, 3)), pull.sum((0, 2, 3))
+    gradient = inverse * weight.view(1, -1, 1, 1) * inner
+    return gradient.to(x.dtype), joint.sum((0, 2, 3)), pull.sum((0, 2, 3))
 
 
 class InstanceNorm(nn.GroupNorm):

@@ -52,7 +52,7 @@ class Probe:
         self.network = network
         self.taps = tuple(dict.fromkeys(taps))
         self._ctx = ctx
-        self._found: dict[int, Tensors] = {}  # by place in `taps`
+        self._tapped: dict[int, Tensors] = {}  # by place in `taps`
         self._listening = False
         """Not while a block is computed again: what it reports was reported before."""
         self._blocks: list[tuple[nn.Module, Forward]] = []
@@ -98,19 +98,19 @@ class Probe:
         forward, reduction, place = module.forward, tap.reduction, self.taps.index(tap)
         assert isinstance(reduction, FusedReduction)
 
-        def both(activation: Tensor) -> Tensor:
-            found = reduction.through(module, activation)
-            if found is None:
+        def run(activation: Tensor) -> Tensor:
+            both = reduction.through(module, activation)
+            if both is None:
                 self._report(place, reduction.reduce(activation))
                 return forward(activation)
-            self._report(place, found[1])
-            return found[0]
+            self._report(place, both[1])
+            return both[0]
 
-        return both
+        return run
 
-    def _report(self, place: int, found: Tensors) -> None:
+    def _report(self, place: int, tensors: Tensors) -> None:
         if self._listening:
-            self._found[place] = found
+            self._tapped[place] = tensors
 
     @property
     def checkpointed(self) -> bool:
@@ -137,17 +137,17 @@ class Probe:
         self._listening = True
         try:
             with self._ctx.autocast(), stand_in([*self._fused, *self._blocks]):
-                logits, found = self._pass(images)
+                logits, tapped = self._pass(images)
         finally:
             self._listening = False
-        self._found = {}
-        by_tap = {self.taps[place]: tensors for place, tensors in found.items()}
+        self._tapped = {}
+        by_tap = {self.taps[place]: tensors for place, tensors in tapped.items()}
         return Activations(logits.float() if logits.dtype.itemsize < 4 else logits, by_tap)
 
     def _forward(self, images: Float[Tensor, "b c h w"]) -> tuple[Tensor, dict[int, Tensors]]:
-        self._found = {}
+        self._tapped = {}
         logits = self.network.module(images)
-        return logits, self._found
+        return logits, self._tapped
 
     def _compile(self) -> Callable[[Tensor], tuple[Tensor, dict[int, Tensors]]]:
         """Returns the forward pass by `torch.compile`, or as it is where that fails."""

@@ -138,8 +138,7 @@ def convolve(
         matrix: Builds the matrix, [i j d, h w c], that does to a flattened map what the kernel does
             to a map, if that is faster.
     """
-    found: Tensor = _InSlopes.apply(images, kernel, stride, matrix)[0]
-    return found
+    return _InSlopes.apply(images, kernel, stride, matrix)[0]
 
 
 class _InSlopes(torch.autograd.Function):
@@ -154,8 +153,8 @@ class _InSlopes(torch.autograd.Function):
             whole = matrix(kernel)
             rows = (_flatten_maps(x) @ whole.t()).view(-1, len(kernel))
             return _to_maps(rows, height, width), whole
-        found = _cut_patches(x, kernel.shape[2], stride) @ _flatten(kernel).t()
-        return _to_maps(found, height, width), None
+        rows = _cut_patches(x, kernel.shape[2], stride) @ _flatten(kernel).t()
+        return _to_maps(rows, height, width), None
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
@@ -217,8 +216,8 @@ class _InKernel(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, y: Tensor, size: int, stride: int) -> Tensor:
-        found = _to_rows(y).t() @ _cut_patches(x, size, stride)
-        return found.view(y.shape[1], size, size, x.shape[1]).permute(0, 3, 1, 2)
+        rows = _to_rows(y).t() @ _cut_patches(x, size, stride)
+        return rows.view(y.shape[1], size, size, x.shape[1]).permute(0, 3, 1, 2)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -235,8 +234,7 @@ class _InKernel(torch.autograd.Function):
 
 def _run(function: type[torch.autograd.Function], *inputs: Any) -> Tensor:
     """Runs a function in a backward pass, differentiable only where that pass keeps a graph."""
-    found: Tensor = (function.apply if torch.is_grad_enabled() else function.forward)(*inputs)
-    return found
+    return (function.apply if torch.is_grad_enabled() else function.forward)(*inputs)
 
 
 def _to_rows(maps: Tensor) -> Tensor:
@@ -289,5 +287,5 @@ def _add_patches(
         for j in range(size):
             place = wide[:, i : i + height * stride : stride, j : j + width * stride : stride]
             place[:, :height, :width] += taps[:, :, :, i, j]
-    found = wide[:, half : half + sides[0], half : half + sides[1]]
-    return found.to(rows.dtype, memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+    inside = wide[:, half : half + sides[0], half : half + sides[1]]
+    return inside.to(rows.dtype, memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
