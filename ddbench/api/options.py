@@ -9,7 +9,7 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
 from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt, Predicate
 
@@ -32,6 +32,9 @@ class Options:
     `iterations: Annotated[int, Ge(1)] = 300`. They are checked whenever a value is made, and so are
     choices, `Literal["instance", "batch"]`.
     """
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "allow_inf_nan": False}
+    """How pydantic reads one from a file."""
 
     def __init_subclass__(cls, kw_only: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)

@@ -8,7 +8,7 @@ import math
 import re
 import tomllib
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -120,33 +120,44 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     """Returns a table as a frozen dataclass.
 
     Args:
-        kind: The dataclass.
+        kind: The dataclass, whose `__pydantic_config__` refuses unknown fields and NaN.
         raw: Its fields by name, those of inner dataclasses as inner tables.
         where: How errors call the table.
 
     Raises:
         DDBenchError: all that is wrong with it, one fact a field.
     """
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
-    problem = f"{where} is not a valid {name}"
-    strangers = list(_find_strangers(kind, raw))
-    if strangers:
-        paths = [path for path, _ in strangers]
-        guess = find_nearest(*strangers[0])
-        raise DDBenchError(
-            f"{where} has unknown fields: {', '.join(paths)}",
-            f"known: {', '.join(strangers[0][1])}",
-            hint=f"did you mean '{guess}'?" if guess else "remove them",
-        )
-    infinite = [path for path, value in _walk_leaves(raw) if not is_finite(value)]
-    if infinite:
-        facts = [f"{path}: expected a finite number" for path in infinite]
-        raise DDBenchError(problem, *facts, hint="mend these fields")
     try:  # by way of JSON, where an array may be a tuple but text is no number
         return _adapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as fault:
-        facts = [f"{'.'.join(map(str, e['loc']))}: {explain_error(e)}" for e in fault.errors()]
-        raise DDBenchError(problem, *facts, hint="mend these fields") from fault
+        errors = fault.errors()
+        strangers = [e["loc"] for e in errors if e["type"] == "unexpected_keyword_argument"]
+        if strangers:
+            known = _list_fields(kind, strangers[0])
+            guess = find_nearest(_join(strangers[0]), known)
+            raise DDBenchError(
+                f"{where} has unknown fields: {', '.join(map(_join, strangers))}",
+                f"known: {', '.join(known)}",
+                hint=f"did you mean '{guess}'?" if guess else "remove them",
+            ) from fault
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+        facts = [f"{_join(e['loc'])}: {explain_error(e)}" for e in errors]
+        raise DDBenchError(
+            f"{where} is not a valid {name}", *facts, hint="mend these fields"
+        ) from fault
+
+
+def _join(place: Iterable[int | str]) -> str:
+    return ".".join(map(str, place))
+
+
+def _list_fields(kind: Any, place: tuple[int | str, ...]) -> list[str]:
+    """Returns the fields, named from the root, of the dataclass in which a place lies."""
+    *outer, _ = place
+    for step in outer:
+        is_row = isinstance(step, int)
+        kind = typing.get_args(kind)[0] if is_row else typing.get_type_hints(kind)[step]
+    return [_join((*outer, field.name)) for field in dataclasses.fields(kind)]
 
 
 _EXPECTED = {
@@ -186,30 +197,3 @@ def is_finite(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(is_finite, value))
     return True
-
-
-def _walk_leaves(raw: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in raw.items():
-        if isinstance(value, list) and any(isinstance(row, Mapping) for row in value):
-            value = {str(row): table for row, table in enumerate(value)}
-        if isinstance(value, Mapping):
-            yield from _walk_leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _find_strangers(
-    kind: type[Any], raw: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, list[str]]]:
-    """Yields fields, however deep, that a dataclass does not have, each with those that it has.
-
-    pydantic passes over them in a standard dataclass.
-    """
-    hints = typing.get_type_hints(kind)
-    known = [f"{prefix}{f.name}" for f in dataclasses.fields(kind)]
-    for name, value in raw.items():
-        path = f"{prefix}{name}"
-        if path not in known:
-            yield path, known
-        elif isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
-            yield from _find_strangers(hints[name], value, f"{path}.")

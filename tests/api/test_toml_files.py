@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import pytest
 
 from ddbench.api.card import Claim, MethodCard, Provenance
 from ddbench.api.errors import DDBenchError
+from ddbench.api.options import Options
 from ddbench.api.toml_files import merge_tables, read_card, read_protocol, read_toml, validate
 from ddbench.testing import tiny_info
 
 
-@dataclass(frozen=True)
-class Inner:
+class Inner(Options):
     width: int = 3
 
 
-@dataclass(frozen=True)
-class Outer:
+class Outer(Options):
     rate: float
     crop: tuple[float, float] = (0.5, 1.0)
     inner: Inner = field(default_factory=Inner)
+    rows: tuple[Inner, ...] = ()
 
 
 def test_leaves_are_put_in_and_neither_table_is_altered():
@@ -41,8 +41,9 @@ def test_an_array_may_be_a_tuple_and_a_whole_number_a_float():
         ({"rate": "2"}, "x is not a valid outer", "rate: "),
         ({}, "x is not a valid outer", "rate: is missing"),
         ({"rate": float("nan")}, "x is not a valid outer", "rate: expected a finite number"),
-        ({"rate": 1, "crop": [0, float("inf")]}, "x is not a valid outer", "crop: expected a fin"),
+        ({"rate": 1, "crop": [0, float("inf")]}, "x is not a valid outer", "crop.1: expected a f"),
         ({"rate": 1, "inner": {"widht": 1}}, "x has unknown fields: inner.widht", "known: inner."),
+        ({"rate": 1, "rows": [{"a": 1}]}, "x has unknown fields: rows.0.a", "known: rows.0.w"),
     ],
 )
 def test_mistakes_are_named_by_their_fields(raw, problem, fact):
