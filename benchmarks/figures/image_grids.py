@@ -82,9 +82,9 @@ def _images(
     entry: Entry, store: Cache, data_root: Path | None
 ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"]] | None:
     for record in entry.finished:
-        tensors = load_images(record, store, data_root)
-        if tensors is not None:
-            return to_bytes(tensors["images"]), tensors["labels"]
+        distilled = load_images(record, store, data_root)
+        if distilled is not None:
+            return to_bytes(distilled.pixels), distilled.labels
     return None
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 import tomllib
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     """Returns a table as a frozen dataclass.
 
     Args:
-        kind: The dataclass, whose `__pydantic_config__` refuses unknown fields and NaN.
+        kind: The dataclass, of options or with a `__pydantic_config__` that forbids other fields.
         raw: Its fields by name, those of inner dataclasses as inner tables.
         where: How errors call the table.
 
@@ -130,34 +129,37 @@ def validate(kind: type[Any], raw: Mapping[str, Any], where: str) -> Any:
     try:  # by way of JSON, where an array may be a tuple but text is no number
         return _adapter(kind).validate_json(json.dumps(raw, default=str), strict=True)
     except ValidationError as fault:
-        errors = fault.errors()
-        strangers = [e["loc"] for e in errors if e["type"] == "unexpected_keyword_argument"]
-        if strangers:
-            known = _list_fields(kind, strangers[0])
-            guess = find_nearest(_join(strangers[0]), known)
-            raise DDBenchError(
-                f"{where} has unknown fields: {', '.join(map(_join, strangers))}",
-                f"known: {', '.join(known)}",
-                hint=f"did you mean '{guess}'?" if guess else "remove them",
-            ) from fault
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
-        facts = [f"{_join(e['loc'])}: {explain_error(e)}" for e in errors]
-        raise DDBenchError(
-            f"{where} is not a valid {name}", *facts, hint="mend these fields"
-        ) from fault
+        raise explain(fault, kind, f"{where} is not a valid {name}") from fault
 
 
-def _join(place: Iterable[int | str]) -> str:
-    return ".".join(map(str, place))
+def explain(fault: ValidationError, kind: type[Any], problem: str) -> DDBenchError:
+    """Returns what pydantic refused, with one fact a field, and the nearest name as a hint.
+
+    Args:
+        fault: pydantic's.
+        kind: The dataclass or model that was validated.
+        problem: What the error is to say first.
+    """
+    facts, hint = [], ""
+    for error in fault.errors():
+        path = ".".join(map(str, error["loc"]))
+        if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = _list_fields(kind, error["loc"][:-1])
+            guess = find_nearest(str(error["loc"][-1]), known)
+            facts.append(f"{path}: no such field; known: {', '.join(known)}")
+            hint = hint or (f"did you mean '{guess}'?" if guess else "")
+        else:
+            facts.append(f"{path}: {_explain_error(error)}")
+    return DDBenchError(problem, *facts, hint=hint or "mend these fields")
 
 
-def _list_fields(kind: Any, place: tuple[int | str, ...]) -> list[str]:
-    """Returns the fields, named from the root, of the dataclass in which a place lies."""
-    *outer, _ = place
-    for step in outer:
-        is_row = isinstance(step, int)
-        kind = typing.get_args(kind)[0] if is_row else typing.get_type_hints(kind)[step]
-    return [_join((*outer, field.name)) for field in dataclasses.fields(kind)]
+def _list_fields(kind: Any, place: Sequence[Any]) -> list[str]:
+    """Returns the fields of what lies in a dataclass or model at a place, such as ("claims", 0)."""
+    for step in place:
+        inner = typing.get_args(kind) if isinstance(step, int) else ()
+        kind = inner[0] if inner else typing.get_type_hints(kind)[step]
+    return list(getattr(kind, "model_fields", None) or (f.name for f in dataclasses.fields(kind)))
 
 
 _EXPECTED = {
@@ -176,8 +178,8 @@ _EXPECTED = {
 """What a field may be, by the names that pydantic gives to its errors."""
 
 
-def explain_error(error: Any) -> str:
-    """Returns what is wrong with one field, in words, for one of pydantic's error details."""
+def _explain_error(error: Any) -> str:
+    """Returns what is wrong with one field, in words."""
     if error["type"] == "too_short":
         return "expected one value or more, found none"
     if error["type"] == "missing":
@@ -186,14 +188,3 @@ def explain_error(error: Any) -> str:
     if expected:
         return f"expected {expected}, found {error['input']!r}"
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}"
-
-
-def is_finite(value: Any) -> bool:
-    """Returns False where a value is, or holds at any depth, an infinite float or NaN."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, Mapping):
-        return all(map(is_finite, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(is_finite, value))
-    return True

@@ -175,24 +175,23 @@ def _read_cached(
     from ddbench.store.cache import Cache, find_cache
 
     record, store = find_record(run, cache), Cache(find_cache(cache))
-    tensors = load_images(record, store, data_root)
-    if tensors is None:
+    distilled = load_images(record, store, data_root)
+    if distilled is None:
         raise DDBenchError(
             f"the images of {record.file_name} are no longer in the cache",
             hint=f"make them again: {record.command or '`ddbench run`'}",
         )
     mean, std = (tuple(record.configuration.get(name, ())) for name in ("mean", "std"))
-    rate = tensors.get("rate")
     return PortableSet(
-        images=tensors["images"],
-        labels=tensors["labels"],
-        weights=tensors["weights"],
-        pixels="bytes" if tensors["images"].dtype == torch.uint8 else "unit",
+        images=distilled.pixels,
+        labels=distilled.labels,
+        weights=distilled.weights,
+        pixels="bytes" if distilled.pixels.dtype == torch.uint8 else "unit",
         mean=mean,
         std=std,
-        soft_labels=tensors.get("soft_labels"),
-        rate=None if rate is None else rate.item(),
-        views=redraw_views(record, tensors, store, registry) if views else None,
+        soft_labels=distilled.soft_labels,
+        rate=distilled.learned_rate,
+        views=redraw_views(record, distilled, store, registry) if views else None,
         card=_make_card(record),
     )
 

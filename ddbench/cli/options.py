@@ -32,7 +32,7 @@ def check_format(name: str) -> str:
     return name
 
 
-def refuse_empty(option: Any, text: str | None) -> str | None:
+def refuse_empty(context: Any, option: Any, text: str | None) -> str | None:
     """Refuses an option that names nothing, as `--method "$UNSET"` does; a callback.
 
     Raises:

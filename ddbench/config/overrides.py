@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -14,7 +15,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ddbench.api.errors import DDBenchError, find_nearest
 from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
-from ddbench.api.toml_files import is_finite
 from ddbench.pipeline.cell import Cell
 
 _PLACES = {
@@ -178,7 +178,7 @@ def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> An
         value = _read(raw, text, hint)
     except (ValidationError, TypeError) as fault:
         raise _refused(name, text, origin, what, _spelled(hint)) from fault
-    if not is_finite(value) and is_finite(_default(owner, name)):
+    if not _is_finite(value) and _is_finite(_default(owner, name)):
         raise _refused(name, text, origin, what, "finite numbers")
     return value
 
@@ -213,6 +213,13 @@ def _holds_truth(raw: Any) -> bool:
 def _names(hint: Any, *kinds: Any) -> bool:
     """Whether a type is one of these, or is made of one at any depth."""
     return hint in kinds or any(_names(inner, *kinds) for inner in typing.get_args(hint))
+
+
+def _is_finite(value: Any) -> bool:
+    """Tells whether a value, and all that it holds, is finite."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _default(owner: type[Any], name: str) -> Any:

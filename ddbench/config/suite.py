@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 from ddbench.api.card import Claim, Metered
-from ddbench.api.errors import DDBenchError, find_nearest, unknown
-from ddbench.api.toml_files import explain_error, merge_tables, read_toml
+from ddbench.api.errors import DDBenchError, unknown
+from ddbench.api.toml_files import explain, merge_tables, read_toml
 from ddbench.config.grid import Selection, Variant
 from ddbench.config.profiles import Profile
 from ddbench.config.terms import parse_terms
@@ -98,9 +98,6 @@ class SuiteTable(_Strict):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return value if isinstance(value, list) else [value]
-
-
-_TABLES: Mapping[str, type[_Strict]] = {"variant": VariantTable, "claim": ClaimTable}
 
 
 def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> SuiteTable:
@@ -222,23 +219,7 @@ def _validate(raw: Mapping[str, Any], where: str) -> SuiteTable:
     try:
         return SuiteTable.model_validate(raw)
     except ValidationError as fault:
-        facts, hint = _explain(fault)
-        raise DDBenchError(f"{where} is not a valid suite", *facts, hint=hint) from fault
-
-
-def _explain(fault: ValidationError) -> tuple[list[str], str]:
-    """Returns one fact a field, and a hint: the nearest name where a field does not exist."""
-    facts, hint = [], ""
-    for error in fault.errors():
-        place = ".".join(str(part) for part in error["loc"])
-        if error["type"] == "extra_forbidden":
-            table = _TABLES.get(str(error["loc"][0]), SuiteTable)
-            guess = find_nearest(str(error["loc"][-1]), table.model_fields)
-            facts.append(f"{place}: no such field; known: {', '.join(table.model_fields)}")
-            hint = hint or (f"did you mean '{guess}'?" if guess else "")
-        else:
-            facts.append(f"{place}: {explain_error(error)}")
-    return facts, hint or "mend these fields"
+        raise explain(fault, SuiteTable, f"{where} is not a valid suite") from fault
 
 
 def make_selection(suite: SuiteTable, precision: Precision) -> Selection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,7 +11,6 @@ from typing import Any
 from ddbench.api.errors import DDBenchError
 from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
 from ddbench.api.roles import Evaluator
-from ddbench.api.toml_files import is_finite
 from ddbench.config.overrides import parse_assignment, set_option
 from ddbench.registry import Registry
 
@@ -50,7 +50,7 @@ def parse_terms(text: str) -> list[ParsedTerm]:
             weight = None if match["weight"] is None else float(match["weight"])
         except ValueError as fault:
             raise DDBenchError(f"cannot read the weight in '{piece.strip()}'") from fault
-        if not is_finite(weight):
+        if weight is not None and not math.isfinite(weight):
             raise DDBenchError(
                 f"the weight in '{piece.strip()}' is infinite",
                 "expected: a finite number",

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Int, Shaped, UInt8
 
 from ddbench.api.record import Record
-from ddbench.api.types import Tensors
 from ddbench.config.session import open_session
 from ddbench.data.description import find_dataset
 from ddbench.data.real import open_data
 from ddbench.pipeline.recording import check_data
+from ddbench.pipeline.results import DistilledImages
 from ddbench.store.cache import Cache
 
 
@@ -84,8 +84,8 @@ def draw_grid(
     return make_grid(tiles, nrow=across, padding=2, pad_value=255)
 
 
-def load_images(record: Record, store: Cache, data_root: Path | None) -> Tensors | None:
-    """Loads a record's images [n c h w], labels [n] and weights [n]; None if no longer there.
+def load_images(record: Record, store: Cache, data_root: Path | None) -> DistilledImages | None:
+    """Loads the distilled set of a record, its images looked up; None if it is no longer there.
 
     The cache holds row numbers of the training set for a selection: its images are read then.
 
@@ -101,11 +101,11 @@ def load_images(record: Record, store: Cache, data_root: Path | None) -> Tensors
     artifact = store.load("recover", keys[0]) if keys else None
     if artifact is None:
         return None
-    tensors = artifact.tensors()
-    if "images" not in tensors:
-        session = open_session("cpu", "fp32", data_root, store.root)
-        named = find_dataset(record.dataset, session.registry, record.holdout)
-        data = open_data(named, session.ctx, store)
-        check_data(record, data.info)
-        tensors["images"] = data.train_images[tensors["indices"]]
-    return tensors
+    distilled = DistilledImages.from_tensors(artifact.tensors())
+    if distilled.indices is None:
+        return distilled
+    session = open_session("cpu", "fp32", data_root, store.root)
+    named = find_dataset(record.dataset, session.registry, record.holdout)
+    data = open_data(named, session.ctx, store)
+    check_data(record, data.info)
+    return distilled.look_up(data.train_images)

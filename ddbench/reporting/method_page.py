@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-from ddbench.api.card import MethodCard
 from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench.registry import Registry
@@ -26,6 +26,7 @@ PLACES = (
 """Data sets whose settings a page shows, as far as a recipe looks at them: name, pixels, classes,
 deviation of the channels. Their images need not be there."""
 IPC = (1, 10, 50)
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_method_page(name: str, registry: Registry) -> str:
@@ -34,34 +35,30 @@ def render_method_page(name: str, registry: Registry) -> str:
     Raises:
         DDBenchError: nobody provides the method.
     """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     make = registry.get("recipe", name)
-    recipes = [(info, ipc, make(info, ipc)) for info in map(_describe, PLACES) for ipc in IPC]
-    recipe: Recipe = recipes[0][2]
-    summary = (make.__doc__ or "").strip().splitlines()
-    card = recipe.card
-    lines = [f"# {card.title} (`{recipe.name}`)", "", *summary[:1], ""]
-    if card.reference:
-        lines += [f"{card.reference}.", ""]
-    if card.venue or card.code:
-        row = (card.venue, str(card.year or ""), card.arxiv, card.code)
-        lines += [*_draw_table(("venue", "year", "arXiv", "code"), [row]), ""]
-    if card.objective:
-        lines += ["## Objective", "", f"    {card.objective}", ""]
-    lines += ["## Parts", "", *_list_parts(recipe), ""]
-    lines += ["## Settings", "", *_list_settings(recipes), ""]
-    if card.provenance:
-        rows = [(p.settings, p.source) for p in card.provenance]
-        lines += [*_draw_table(("settings", "from"), rows), ""]
-    if card.claims:
-        lines += ["## Published figures", "", *_list_claims(card), ""]
-    if card.notes:
-        lines += ["## Notes", "", *(f"- {note}" for note in card.notes), ""]
-    if card.licence:
-        lines += ["## Licence", "", card.licence, ""]
-    if card.bibtex:
-        lines += ["## BibTeX", "", "```bibtex", card.bibtex.strip(), "```", ""]
-    lines += ["## Run it", "", "```console", *_list_commands(recipe), "```"]
-    return "\n".join(lines) + "\n"
+    places = [(info, ipc) for info in map(_describe, PLACES) for ipc in IPC]
+    recipes: list[Recipe] = [make(info, ipc) for info, ipc in places]
+    options = [_list_options(recipe) for recipe in recipes]
+    names = list(dict.fromkeys(name for row in options for name in row))
+    varying = [n for n in names if len({row.get(n, "") for row in options}) > 1]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    summary, *_ = [*(make.__doc__ or "").strip().splitlines(), ""]
+    return environment.get_template("method.md").render(
+        recipe=recipes[0],
+        card=recipes[0].card,
+        summary=summary,
+        parts=list(_list_parts(recipes[0])),
+        same=[f"`{n}={options[0][n]}`" for n in names if n not in varying],
+        varying=[f"`{n}`" for n in varying],
+        settings=_group_places(places, [[row.get(n, "") for n in varying] for row in options]),
+    )
 
 
 def _describe(place: tuple[str, int, int, tuple[float, ...]]) -> DatasetInfo:
@@ -79,34 +76,36 @@ def _describe(place: tuple[str, int, int, tuple[float, ...]]) -> DatasetInfo:
     )
 
 
-def _list_parts(recipe: Recipe) -> Iterator[str]:
-    def row(role: str, part: Any) -> tuple[str, str, str]:
-        lines = (type(part).__doc__ or "").strip().splitlines()
-        return role, f"`{type(part).__name__}`", lines[0] if lines else ""
-
-    rows = [row("distiller", recipe.distiller)]
+def _list_parts(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """Yields role, name and summary of every part."""
+    parts: list[tuple[str, Any]] = [("distiller", recipe.distiller)]
     for kind, terms in (("matcher", recipe.matchers), ("regularizer", recipe.regularizers)):
-        rows += [row(f"{kind}, weight {term.weight:g}", term.part) for term in terms]
-    rows.append(row("labeller", recipe.labeller))
-    yield from _draw_table(("role", "part", "what it does"), rows)
+        parts += [(f"{kind}, weight {term.weight:g}", term.part) for term in terms]
+    for role, part in (*parts, ("labeller", recipe.labeller)):
+        summary, *_ = [*(type(part).__doc__ or "").strip().splitlines(), ""]
+        yield role, f"`{type(part).__name__}`", summary
 
 
-def _list_settings(recipes: Sequence[tuple[DatasetInfo, int, Recipe]]) -> Iterator[str]:
-    """Yields options that are the same everywhere, then those that data sets and IPC change."""
-    options = [_list_options(recipe) for _, _, recipe in recipes]
-    names = list(dict.fromkeys(name for row in options for name in row))
-    varying = [n for n in names if len({row.get(n, "") for row in options}) > 1]
-    same = [f"`{n}={options[0][n]}`" for n in names if n not in varying]
-    yield "Everywhere: " + (", ".join(same) if same else "nothing") + "."
-    if not varying:
-        return
-    yield ""
-    settings: dict[tuple[str, ...], list[str]] = {}
-    for (info, ipc, _), row in zip(recipes, options, strict=True):
-        places = settings.setdefault(tuple(row.get(name, "") for name in varying), [])
-        places.append(f"{info.name} {ipc}")
-    rows = [(_group_by_name(places), *values) for values, places in settings.items()]
-    yield from _draw_table(("data set and IPC", *(f"`{name}`" for name in varying)), rows)
+def _group_places(
+    places: Sequence[tuple[DatasetInfo, int]], values: Sequence[Sequence[str]]
+) -> list[tuple[str, ...]]:
+    """Returns a row for every combination of values, with its data sets and IPC in front.
+
+    `cifar10 1, 10; cifar100 1`; a data set stands alone where all IPC have the values.
+    """
+    rows: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for (info, ipc), row in zip(places, values, strict=True):
+        rows.setdefault(tuple(row), {}).setdefault(info.name, []).append(str(ipc))
+    return [
+        (
+            "; ".join(
+                name if len(ipcs) == len(IPC) else f"{name} {', '.join(ipcs)}"
+                for name, ipcs in by_name.items()
+            ),
+            *row,
+        )
+        for row, by_name in rows.items()
+    ]
 
 
 def _list_options(recipe: Recipe) -> dict[str, str]:
@@ -122,45 +121,3 @@ def _list_options(recipe: Recipe) -> dict[str, str]:
 def _spell_fields(part: Any, path: str) -> dict[str, str]:
     options = flatten_options(spell(part), path)
     return {name: text or '""' for name, text in options.items() if name != path}
-
-
-def _group_by_name(places: Sequence[str]) -> str:
-    """Returns data sets with their IPC, each data set once: `cifar10 1, 10; cifar100 1`."""
-    by_name: dict[str, list[str]] = {}
-    for place in places:
-        name, _, ipc = place.rpartition(" ")
-        by_name.setdefault(name, []).append(ipc)
-    return "; ".join(
-        name if len(ipcs) == len(IPC) else f"{name} {', '.join(ipcs)}"
-        for name, ipcs in by_name.items()
-    )
-
-
-def _list_claims(card: MethodCard) -> Iterator[str]:
-    rows = [
-        (
-            claim.dataset,
-            str(claim.ipc),
-            claim.student or "not said",
-            f"{claim.value:g}" + ("" if claim.sd is None else f" ± {claim.sd:g}"),
-            claim.source,
-            claim.setting,
-        )
-        for claim in card.claims
-    ]
-    yield "Claims of the papers, measured under their own protocols, not here."
-    yield ""
-    yield from _draw_table(("data set", "IPC", "student", "top-1 %", "source", "setting"), rows)
-
-
-def _list_commands(recipe: Recipe) -> Iterator[str]:
-    yield f"$ ddbench run --method {recipe.name}"
-    for name in recipe.profiles:
-        yield f"$ ddbench run --method {recipe.name} --profile {name}"
-
-
-def _draw_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"| {' | '.join('---' for _ in heads)} |"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '∣') for cell in row)} |"

@@ -41,9 +41,13 @@ def test_an_array_may_be_a_tuple_and_a_whole_number_a_float():
         ({"rate": "2"}, "x is not a valid outer", "rate: "),
         ({}, "x is not a valid outer", "rate: is missing"),
         ({"rate": float("nan")}, "x is not a valid outer", "rate: expected a finite number"),
-        ({"rate": 1, "crop": [0, float("inf")]}, "x is not a valid outer", "crop.1: expected a f"),
-        ({"rate": 1, "inner": {"widht": 1}}, "x has unknown fields: inner.widht", "known: inner."),
-        ({"rate": 1, "rows": [{"a": 1}]}, "x has unknown fields: rows.0.a", "known: rows.0.w"),
+        ({"rate": 1, "crop": [0, float("inf")]}, "x is not a valid outer", "crop.1: expected a fi"),
+        (
+            {"rate": 1, "inner": {"widht": 1}},
+            "x is not a valid outer",
+            "inner.widht: no such field; ",
+        ),
+        ({"rate": 1, "rows": [{"a": 1}]}, "x is not a valid outer", "rows.0.a: no such field; "),
     ],
 )
 def test_mistakes_are_named_by_their_fields(raw, problem, fact):
@@ -145,7 +149,7 @@ def test_a_card_is_read_once(tmp_path):
         ("[[claims]]\ndataset = 'a'\nipc = 1\nrows = [{value = 1}]", "claims.0.student: is miss"),
         ("title = ", "is not valid TOML"),
         ("like = 'nobody'", "no file"),
-        ("like = 'mine'", "unknown fields: like"),
+        ("like = 'mine'", "like: no such field"),
     ],
 )
 def test_a_card_that_cannot_be_read_is_refused(text, says, tmp_path):

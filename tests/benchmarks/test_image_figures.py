@@ -9,6 +9,7 @@ from benchmarks.figures import __main__ as command
 from benchmarks.figures import image_grids
 from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
+from ddbench.pipeline.results import DistilledImages
 
 pytest.importorskip("matplotlib")
 
@@ -31,7 +32,8 @@ def stored(monkeypatch):
             return None
         labels = torch.arange(2).repeat_interleave(found.ipc)
         levels = (100 + 100 * labels).view(-1, 1, 1, 1).expand(-1, 1, 8, 8)
-        return {"images": levels.to(torch.uint8), "labels": labels}
+        weights = torch.ones(len(labels))
+        return DistilledImages(images=levels.to(torch.uint8), labels=labels, weights=weights)
 
     monkeypatch.setattr(image_grids, "load_images", images)
 

@@ -75,10 +75,3 @@ def test_a_wheel_of_changed_sources_says_so_through_a_source_archive_too(checkou
     with zipfile.ZipFile(build(source, "wheel", tmp_path)) as wheel:
         state = json.loads(wheel.read("ddbench/built_from.json"))
     assert state == {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": True}
-
-
-def test_without_repository_and_without_build_there_is_no_commit(tmp_path):
-    (tmp_path / "ddbench").mkdir()
-    assert read_source_state(tmp_path / "ddbench") == {"commit": None, "dirty": None}
-    (tmp_path / "ddbench" / "built_from.json").write_text("{ broken")
-    assert read_source_state(tmp_path / "ddbench") == {"commit": None, "dirty": None}

@@ -28,7 +28,11 @@ def items(request, monkeypatch):
 
 def piece(item: int) -> tuple[int, int, Atoms]:
     values = torch.arange(50_000, dtype=torch.float32).sin() * item
-    return item, torch.get_num_threads(), Atoms(values.sum()[None], values[:1], {"item": item})
+    return (
+        item,
+        torch.get_num_threads(),
+        Atoms(values.sum().view(1, 1), values[:1], {"item": float(item)}),
+    )
 
 
 def test_results_come_in_order_and_equal_those_of_one_core(items):

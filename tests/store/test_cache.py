@@ -10,7 +10,6 @@ import torch
 
 from ddbench.api.errors import DDBenchError
 from ddbench.store.cache import Cache
-from ddbench.store.files import write_whole
 
 CARD = {"cost": {"seconds": 1.0}, "lineage": {}, "report": {}}
 KEY = "0123456789abcdef0123"
@@ -104,9 +103,9 @@ def test_collect_keeps_what_is_named_and_drops_the_rest(cache):
     _store(cache)
     _store(cache, "f" * 20)
     (cache.root / "artifacts" / "recover" / "x.1.tmp").mkdir()
-    assert cache.collect({KEY}, dry=True, age=0)[0] == 2
+    assert cache.collect({KEY}, dry=True, age=0.0)[0] == 2
     assert cache.has("recover", "f" * 20)
-    cache.collect({KEY}, age=0)
+    cache.collect({KEY}, age=0.0)
     assert [key for _, key, _ in cache.entries()] == [KEY]
 
 
@@ -118,9 +117,9 @@ def test_collect_leaves_what_a_running_process_is_at(cache):
     (cache.root / "damaged" / "recover-x-1").mkdir(parents=True)
     assert cache.collect(set(), dry=True)[0] == 1  # all but the damaged one are of today
     with cache.lock("e" * 20):
-        assert cache.collect(set(), age=0)[0] == 3
+        assert cache.collect(set(), age=0.0)[0] == 3
     assert cache.partial("recover", "e" * 20).get(0) is not None
-    assert cache.collect(set(), age=0)[0] == 1
+    assert cache.collect(set(), age=0.0)[0] == 1
     assert not list((cache.root / "partial").iterdir())
 
 
@@ -138,10 +137,3 @@ def test_partial_groups_survive_and_a_broken_one_counts_as_missing(cache):
     assert again.get(3) is None  # of a distiller that learned something else
     again.clear()
     assert again.get(0) is None
-
-
-def test_write_whole_replaces_the_old_text(tmp_path):
-    write_whole(tmp_path / "a", "one")
-    write_whole(tmp_path / "a", "two")
-    assert (tmp_path / "a").read_text() == "two"
-    assert len(list(tmp_path.iterdir())) == 1

@@ -230,11 +230,12 @@ def test_suites(
 
 
 PROTOCOLS = [
-    ("[training]\nepochs = 2\nbatchsize = 3\n", "has unknown fields: training.batchsize",
-     ["'training.batch_size'"]),
+    ("[training]\nepochs = 2\nbatchsize = 3\n", "is not a valid protocol",
+     ["training.batchsize: no such field", "did you mean 'batch_size'?"]),
     ("[training]\nepochs = 2\n[training.augmentation]\ncutmix = true\n",
-     "has unknown fields: training.augmentation.cutmix", ["training.augmentation.mix"]),
-    ("epochs = 3\n[training]\nepochs = 2\n", "has unknown fields: epochs", ["known: name"]),
+     "is not a valid protocol", ["training.augmentation.cutmix: no such field; known: crop, "]),
+    ("epochs = 3\n[training]\nepochs = 2\n", "is not a valid protocol",
+     ["epochs: no such field; known: name"]),
     ('[training]\nepochs = "2"\n', "is not a valid protocol", ["training.epochs"]),
     ("[training]\nepochs = 2\nlr = inf\n", "is not a valid protocol",
      ["training.lr: expected a finite number"]),
@@ -243,9 +244,9 @@ PROTOCOLS = [
     ("", "is not a valid protocol", ["training: is missing"]),
     ('[training]\nepochs = 2\nschedule = "linear"\n', "is not a valid protocol", ["'cosine'"]),
     ("[training]\nepochs = 2\n[[resolution]]\nmax_resolution = 999\ntraining = {epoch = 1}\n",
-     ", max_resolution 999 has unknown fields: training.epoch", ["'training.epochs'"]),
+     ", max_resolution 999 is not a valid protocol", ["did you mean 'epochs'?"]),
     ("[training]\nepochs = 2\n[[resolution]]\nmax_resolution = 4\ntraining = {epoch = 1}\n",
-     ", max_resolution 4 has unknown fields: training.epoch", ["'training.epochs'"]),
+     ", max_resolution 4 is not a valid protocol", ["did you mean 'epochs'?"]),
     ("[training]\nepochs = 2\n[[resolution]]\ntraining = {epochs = 1}\n",
      "has a row of resolutions that cannot be read", ["max_resolution = PIXELS"]),
     ("[training]\nepochs = 2\n[resolution]\nmax_resolution = 4\n",

@@ -17,12 +17,10 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from ddbench.api.distilled_set import PortableSet, check_set
 from ddbench.api.errors import DDBenchError, DDBenchWarning
-from ddbench.api.labelled_views import measure_agreement
 from ddbench.api.recipe import Augmentation
 from ddbench.data.stored_set import Replayed, open_stored_views
 from ddbench.store.records import Records
 from ddbench.testing import check_part
-from ddbench.testing.formats import tiny_sets
 from ddbench.training.batches import Stream, to_stored_views
 from ddbench_plugins.formats.sre2l_folders import SRe2LFolders
 from ddbench_plugins.labellers.fkd import FKD
@@ -223,15 +221,6 @@ def test_other_views_are_another_label_source(info: Any) -> None:
 # -- labels of other images ------------------------------------------------------------------------
 
 
-def test_agreement_is_counted_against_chance() -> None:
-    """By hand: views show classes {0,1}, {1}, {2,0}, {1,2}; guesses 0, 1, 1, 0."""
-    own, other = torch.tensor([0, 1, 2, 1]), torch.tensor([1, 1, 0, 2])
-    found, chance, deviation = measure_agreement(torch.tensor([0, 1, 1, 0]), own, other)
-    assert found == 0.5
-    assert chance == pytest.approx((2 * 2 / 4 + 2 * 3 / 4) / 4)  # 0 is shown by 2 of 4, 1 by 3
-    assert deviation == pytest.approx(math.sqrt(0.625 * 0.375 / 4))
-
-
 def test_labels_that_belong_to_other_images_are_noticed(info: Any) -> None:
     stream, whole = labelled(info, MIXES[2])
     epochs = [
@@ -245,25 +234,6 @@ def test_labels_that_belong_to_other_images_are_noticed(info: Any) -> None:
     rows = torch.cat([views.rows[:1], views.rows[1:].roll(1, 0)])  # as another sampler goes on
     with pytest.warns(DDBenchWarning, match="They seem to belong to other images"):
         check_set(replace(whole, views=replace(views, rows=rows)), "it")
-
-
-WRONG = [
-    ({"batches": (4, 4)}, r"logits are \(2, 6, 3\) in batches of \(4, 4\)"),
-    ({"rows": torch.zeros(2, 6, dtype=torch.long)}, "do not show every image once"),
-    ({"partners": torch.full((2, 6), 4)}, "partners are not of the batch"),
-    ({"shares": None}, "some say how views were mixed"),
-    ({"crops": torch.full((2, 6, 4), 0.6)}, "crops leave the image"),
-    ({"boxes": torch.tensor([0, 0, 9, 4]).expand(2, 2, 4)}, "boxes leave the image"),
-    ({"flips": torch.zeros(2, 5, dtype=torch.bool)}, r"flips are \(2, 5\)"),
-    ({"logits": torch.zeros(2, 6, 2)}, "logits have 2 classes"),
-]
-
-
-@pytest.mark.parametrize(("change", "said"), WRONG, ids=[said for _, said in WRONG])
-def test_views_that_do_not_fit(change: dict[str, Any], said: str) -> None:
-    whole = tiny_sets()["stored views"]
-    with pytest.raises(DDBenchError, match=said):
-        check_set(replace(whole, views=replace(whole.views, **change)), "it")
 
 
 # -- from end to end -------------------------------------------------------------------------------

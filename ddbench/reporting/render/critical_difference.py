@@ -11,7 +11,7 @@ from ddbench.reporting.tables.average_ranks import Ranking
 
 FORMATS = (".svg", ".pdf", ".png")
 _STEP = 0.32
-"""Inches between the names below each other."""
+"""Inches between names below each other."""
 
 
 def write_diagram(ranking: Ranking, path: Path) -> None:
@@ -22,9 +22,10 @@ def write_diagram(ranking: Ranking, path: Path) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise DDBenchError(
-            f"cannot draw a diagram as '{path.name}'", f"known endings: {', '.join(FORMATS)}",
+            f"cannot draw a diagram as '{path.name}'",
+            f"known endings: {', '.join(FORMATS)}",
             hint=f"for example {path.with_suffix('.svg').name}",
-        )  # fmt: skip
+        )
     try:
         import matplotlib
 
@@ -46,7 +47,7 @@ def write_diagram(ranking: Ranking, path: Path) -> None:
 
 
 def _draw(axes: Any, ranking: Ranking, levels: Sequence[tuple[str, ...]]) -> None:
-    """Ranks run from left, best, to right; y counts rows of names downwards."""
+    """Draws ranks from left, best, to right; y counts rows of names downwards."""
     last = len(ranking.ranks)
     axes.axis("off")
     axes.plot([1, last], [0, 0], color="black", lw=1)
@@ -59,12 +60,12 @@ def _draw(axes: Any, ranking: Ranking, levels: Sequence[tuple[str, ...]]) -> Non
         y = 0.35 + 0.35 * level
         ends = [ranking.ranks[group[0]] - 0.03, ranking.ranks[group[-1]] + 0.03]
         axes.plot(ends, [y, y], color="black", lw=4, solid_capstyle="butt")
-    _names(axes, ranking, 0.35 + 0.35 * len(levels))
+    _draw_names(axes, ranking, 0.35 + 0.35 * len(levels))
     axes.invert_yaxis()
 
 
-def _names(axes: Any, ranking: Ranking, top: float) -> None:
-    """The better half on the left, from the top down; the other half on the right, mirrored."""
+def _draw_names(axes: Any, ranking: Ranking, top: float) -> None:
+    """Draws the better half on the left, from the top down; the other on the right, mirrored."""
     names, last = list(ranking.ranks), len(ranking.ranks)
     half = (last + 1) // 2
     for place, name in enumerate(names):

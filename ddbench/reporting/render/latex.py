@@ -22,7 +22,7 @@ def to_latex(view: View) -> str:
     """Writes sections under one head; reference rows below a rule; footnotes below the table."""
     columns = "".join("r" if column.align == "right" else "l" for column in view.columns)
     # In braces: a heading that begins with a bracket would be the option of the row before.
-    heads = [_escape(c.heading) + _raise_marks(c.notes) for c in view.columns]
+    heads = [_escape(column.heading) for column in view.columns]
     lines = [
         f"% {' '.join(view.title.split())}",
         *([f"% {' '.join(view.subtitle.split())}"] if view.subtitle else []),

@@ -111,7 +111,7 @@ def _add_up(columns: Sequence[int], widths: dict[int, int]) -> int:
 
 def _measure(view: View, place: int, *, brief: bool) -> int:
     """Returns the width of a column's longest text; headings may break between words."""
-    words = _write_heading(view.columns[place]).split()
+    words = view.columns[place].heading.split()
     texts = [_write_cell(row.cells[place], brief) for row in view.rows]
     return max(cell_len(text) for text in [*words, *texts, ""])
 
@@ -119,10 +119,6 @@ def _measure(view: View, place: int, *, brief: bool) -> int:
 def _measure_longest_word(view: View) -> int:
     words = [word for row in view.rows for word in _write_cell(row.cells[0], False).split()]
     return max((cell_len(word) for word in words), default=0)
-
-
-def _write_heading(column: Column) -> str:
-    return column.heading + raise_marks(column.notes)
 
 
 def _write_cell(cell: Cell, brief: bool) -> str:
@@ -142,7 +138,7 @@ def _make_table(
     )
     for i in panel:
         table.add_column(
-            Align(Text(_write_heading(columns[i])), columns[i].align, vertical="bottom"),
+            Align(Text(columns[i].heading), columns[i].align, vertical="bottom"),
             justify=columns[i].align,
             width=layout.widths[i],
             vertical="top",

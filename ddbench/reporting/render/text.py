@@ -26,7 +26,7 @@ def to_markdown(view: View) -> str:
     parts = [f"### {_escape(view.title)}"]
     if view.subtitle:
         parts.append(_escape(view.subtitle))
-    heads = [_escape(c.heading) + _raise_marks(c.notes) for c in view.columns]
+    heads = [_escape(column.heading) for column in view.columns]
     rule = ["---:" if c.align == "right" else ":---" for c in view.columns]
     for section in view.sections:
         if section.title:

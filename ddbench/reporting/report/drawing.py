@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ddbench.reporting.report.plots import Plot, Point, Series, find_frontier
 from ddbench.reporting.tables.formatting import format_bytes
@@ -14,6 +14,21 @@ LEFT, RIGHT, TOP, BOTTOM = 42, 14, 12, 42
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LETTER, LINE = 6.0, 13.0
 """Width of a letter and height of a line in a label, generous: fonts differ."""
+
+
+Scale = Callable[[float], float]
+"""Returns the place of a value in the picture."""
+PLACES = (
+    ("start", 6, -8),
+    ("end", -6, -8),
+    ("start", 8, 4),
+    ("end", -8, 4),
+    ("start", 6, 17),
+    ("end", -6, 17),
+    ("end", -8, 30),
+    ("start", 8, 30),
+)
+"""Anchors of a label and their places beside its point, in the order in which they are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +68,21 @@ class DrawnSeries:
     series: Series
     colour: int
     dots: tuple[Dot, ...]
-    path: str = ""
+    path: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Drawing:
     """Everything that the template puts into an SVG picture."""
 
     plot: Plot
     x_ticks: list[Tick]
     y_ticks: list[Tick]
-    series: list[DrawnSeries] = field(default_factory=list)
-    labels: list[Label] = field(default_factory=list)
-    frontier: str = ""
-    level: float | None = None
-    y_title: str = ""
+    series: list[DrawnSeries]
+    labels: list[Label]
+    frontier: str
+    level: float | None
+    y_title: str
     """Title of the axis, with the power of ten that the numbers beside it leave out."""
     width: int = WIDTH
     height: int = HEIGHT
@@ -86,40 +101,35 @@ def draw_plot(plot: Plot) -> Drawing:
     bottom, top, step = (_round_percent if plot.percent else _round_ends)(min(ys), max(ys))
     y_of = _make_scale(bottom, top, HEIGHT - BOTTOM, TOP)
     power = 0 if plot.percent else _choose_power(top)
-    made = Drawing(
+    colours = {name: i for i, name in enumerate(dict.fromkeys(s.name for s in plot.series))}
+    series = [_draw_series(s, colours[s.name] % 8, x_of, y_of) for s in plot.series]
+    best = find_frontier(plot.points) if plot.frontier else []
+    return Drawing(
         plot,
         x_ticks,
         [Tick(y_of(v), f"{v / 10.0**power:.4g}") for v in _list_steps(bottom, top, step)],
+        series,
+        labels=_place_labels(best, series),
+        frontier=_draw_stairs([(x_of(p.x), y_of(p.y)) for p in best]),
+        level=y_of(plot.level[1]) if plot.level else None,
         y_title=f"{plot.y_title} (10{str(power).translate(RAISED)})" if power else plot.y_title,
     )
-    colours = {name: i for i, name in enumerate(dict.fromkeys(s.name for s in plot.series))}
-    for series in plot.series:
-        dots = tuple(
-            Dot(x_of(p.x), y_of(p.y), y_of(p.y - (p.sd or 0)), y_of(p.y + (p.sd or 0)), p)
-            for p in series.points
-        )
-        path = " ".join(f"{'L' if i else 'M'}{d.x:.1f} {d.y:.1f}" for i, d in enumerate(dots))
-        made.series.append(
-            DrawnSeries(series, colours[series.name] % 8, dots, path if series.joined else "")
-        )
-    if plot.level:
-        made.level = y_of(plot.level[1])
-    if plot.frontier:
-        best = [(x_of(p.x), y_of(p.y)) for p in find_frontier(plot.points)]
-        made.frontier = _draw_stairs(best)
-        made.labels = _place_labels(find_frontier(plot.points), made.series)
-    return made
 
 
-Axis = tuple[Callable[[float], float], list[Tick]]
-"""The place of a value, and the ticks."""
+def _draw_series(series: Series, colour: int, x_of: Scale, y_of: Scale) -> DrawnSeries:
+    dots = tuple(
+        Dot(x_of(p.x), y_of(p.y), y_of(p.y - (p.sd or 0)), y_of(p.y + (p.sd or 0)), p)
+        for p in series.points
+    )
+    path = " ".join(f"{'L' if i else 'M'}{d.x:.1f} {d.y:.1f}" for i, d in enumerate(dots))
+    return DrawnSeries(series, colour, dots, path if series.joined else "")
 
 
-def _make_scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+def _make_scale(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / ((high - low) or 1) * (end - start)
 
 
-def _make_logarithmic_x(plot: Plot, xs: Sequence[float]) -> Axis:
+def _make_logarithmic_x(plot: Plot, xs: Sequence[float]) -> tuple[Scale, list[Tick]]:
     low, high = min(xs) / 1.25, max(xs) * 1.25
     place = _make_scale(math.log(low), math.log(high), LEFT, WIDTH - RIGHT)
     name = format_bytes if plot.x_title.startswith("bytes") else _format_tick
@@ -127,7 +137,7 @@ def _make_logarithmic_x(plot: Plot, xs: Sequence[float]) -> Axis:
     return lambda value: place(math.log(value)), ticks
 
 
-def _make_linear_x(high: float) -> Axis:
+def _make_linear_x(high: float) -> tuple[Scale, list[Tick]]:
     place = _make_scale(0.0, high, LEFT, WIDTH - RIGHT)
     step = max(_round_ends(0.0, high)[2], 1.0)
     values = _list_steps(0.0, math.floor(high / step) * step, step)
@@ -169,11 +179,11 @@ def _choose_ticks(low: float, high: float) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), range(10, 100)):
         scale = 10 if isinstance(digits, range) else 1
-        found = [d / scale * 10**p for p in powers for d in digits if low <= d / scale * 10**p]
-        found = [value for value in found if value <= high]
-        if len(found) >= 3:
-            return found if len(found) <= 7 else found[:: math.ceil(len(found) / 6)]
-    return found
+        ticks = [d / scale * 10**p for p in powers for d in digits]
+        ticks = [value for value in ticks if low <= value <= high]
+        if len(ticks) >= 3:
+            return ticks if len(ticks) <= 7 else ticks[:: math.ceil(len(ticks) / 6)]
+    return ticks
 
 
 def _format_tick(value: float) -> str:
@@ -191,23 +201,20 @@ def _place_labels(best: Sequence[Point], series: Sequence[DrawnSeries]) -> list[
     """Places the names of the frontier's points, where they cover no point and no other name."""
     dots = [dot for drawn in series for dot in drawn.dots]
     taken = [(d.x - 5, d.y - 5, d.x + 5, d.y + 5) for d in dots]
-    made = []
+    labels = []
     for point in reversed(best):
         dot = next(d for d in dots if d.point is point)
         text = point.label if len(point.label) <= 34 else point.label[:33] + "…"
         width = LETTER * len(text)
-        for anchor, dx, dy in (
-            ("start", 6, -8), ("end", -6, -8), ("start", 8, 4), ("end", -8, 4), ("start", 6, 17),
-            ("end", -6, 17), ("end", -8, 30), ("start", 8, 30),
-        ):  # fmt: skip
+        for anchor, dx, dy in PLACES:
             left = dot.x + dx - (width if anchor == "end" else 0)
             box = (left, dot.y + dy - LINE + 3, left + width, dot.y + dy + 3)
             inside = box[0] > LEFT and box[2] < WIDTH and box[1] > TOP and box[3] < HEIGHT - BOTTOM
             if inside and not any(_overlaps(box, other) for other in taken):
                 taken.append(box)
-                made.append(Label(dot.x + dx, dot.y + dy, text, anchor))
+                labels.append(Label(dot.x + dx, dot.y + dy, text, anchor))
                 break
-    return made
+    return labels
 
 
 Box = tuple[float, float, float, float]

@@ -59,15 +59,27 @@ def _draw(plot: Plot, axes: Any) -> None:
         bars = [p.sd or 0.0 for p in series.points]
         name = _escape(series.name) + (" (reference)" if series.reference else "")
         axes.errorbar(
-            x, y, yerr=bars, label=name,
+            x,
+            y,
+            yerr=bars,
+            label=name,
             linestyle=("--" if series.reference else "-") if series.joined else "none",
-            marker=("D" if series.reference else "o") if series.marked else "", markersize=4,
-            markerfacecolor="white" if series.reference else None, linewidth=1, elinewidth=0.7,
-        )  # fmt: skip
+            marker=("D" if series.reference else "o") if series.marked else "",
+            markersize=4,
+            markerfacecolor="white" if series.reference else None,
+            linewidth=1,
+            elinewidth=0.7,
+        )
     if plot.frontier:
         best = find_frontier(plot.points)
-        axes.step([p.x for p in best], [p.y for p in best], where="post", color="0.6", zorder=0,
-                  linewidth=0.8)  # fmt: skip
+        axes.step(
+            [p.x for p in best],
+            [p.y for p in best],
+            where="post",
+            color="0.6",
+            zorder=0,
+            linewidth=0.8,
+        )
     if plot.level:
         name, value = plot.level
         axes.axhline(value, color="0.4", linewidth=0.8, linestyle=":", label=_escape(name))

@@ -82,11 +82,11 @@ def make_pictures(
 def _make_picture(row: ReportRow, store: Cache, data_root: Path | None) -> Picture | None:
     for record in row.entry.finished:
         try:
-            tensors = load_images(record, store, data_root)
+            distilled = load_images(record, store, data_root)
         except DDBenchError:  # a selection from data that is not on this machine
             continue
-        if tensors is not None:
-            return _draw(row, record, to_bytes(tensors["images"]), tensors["labels"])
+        if distilled is not None:
+            return _draw(row, record, to_bytes(distilled.pixels), distilled.labels)
     return None
 
 

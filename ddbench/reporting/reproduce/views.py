@@ -9,8 +9,9 @@ import torch
 from ddbench.api.errors import DDBenchError
 from ddbench.api.labelled_views import StoredViews
 from ddbench.api.record import Record
-from ddbench.api.types import DatasetInfo, Tensors
+from ddbench.api.types import DatasetInfo
 from ddbench.pipeline.plan import derive_stream_seed
+from ddbench.pipeline.results import DistilledImages, StoredLabels
 from ddbench.pipeline.specs import Relabel
 from ddbench.registry import Registry
 from ddbench.reporting.reproduce.parts import build_part
@@ -19,7 +20,7 @@ from ddbench.training.batches import Stream, to_stored_views
 
 
 def redraw_views(
-    record: Record, distilled: Tensors, store: Cache, registry: Registry
+    record: Record, distilled: DistilledImages, store: Cache, registry: Registry
 ) -> StoredViews | None:
     """Returns every view that students were shown, with its labels; None where none are stored.
 
@@ -27,7 +28,7 @@ def redraw_views(
 
     Args:
         record: The record of a finished run.
-        distilled: Its `images` [n c h w], `labels` [n] and `weights` [n].
+        distilled: Its images, looked up.
         store: The cache that holds its labels.
         registry: The parts that it may name.
 
@@ -44,8 +45,8 @@ def redraw_views(
             f"the stored labels of {record.file_name} are no longer in the cache",
             hint="--no-views leaves them out; the record's command makes them again",
         )
-    tensors = artifact.tensors()
-    if "views" not in tensors:  # answers about plain images
+    stored = StoredLabels.from_tensors(artifact.tensors())
+    if stored.views is None or stored.rows is None:  # answers about plain images
         return None
     spec: Relabel = build_part(artifact.card["spec"], registry)
     assert spec.augmentation is not None
@@ -57,10 +58,10 @@ def redraw_views(
         )
     stream = _make_stream(spec, record.seed, distilled)
     epochs = []
-    for epoch, answers in enumerate(tensors["views"]):
+    for epoch, answers in enumerate(stored.views):
         views = list(stream.views(epoch))
         rows = torch.cat([shown.rows for shown in views])
-        if not torch.equal(rows, tensors["rows"][epoch]):
+        if not torch.equal(rows, stored.rows[epoch]):
             raise DDBenchError(
                 f"the stored labels of {record.file_name} belong to other images than are drawn",
                 "random numbers of another version of torch, perhaps",
@@ -73,7 +74,7 @@ def redraw_views(
     return to_stored_views(epochs, (spec.data.shape[1], spec.data.shape[2]))
 
 
-def _make_stream(spec: Relabel, seed: int, distilled: Tensors) -> Stream:
+def _make_stream(spec: Relabel, seed: int, distilled: DistilledImages) -> Stream:
     """Makes the stream that the teacher was shown.
 
     `seed` is the cell's: that of a spec is a float in JSON, which rounds it.
@@ -92,9 +93,9 @@ def _make_stream(spec: Relabel, seed: int, distilled: Tensors) -> Stream:
         mirror=data.mirror,
     )
     return Stream(
-        images=distilled["images"],
-        labels=distilled["labels"],
-        weights=distilled["weights"],
+        images=distilled.pixels,
+        labels=distilled.labels,
+        weights=distilled.weights,
         info=info,
         augmentation=augmentation,
         batch_size=spec.batch_size,

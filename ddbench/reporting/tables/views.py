@@ -21,8 +21,6 @@ class Column:
     unit: str = ""
     priority: int = 0
     """Where space is short, columns are left out from the highest down; those at 0 always stay."""
-    notes: tuple[int, ...] = ()
-    """Footnotes, as positions in `View.notes`."""
 
     @property
     def heading(self) -> str:
@@ -41,6 +39,7 @@ class Cell:
     strong: bool = False
     tone: Tone = ""
     notes: tuple[int, ...] = ()
+    """Footnotes, as positions in `View.notes`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ class View:
     subtitle: str = ""
     """Terms that are the same for all of it."""
     notes: tuple[str, ...] = ()
-    """Footnotes that cells and columns point to."""
+    """Footnotes that cells point to."""
     remarks: tuple[str, ...] = ()
     """Footnotes on the table as a whole."""
 

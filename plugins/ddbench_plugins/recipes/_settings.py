@@ -3,20 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ddbench.api.card import MethodCard
-from ddbench.api.recipe import Augmentation, Training
+from ddbench.api.distiller import Distiller
+from ddbench.api.recipe import Augmentation, MatcherTerm, Recipe, Training
+from ddbench.api.roles import Labeller
 from ddbench.api.toml_files import read_card
 from ddbench.api.types import DatasetInfo
+from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 
 _Row = TypeVar("_Row")
+
+CROSS_ENTROPY = MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy())
 
 
 def load_card(method: str) -> MethodCard:
     """Returns the card of a built-in method, `METHOD.toml` in this folder."""
     return read_card(Path(__file__).with_name(f"{method}.toml"))
+
+
+def compose(
+    name: str, info: DatasetInfo, distiller: Distiller, labeller: Labeller, **others: Any
+) -> Recipe:
+    """Returns a built-in method: with its card, and a teacher trained by the size of the images.
+
+    Args:
+        others: Further fields of the recipe.
+    """
+    return Recipe(
+        name=name,
+        card=load_card(name),
+        squeeze=teacher_training(info),
+        distiller=distiller,
+        labeller=labeller,
+        **others,
+    )
+
+
+def derive(base: Recipe, name: str, **changes: Any) -> Recipe:
+    """Returns a built-in method, with a card of its own, that changes fields of another one."""
+    return replace(base, name=name, card=load_card(name), **changes)
 
 
 def family(info: DatasetInfo) -> str:

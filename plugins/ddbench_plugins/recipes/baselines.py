@@ -9,33 +9,17 @@ from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.select import RandomSelection, WholeSet
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes._settings import load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, smoke
 
 
 def random(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Draws training images per class, labelled like the rows that it is compared with."""
-    return Recipe(
-        name="random",
-        card=load_card("random"),
-        squeeze=teacher_training(info),
-        distiller=RandomSelection(),
-        labeller=FKD(),
-        baseline=True,
-        profiles=smoke(),
-    )
+    return compose("random", info, RandomSelection(), FKD(), baseline=True, profiles=smoke())
 
 
 def full(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Keeps all training images, under the same labels and the same protocol."""
-    return Recipe(
-        name="full",
-        card=load_card("full"),
-        squeeze=teacher_training(info),
-        distiller=WholeSet(),
-        labeller=FKD(),
-        baseline=True,
-        profiles=smoke(),
-    )
+    return compose("full", info, WholeSet(), FKD(), baseline=True, profiles=smoke())
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from ddbench import hookimpl
 from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Curriculum, Optimize
-from ddbench_plugins.recipes._settings import find_script, load_card
+from ddbench_plugins.recipes._settings import derive, find_script
 from ddbench_plugins.recipes.sre2l import sre2l
 
 
@@ -25,9 +25,7 @@ def cda(info: DatasetInfo, ipc: int | None) -> Recipe:
     if find_script(info) == "tiny_imagenet":
         distiller = replace(distiller, lr=0.4, roll=(0, 4))
         regularizers = (replace(regularizers[0], weight=0.05),)
-    return replace(
-        base, name="cda", card=load_card("cda"), distiller=distiller, regularizers=regularizers
-    )
+    return derive(base, "cda", distiller=distiller, regularizers=regularizers)
 
 
 @hookimpl

@@ -11,7 +11,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._synthetic import DSA
 from ddbench_plugins.distillers.gradient_matching import GradientMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import load_card, pick_row, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, derive, pick_row, smoke
 
 LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15), 50: (50, 10)}
 """Steps of the images for each network, and epochs of the network between them, by IPC."""
@@ -29,26 +29,14 @@ def choose_loop(info: DatasetInfo, ipc: int | None) -> GradientMatching:
 
 def dc(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Matches gradients of real and synthetic images in networks that learn from the latter."""
-    return Recipe(
-        name="dc",
-        card=load_card("dc"),
-        squeeze=teacher_training(info),
-        distiller=choose_loop(info, ipc),
-        labeller=Hard(),
-        profiles=smoke(iterations=3, outer=2, inner=1),
-    )
+    profiles = smoke(iterations=3, outer=2, inner=1)
+    return compose("dc", info, choose_loop(info, ipc), Hard(), profiles=profiles)
 
 
 def dsa(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Augments real and synthetic images alike in DC, and begins with real ones."""
-    return Recipe(
-        name="dsa",
-        card=load_card("dsa"),
-        squeeze=teacher_training(info),
-        distiller=replace(choose_loop(info, ipc), augment=DSA, init="real"),
-        labeller=Hard(),
-        profiles=smoke(iterations=3, outer=2, inner=1),
-    )
+    loop = replace(choose_loop(info, ipc), augment=DSA, init="real")
+    return derive(dc(info, ipc), "dsa", distiller=loop)
 
 
 @hookimpl

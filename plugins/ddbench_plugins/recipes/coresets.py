@@ -5,38 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.api.distiller import Distiller
 from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.coresets import Herding, KCenter, KMeansNearest
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes._settings import load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, smoke
 
 
 def herding(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Selects images by herding in iCaRL's form; `recover.form=welling` is the original one."""
-    return _selection("herding", Herding(), info)
+    return compose("herding", info, Herding(), FKD(), profiles=smoke())
 
 
 def k_center(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Selects the farthest image first, from the one nearest to the mean of its class on."""
-    return _selection("k_center", KCenter(), info)
+    return compose("k_center", info, KCenter(), FKD(), profiles=smoke())
 
 
 def kmeans_nearest(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Selects the real images nearest to k-means centres."""
-    return _selection("kmeans_nearest", KMeansNearest(), info)
-
-
-def _selection(name: str, distiller: Distiller, info: DatasetInfo) -> Recipe:
-    return Recipe(
-        name=name,
-        card=load_card(name),
-        squeeze=teacher_training(info),
-        distiller=distiller,
-        labeller=FKD(),
-        profiles=smoke(),
-    )
+    return compose("kmeans_nearest", info, KMeansNearest(), FKD(), profiles=smoke())
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._gaps import AttentionGap
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import family, load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, family, smoke
 
 
 def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
@@ -20,14 +20,7 @@ def dm(info: DatasetInfo, ipc: int | None) -> Recipe:
     else:
         many = family(info) == "cifar10" and (ipc or 1) >= 100
         distiller = RandomNetworks(lr=10.0 if many else 1.0)
-    return Recipe(
-        name="dm",
-        card=load_card("dm"),
-        squeeze=teacher_training(info),
-        distiller=distiller,
-        labeller=Hard(),
-        profiles=smoke(iterations=10),
-    )
+    return compose("dm", info, distiller, Hard(), profiles=smoke(iterations=10))
 
 
 def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
@@ -41,14 +34,7 @@ def datadam(info: DatasetInfo, ipc: int | None) -> Recipe:
         distiller = RandomNetworks(
             iterations=8000, batch_real=64, lr=10.0 if many else 1.0, gap=gap
         )
-    return Recipe(
-        name="datadam",
-        card=load_card("datadam"),
-        squeeze=teacher_training(info),
-        distiller=distiller,
-        labeller=Hard(),
-        profiles=smoke(iterations=10),
-    )
+    return compose("datadam", info, distiller, Hard(), profiles=smoke(iterations=10))
 
 
 @hookimpl

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from ddbench import hookimpl
-from ddbench.api.recipe import MatcherTerm, NamedArchitecture, Recipe, RegularizerTerm
+from ddbench.api.recipe import NamedArchitecture, Recipe, RegularizerTerm
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
 from ddbench_plugins.labellers.mse_gt import MseGt
-from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import find_script, load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import CROSS_ENTROPY, compose, derive, find_script, smoke
 from ddbench_plugins.recipes.g_vbsm import MOBILENET, RESNET, SHUFFLENET, choose_backbones
 from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
@@ -52,14 +51,13 @@ def weigh_statistics(weight: float, average: MovingAverage) -> tuple[Regularizer
 def edc_one_teacher(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Adds gaps of statistics to cross-entropy, half of them to those of a batch's classes."""
     distiller, weight = choose_loop(info)
-    return Recipe(
-        name="edc_one_teacher",
-        card=load_card("edc_one_teacher"),
-        squeeze=teacher_training(info),
-        matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
+    return compose(
+        "edc_one_teacher",
+        info,
+        distiller,
+        FKD(),
+        matchers=(CROSS_ENTROPY,),
         regularizers=weigh_statistics(weight, MovingAverage()),
-        distiller=distiller,
-        labeller=FKD(),
         profiles=smoke(iterations=10),
     )
 
@@ -85,10 +83,9 @@ def edc(info: DatasetInfo, ipc: int | None) -> Recipe:
     convolution = Convolution(
         patch=16 if info.resolution > 64 else 4, category=CATEGORY, average=average
     )
-    return replace(
+    return derive(
         edc_one_teacher(info, ipc),
-        name="edc",
-        card=load_card("edc"),
+        "edc",
         regularizers=(
             *weigh_statistics(weight, average),
             RegularizerTerm(name="convolution", weight=weight, part=convolution),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.api.recipe import MatcherTerm, NamedArchitecture, Recipe, RegularizerTerm
+from ddbench.api.recipe import NamedArchitecture, Recipe, RegularizerTerm
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.architectures.convnet import ConvNetD
 from ddbench_plugins.architectures.mobile import Mobile
@@ -13,8 +13,7 @@ from ddbench_plugins.architectures.resnet import ResNet
 from ddbench_plugins.architectures.wide_resnet import WideResNet
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.mse_gt import MseGt
-from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import find_script, load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import CROSS_ENTROPY, compose, find_script, smoke
 from ddbench_plugins.regularizers._moving_average import MovingAverage
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.convolution import Convolution
@@ -59,22 +58,19 @@ def g_vbsm(info: DatasetInfo, ipc: int | None) -> Recipe:
     large = info.resolution > 64
     average, drop = MovingAverage(0.4 if large else 0.8), 0.0 if large else 0.4
     convolution = Convolution(patch=16 if large else 4, average=average, drop=drop)
-    return Recipe(
-        name="g_vbsm",
-        card=load_card("g_vbsm"),
-        squeeze=teacher_training(info),
-        matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
+    hard = 0.15 if find_script(info) in ("cifar10", "cifar100") else 0.1
+    return compose(
+        "g_vbsm",
+        info,
+        choose_loop(info),
+        MseGt(hard_weight=hard, equal_norms=large),
+        matchers=(CROSS_ENTROPY,),
         regularizers=(
             RegularizerTerm(
                 name="batch_norm", weight=STATISTICS, part=BatchNorm(average=average, drop=drop)
             ),
             RegularizerTerm(name="convolution", weight=STATISTICS, part=convolution),
             RegularizerTerm(name="densification", weight=1.0, part=Densification()),
-        ),
-        distiller=choose_loop(info),
-        labeller=MseGt(
-            hard_weight=0.15 if find_script(info) in ("cifar10", "cifar100") else 0.1,
-            equal_norms=large,
         ),
         companions=choose_backbones(info),
         profiles=smoke(iterations=10),

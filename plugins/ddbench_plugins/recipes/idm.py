@@ -10,7 +10,7 @@ from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers._pools import TrainingQueue
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import family, load_card, pick_row, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, family, pick_row, smoke
 
 _PAPER = {
     "cifar10": {1: (0.5, 5, 5000, 10), 10: (0.5, 30, 256, 10), 50: (0.1, 30, 256, 10)},
@@ -39,14 +39,8 @@ def choose_loop(info: DatasetInfo, ipc: int | None) -> RandomNetworks:
 
 def idm(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Matches mean embeddings, with cross-entropy beside, in a queue of half-trained networks."""
-    return Recipe(
-        name="idm",
-        card=load_card("idm"),
-        squeeze=teacher_training(info),
-        distiller=choose_loop(info, ipc),
-        labeller=Hard(),
-        profiles=smoke(iterations=10, **{"pool.steps": 1}),
-    )
+    profiles = smoke(iterations=10, **{"pool.steps": 1})
+    return compose("idm", info, choose_loop(info, ipc), Hard(), profiles=profiles)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ from ddbench_plugins.distillers._gaps import KernelGap
 from ddbench_plugins.distillers._pools import FreshNetworks
 from ddbench_plugins.distillers.random_networks import RandomNetworks
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, smoke
 
 LR = 10.0
 """Of pixels from 0 to 1."""
@@ -34,14 +34,7 @@ def m3d(info: DatasetInfo, ipc: int | None) -> Recipe:
     )
     if info.resolution <= 16:
         loop = replace(loop, iterations=500, batch_real=32)
-    return Recipe(
-        name="m3d",
-        card=load_card("m3d"),
-        squeeze=teacher_training(info),
-        distiller=loop,
-        labeller=Hard(),
-        profiles=smoke(iterations=10),
-    )
+    return compose("m3d", info, loop, Hard(), profiles=smoke(iterations=10))
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.trajectory_matching import TrajectoryMatching
 from ddbench_plugins.labellers.hard import Hard
-from ddbench_plugins.recipes._settings import family, load_card, pick_row, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, family, pick_row, smoke
 
 _COLUMNS = ("steps", "ahead", "latest", "lr", "lr_rate", "rate", "batch_synthetic")
 _PAPER = {
@@ -56,14 +56,9 @@ def choose_loop(info: DatasetInfo, ipc: int | None) -> TrajectoryMatching:
 
 def mtt(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Makes images on which a student makes up for epochs of an expert in few steps."""
-    return Recipe(
-        name="mtt",
-        card=load_card("mtt"),
-        squeeze=teacher_training(info),
-        distiller=choose_loop(info, ipc),
-        labeller=Hard(),
-        profiles=smoke(iterations=5, steps=3, experts=2, latest=2, ahead=1),
-        teacher="convnet3",
+    profiles = smoke(iterations=5, steps=3, experts=2, latest=2, ahead=1)
+    return compose(
+        "mtt", info, choose_loop(info, ipc), Hard(), profiles=profiles, teacher="convnet3"
     )
 
 

@@ -9,19 +9,13 @@ from ddbench.api.recipe import Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.rded import RDED
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.recipes._settings import load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import compose, smoke
 
 
 def rded(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Tiles realistic patches of 300 images a class: two a side from 128 pixels on, one below."""
-    return Recipe(
-        name="rded",
-        card=load_card("rded"),
-        squeeze=teacher_training(info),
-        distiller=RDED(factor=2 if info.resolution >= 128 else 1),
-        labeller=FKD(),
-        profiles=smoke(),
-    )
+    tiles = RDED(factor=2 if info.resolution >= 128 else 1)
+    return compose("rded", info, tiles, FKD(), profiles=smoke())
 
 
 @hookimpl

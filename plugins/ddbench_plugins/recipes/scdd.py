@@ -10,7 +10,7 @@ from ddbench.api.recipe import Augmentation, LinearProbe, Recipe
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.pretraining.moco import MomentumContrast
-from ddbench_plugins.recipes._settings import find_script, load_card, teacher_training
+from ddbench_plugins.recipes._settings import derive, find_script, teacher_training
 from ddbench_plugins.recipes.sre2l import sre2l
 
 SHORT = {"squeeze.pretraining.epochs": "1", "label_squeeze.epochs": "2"}
@@ -58,10 +58,9 @@ def scdd(info: DatasetInfo, ipc: int | None) -> Recipe:
         distiller = replace(distiller, lr=0.6)
     elif find_script(info) == "imagenet1k":
         distiller = replace(distiller, iterations=1000, batch_size=50)
-    return replace(
+    return derive(
         base,
-        name="scdd",
-        card=load_card("scdd"),
+        "scdd",
         squeeze=pretrain_teacher(info),
         label_squeeze=teacher_training(info),
         distiller=distiller,

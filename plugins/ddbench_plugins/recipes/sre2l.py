@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ddbench import hookimpl
-from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
+from ddbench.api.recipe import Recipe, RegularizerTerm
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.matchers.cross_entropy import CrossEntropy
-from ddbench_plugins.recipes._settings import find_script, load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import CROSS_ENTROPY, compose, find_script, smoke
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 
 
@@ -29,14 +28,13 @@ def sre2l(info: DatasetInfo, ipc: int | None) -> Recipe:
         distiller = Optimize(iterations=300, lr=0.1, layout="spread", crop=(0.6, 1.0), roll=(0, 0))
     elif info.resolution <= 64:
         distiller = Optimize(iterations=300, lr=0.25, layout="spread", roll=(0, 4))
-    return Recipe(
-        name="sre2l",
-        card=load_card("sre2l"),
-        squeeze=teacher_training(info),
-        matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
+    return compose(
+        "sre2l",
+        info,
+        distiller,
+        FKD(),
+        matchers=(CROSS_ENTROPY,),
         regularizers=(RegularizerTerm(name="batch_norm", weight=weight, part=BatchNorm()),),
-        distiller=distiller,
-        labeller=FKD(),
         profiles=smoke(iterations=10),
     )
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from ddbench import hookimpl
 from ddbench.api.recipe import MatcherTerm, Recipe, RegularizerTerm
 from ddbench.api.types import DatasetInfo
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.labellers.fkd import FKD
-from ddbench_plugins.matchers.cross_entropy import CrossEntropy
 from ddbench_plugins.matchers.wasserstein import BarycenterTarget, Wasserstein
-from ddbench_plugins.recipes._settings import family, load_card, smoke, teacher_training
+from ddbench_plugins.recipes._settings import (
+    CROSS_ENTROPY,
+    compose,
+    derive,
+    family,
+    smoke,
+    teacher_training,
+)
 from ddbench_plugins.regularizers.batch_norm import BatchNorm
 from ddbench_plugins.regularizers.class_batch_norm import ClassBatchNorm
 
@@ -48,16 +53,15 @@ def choose_loop(info: DatasetInfo) -> Optimize:
 def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Follows the paper's equations: learned barycenters (Eq. 12), weighted PCBN (Eq. 13-15)."""
     matcher, regularizer = choose_norms(info)
-    return Recipe(
-        name="wmdd",
-        card=load_card("wmdd"),
-        squeeze=teacher_training(info),
+    return compose(
+        "wmdd",
+        info,
+        choose_loop(info),
+        FKD(),
         matchers=(MatcherTerm(name="wasserstein", weight=1.0, part=matcher),),
         regularizers=(
             RegularizerTerm(name="class_batch_norm", weight=choose_weight(info), part=regularizer),
         ),
-        distiller=choose_loop(info),
-        labeller=FKD(),
         profiles=smoke(iterations=10),
     )
 
@@ -65,14 +69,13 @@ def wmdd(info: DatasetInfo, ipc: int | None) -> Recipe:
 def wmdd_code(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Follows the released objective: cross-entropy, plain norms, equal weights, mean variances."""
     target = BarycenterTarget(weights="uniform", init="normal", iterations=100)
-    return replace(
+    return derive(
         wmdd(info, ipc),
-        name="wmdd_code",
-        card=load_card("wmdd_code"),
+        "wmdd_code",
         squeeze=teacher_training(info, paper_epochs=50),
         matchers=(
             MatcherTerm(name="wasserstein", weight=1.0, part=Wasserstein(target=target, norm="l2")),
-            MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),
+            CROSS_ENTROPY,
         ),
         regularizers=(
             RegularizerTerm(
@@ -88,28 +91,19 @@ def wmdd_code(info: DatasetInfo, ipc: int | None) -> Recipe:
 
 def ce_pcbn(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Replaces the distance to the barycenter by cross-entropy; per-class BatchNorm."""
-    return replace(
-        wmdd(info, ipc),
-        name="ce_pcbn",
-        card=load_card("ce_pcbn"),
-        matchers=(MatcherTerm(name="cross_entropy", weight=1.0, part=CrossEntropy()),),
-    )
+    return derive(wmdd(info, ipc), "ce_pcbn", matchers=(CROSS_ENTROPY,))
 
 
 def wasserstein_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Matches the barycenter, with global BatchNorm statistics."""
     recipe = wmdd(info, ipc)
-    regularizers = (_make_global(recipe),)
-    return replace(
-        recipe, name="wasserstein_bn", card=load_card("wasserstein_bn"), regularizers=regularizers
-    )
+    return derive(recipe, "wasserstein_bn", regularizers=(_make_global(recipe),))
 
 
 def ce_bn(info: DatasetInfo, ipc: int | None) -> Recipe:
     """Minimises cross-entropy with global BatchNorm statistics: close to SRe2L."""
     recipe = ce_pcbn(info, ipc)
-    regularizers = (_make_global(recipe),)
-    return replace(recipe, name="ce_bn", card=load_card("ce_bn"), regularizers=regularizers)
+    return derive(recipe, "ce_bn", regularizers=(_make_global(recipe),))
 
 
 def _make_global(recipe: Recipe) -> RegularizerTerm:
