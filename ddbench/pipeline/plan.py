@@ -308,7 +308,7 @@ def _relabel(
         augmentation=training.augmentation if views else None,
         epochs=budget(training, steps).epochs if views else 1,
         batch_size=training.batch_size if views else 0,
-        seed=derive_stream_seed(cell.seed) if views else 0,
+        seed=float(derive_stream_seed(cell.seed)) if views else 0,
         precision=cell.precision,
     )
     return PlannedStage("relabel", spec, (*upstream, recover.key))

@@ -164,3 +164,12 @@ def test_the_same_batches_are_those_of_one_distilled_set_and_seed(info: DatasetI
     ):  # fmt: skip
         assert not same_batches(planned, replace(planned, spec=replace(spec, **change)))
     assert not same_batches(planned, replace(planned, inputs=("other images", "teacher")))
+
+
+def test_labels_stored_by_the_first_release_are_found(registry):
+    """The seed of their views is too large for a float, and keys have spelt it as one."""
+    (made,) = _plans(registry, methods=("wmdd",), seeds=1, reference=False)
+    recipe = replace(made.cell.recipe, labeller=FKD(store=True))
+    stored = plan(replace(made.cell, recipe=recipe), made.info)
+    assert stored.relabel.key == "1b153fd8d90aa9160a5d"
+    assert stored.key == "ba9610e4c1e4b7c0d40f"
