@@ -49,11 +49,10 @@ def render_method_page(name: str, registry: Registry) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    summary, *_ = [*(make.__doc__ or "").strip().splitlines(), ""]
     return environment.get_template("method.md").render(
         recipe=recipes[0],
         card=recipes[0].card,
-        summary=summary,
+        summary=_read_summary(make),
         parts=list(_list_parts(recipes[0])),
         same=[f"`{n}={options[0][n]}`" for n in names if n not in varying],
         varying=[f"`{n}`" for n in varying],
@@ -82,8 +81,12 @@ def _list_parts(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     for kind, terms in (("matcher", recipe.matchers), ("regularizer", recipe.regularizers)):
         parts += [(f"{kind}, weight {term.weight:g}", term.part) for term in terms]
     for role, part in (*parts, ("labeller", recipe.labeller)):
-        summary, *_ = [*(type(part).__doc__ or "").strip().splitlines(), ""]
-        yield role, f"`{type(part).__name__}`", summary
+        yield role, f"`{type(part).__name__}`", _read_summary(type(part))
+
+
+def _read_summary(documented: Any) -> str:
+    """Returns the first line of a docstring, or nothing."""
+    return next(iter((documented.__doc__ or "").strip().splitlines()), "")
 
 
 def _group_places(
