@@ -98,7 +98,7 @@ def find_suite_records(
         records: Where they are looked for.
         suite: The suite's file.
         profile: One of its profiles, or "".
-        assignments: What `--set` says, as `run` was told.
+        assignments: What `--set` said when the suite was run.
         data_root: Folder of the data sets.
         cache: The cache folder.
 

@@ -30,8 +30,17 @@ if TYPE_CHECKING:
 
 _GRID = "Grid"
 _HOW = "How"
-_LISTS = ("method", "dataset", "arch", "teacher", "matcher", "regularizer", "labels", "evaluator",
-          "protocol")  # fmt: skip
+_LISTS = (
+    "method",
+    "dataset",
+    "arch",
+    "teacher",
+    "matcher",
+    "regularizer",
+    "labels",
+    "evaluator",
+    "protocol",
+)
 MOST_CELLS = 12
 """Number of cells whose stages a dry run lists."""
 

@@ -83,7 +83,6 @@ class Selection:
     variants: tuple[Variant, ...] = ()
     claims: Mapping[str, tuple[Claim, ...]] = field(default_factory=dict)
     """Published figures by row; they come before those of the recipes."""
-    title: str = ""
     precision: Precision = "fp32"
 
 

@@ -7,7 +7,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -159,7 +159,7 @@ def set_option(value: Any, path: Sequence[str], text: str, origin: str, what: st
             inner,
             hint="set one of these",
         )
-    typed = _typed(type(value), name, text, origin, what)
+    typed = _read_option(type(value), name, text, origin, what)
     try:
         return replace(value, **{name: typed})
     except DDBenchError as fault:  # the part itself refuses the value
@@ -168,51 +168,57 @@ def set_option(value: Any, path: Sequence[str], text: str, origin: str, what: st
         raise DDBenchError(problem, *fault.facts, hint=hint) from fault
 
 
-def _typed(owner: type[Any], name: str, text: str, origin: str, what: str) -> Any:
+def _read_option(owner: type[Any], name: str, text: str, origin: str, what: str) -> Any:
+    """Returns the value of an option's type that a text means."""
     hint = typing.get_type_hints(owner)[name]
     try:
         raw = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         raw = text
+    expected = _spell_type(hint)
     try:
-        value = _read(raw, text, hint)
-    except (ValidationError, TypeError) as fault:
-        raise _refused(name, text, origin, what, _spelled(hint)) from fault
-    if not _is_finite(value) and _is_finite(_default(owner, name)):
-        raise _refused(name, text, origin, what, "finite numbers")
-    return value
+        value = _read_value(raw, text, hint)
+        default = next(f.default for f in dataclasses.fields(owner) if f.name == name)
+        if _is_finite(value) or not _is_finite(default):
+            return value
+        expected = "finite numbers"
+    except (ValidationError, TypeError):
+        pass
+    raise DDBenchError(
+        f"{what} option '{name}' cannot be {text!r} (from {origin})",
+        f"expected: {expected}",
+        hint="give it such a value",
+    )
 
 
-def _read(raw: Any, text: str, hint: Any) -> Any:
-    """The value that an option's type makes of what was given.
+def _read_value(raw: Any, text: str, hint: Any) -> Any:
+    """Returns the value that a type makes of what was given.
 
     Raises:
         ValidationError: it is none of that type.
         TypeError: the same.
     """
-    # Numbers are not read out of strings, nor out of truth.
+    # Numbers are not read out of strings, nor out of booleans.
     if isinstance(raw, str) and hint in (int, float, bool):
         raise TypeError
-    if _holds_truth(raw) and not _names(hint, bool, Any, object, str):
+    if _holds_boolean(raw) and not _mentions(hint, bool, Any, object, str):
         raise TypeError
     adapter = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     try:
         return adapter.validate_python(raw)
     except ValidationError:
-        if isinstance(raw, str) or not _names(hint, str):
+        if isinstance(raw, str) or not _mentions(hint, str):
             raise
         return adapter.validate_python(text)  # names may be digits: layers of nn.Sequential are
 
 
-def _holds_truth(raw: Any) -> bool:
-    if isinstance(raw, list):
-        return any(map(_holds_truth, raw))
-    return isinstance(raw, bool)
+def _holds_boolean(raw: Any) -> bool:
+    return any(map(_holds_boolean, raw)) if isinstance(raw, list) else isinstance(raw, bool)
 
 
-def _names(hint: Any, *kinds: Any) -> bool:
-    """Whether a type is one of these, or is made of one at any depth."""
-    return hint in kinds or any(_names(inner, *kinds) for inner in typing.get_args(hint))
+def _mentions(hint: Any, *kinds: Any) -> bool:
+    """Tells whether a type is one of these, or is made of one at any depth."""
+    return hint in kinds or any(_mentions(inner, *kinds) for inner in typing.get_args(hint))
 
 
 def _is_finite(value: Any) -> bool:
@@ -222,21 +228,10 @@ def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _default(owner: type[Any], name: str) -> Any:
-    return next(field.default for field in dataclasses.fields(owner) if field.name == name)
-
-
-def _refused(name: str, text: str, origin: str, what: str, expected: str) -> DDBenchError:
-    return DDBenchError(
-        f"{what} option '{name}' cannot be {text!r} (from {origin})", f"expected: {expected}",
-        hint="give it such a value",
-    )  # fmt: skip
-
-
-def _spelled(hint: Any) -> str:
-    """A type as a reader would say it: `int or 'auto'`."""
+def _spell_type(hint: Any) -> str:
+    """Spells a type as a reader would say it: `int or 'auto'`."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return " or ".join(map(_spelled, typing.get_args(hint)))
+        return " or ".join(map(_spell_type, typing.get_args(hint)))
     if typing.get_origin(hint) is typing.Literal:
         return " or ".join(map(repr, typing.get_args(hint)))
     if typing.get_origin(hint):
@@ -245,21 +240,21 @@ def _spelled(hint: Any) -> str:
 
 
 def _no_option(value: Any, path: str, origin: str, what: str) -> DDBenchError:
-    options = dict(_options(value))
+    options = dict(_walk_options(value))
     guess = find_nearest(path, options)
     listed = ", ".join(f"{n} = {v!r}" for n, v in options.items()) or "none"
     return DDBenchError(
-        f"{what} has no option '{path}' (from {origin})", f"options: {listed}",
+        f"{what} has no option '{path}' (from {origin})",
+        f"options: {listed}",
         hint=f"did you mean '{guess}'?" if guess else "leave it out",
-    )  # fmt: skip
+    )
 
 
-def _options(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+def _walk_options(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields path and value of every option of a dataclass and of those in it."""
     for field in dataclasses.fields(value):
         inner = getattr(value, field.name)
         if dataclasses.is_dataclass(inner):
-            found += _options(inner, f"{prefix}{field.name}.")
+            yield from _walk_options(inner, f"{prefix}{field.name}.")
         else:
-            found.append((prefix + field.name, inner))
-    return found
+            yield prefix + field.name, inner

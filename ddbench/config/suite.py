@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
-    field_validator,
 )
 
 from ddbench.api.card import Claim, Metered
@@ -28,9 +28,15 @@ from ddbench.runtime.context import Precision
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", populate_by_name=True, strict=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Names = Annotated[list[str], BeforeValidator(_as_list)]
+Numbers = Annotated[list[int], BeforeValidator(_as_list)]
 
 
 class VariantTable(_Strict):
@@ -62,16 +68,16 @@ class SuiteTable(_Strict):
     """The fields of a suite; a list of one value may be written as the value."""
 
     title: str = ""
-    method: list[str] = Field(["wmdd"], min_length=1)
-    matcher: list[str] = []
-    regularizer: list[str] = []
-    dataset: list[str] = Field(["digits"], min_length=1)
-    ipc: list[int] = []
-    arch: list[str] = Field(["resnet18"], min_length=1)
-    teacher: list[str] = []
-    labels: list[str] = []
-    evaluator: list[str] = []
-    protocol: list[str] = Field(["ddbench-v1"], min_length=1)
+    method: Names = Field(["wmdd"], min_length=1)
+    matcher: Names = []
+    regularizer: Names = []
+    dataset: Names = Field(["digits"], min_length=1)
+    ipc: Numbers = []
+    arch: Names = Field(["resnet18"], min_length=1)
+    teacher: Names = []
+    labels: Names = []
+    evaluator: Names = []
+    protocol: Names = Field(["ddbench-v1"], min_length=1)
     seeds: int = 3
     seed: int = 0
     students: int = 1
@@ -90,14 +96,6 @@ class SuiteTable(_Strict):
     """The chosen profile; its table is in the other fields already."""
     _written: tuple[SuiteTable, ...] = PrivateAttr(())
     """What the file says without a profile, and what it says under each of its own."""
-
-    @field_validator(
-        "method", "matcher", "regularizer", "dataset", "ipc", "arch", "teacher", "labels",
-        "evaluator", "protocol", mode="before",
-    )  # fmt: skip
-    @classmethod
-    def _listed(cls, value: Any) -> Any:
-        return value if isinstance(value, list) else [value]
 
 
 def read_suite(path: Path | None, profile: str, flags: Mapping[str, Any]) -> SuiteTable:
@@ -254,7 +252,6 @@ def make_selection(suite: SuiteTable, precision: Precision) -> Selection:
         profile=suite.profile,
         variants=tuple(variants),
         claims=_collect_claims(suite),
-        title=suite.title,
         precision=precision,
     )
 

@@ -19,7 +19,7 @@ MOST_PIXELS = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedDataset:
-    """A data set as chosen: the part, how it was named, and what part of it is test data."""
+    """A data set as it was chosen: the part, its name, and the share that serves as test data."""
 
     name: str
     part: Dataset

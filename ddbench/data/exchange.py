@@ -124,15 +124,14 @@ def _explain_faults(path: Path, done: str) -> Iterator[None]:
     except DDBenchError:
         raise
     except (OSError, MemoryError) as fault:
-        said = (str(fault) or type(fault).__name__).splitlines()[0]
-        raise DDBenchError(
-            f"{path} cannot be {done}", said, hint="check rights and space, or name another place"
-        ) from fault
+        reason = (str(fault) or type(fault).__name__).splitlines()[0]
+        hint = "check rights and space, or name another place"
+        raise DDBenchError(f"{path} cannot be {done}", reason, hint=hint) from fault
     except Exception as fault:
-        said = (str(fault) or "no message").splitlines()[0]
+        reason = (str(fault) or "no message").splitlines()[0]
         raise DDBenchError(
             f"{path} cannot be {done}: the format failed with {type(fault).__name__}",
-            said,
+            reason,
             hint="is it a fault of the plug-in? `ddbench check PACKAGE`",
         ) from fault
 
