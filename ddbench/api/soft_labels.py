@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 
 from ddbench.api.types import Batch
@@ -25,7 +24,7 @@ def soft_cross_entropy(
     soft = to_probabilities(labels)
     own, partner = soft[batch.indices].to(student), soft[batch.partner_indices].to(student)
     target = batch.share * own + (1 - batch.share) * partner
-    each = F.cross_entropy(student, target, reduction="none")  # b
+    each = torch.nn.functional.cross_entropy(student, target, reduction="none")  # b
     return (batch.weights.to(each) * each).mean()
 
 
