@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, ClassVar, Literal, dataclass_transform
 
@@ -122,19 +123,16 @@ def _constraints(metadata: tuple[Any, ...]) -> Iterator[BaseMetadata]:
             yield one
 
 
+_BOUNDS: Mapping[type, str] = {Ge: "ge", Gt: "gt", Le: "le", Lt: "lt"}
+"""Names of the bounds' fields, and of the operators that compare with them."""
+_WORDS = {"gt": "above", "le": "at most", "lt": "below"}
+
+
 def _holds(constraint: BaseMetadata, value: Any) -> bool:
-    match constraint:
-        case Ge(ge=bound):
-            return bool(value >= bound)
-        case Gt(gt=bound):
-            return bool(value > bound)
-        case Le(le=bound):
-            return bool(value <= bound)
-        case Lt(lt=bound):
-            return bool(value < bound)
-        case Predicate(func=check):
-            return bool(check(value))
-    return True
+    if isinstance(constraint, Predicate):
+        return bool(constraint.func(value))
+    name = _BOUNDS.get(type(constraint))
+    return name is None or bool(getattr(operator, name)(value, getattr(constraint, name)))
 
 
 def describe_range(hint: Any) -> str:
@@ -160,31 +158,18 @@ def _name(hint: Any) -> str:
 
 
 def _describe(constraints: list[BaseMetadata]) -> str:
-    bound: dict[str, str] = {}
-    rules = []
-    for constraint in constraints:
-        match constraint:
-            case Ge(ge=value):
-                bound["from"] = f"{value:g}"
-            case Gt(gt=value):
-                bound["above"] = f"{value:g}"
-            case Le(le=value):
-                bound["to"] = f"{value:g}"
-            case Lt(lt=value):
-                bound["below"] = f"{value:g}"
-            case Rule(expected=text):
-                rules.append(text)
-    return " and ".join(filter(None, (_describe_interval(bound), *rules)))
+    rules = [constraint.expected for constraint in constraints if isinstance(constraint, Rule)]
+    named = ((_BOUNDS.get(type(constraint)), constraint) for constraint in constraints)
+    bounds = {name: f"{getattr(one, name):g}" for name, one in named if name}
+    return " and ".join(filter(None, (_describe_interval(bounds), *rules)))
 
 
-def _describe_interval(bound: dict[str, str]) -> str:
-    match bound:
-        case {"from": low, "to": high}:
+def _describe_interval(bounds: dict[str, str]) -> str:
+    match bounds:
+        case {"ge": low, "le": high}:
             return f"{low} to {high}"
-        case {"from": low, "below": high}:
+        case {"ge": low, "lt": high}:
             return f"{low} to below {high}"
-        case {"from": low}:
+        case {"ge": low}:
             return f"{low} or more"
-        case {"above": low, "to": high}:
-            return f"above {low}, at most {high}"
-    return ", ".join(f"{word} {value}" for word, value in bound.items()).replace("to ", "at most ")
+    return ", ".join(f"{_WORDS[name]} {value}" for name, value in bounds.items())
