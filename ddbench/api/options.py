@@ -34,6 +34,7 @@ class Options:
     choices, `Literal["instance", "batch"]`.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "allow_inf_nan": False}
     """How pydantic reads one from a file."""
 
@@ -53,7 +54,8 @@ class Options:
         Raises:
             DDBenchError: an option is out of its range.
         """
-        for name, hint in ranges_of(type(self)):
+        kind: type = type(self)
+        for name, hint in ranges_of(kind):
             value = getattr(self, name)
             if not allows(hint, value):
                 expected = describe_range(hint) or _name(hint)

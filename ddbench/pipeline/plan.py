@@ -49,7 +49,8 @@ def same_batches(one: PlannedStage, other: PlannedStage) -> bool:
     how often held-out images look at it.
     """
     first, second = (
-        replace(stage.spec, student=None, run=0, holdout_every=0) for stage in (one, other)
+        replace(stage.spec, student=one.spec.student, run=0, holdout_every=0)
+        for stage in (one, other)
     )
     return one.inputs == other.inputs and first == second
 

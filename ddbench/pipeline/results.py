@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int, Shaped
 
 from ddbench.api.types import DistilledSet, Tensors
+
+_Kind = TypeVar("_Kind", bound="Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Result:
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Self:
+    def from_tensors(cls: type[_Kind], tensors: Mapping[str, torch.Tensor]) -> _Kind:
         """Returns what was stored; tensors that are no field are left out.
 
         Raises:
@@ -46,7 +48,7 @@ class NetworkWeights(Result):
         return dict(self.tensors)
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> NetworkWeights:
         return cls(tensors)
 
 
@@ -77,7 +79,7 @@ class PreparedPieces(Result):
         return {f"{number:06d}": piece for number, piece in enumerate(self.pieces)}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> PreparedPieces:
         return cls(tuple(tensors[name] for name in sorted(tensors)))
 
 

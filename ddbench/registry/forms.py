@@ -39,7 +39,9 @@ def form_fault(kind: str, part: Any) -> str:
         return f"is a class; hooks return ready-to-use parts: {part.__name__}()"
     if not dataclasses.is_dataclass(part):
         return f"is no dataclass: derive {type(part).__name__} from {ROLES[kind].__name__}"
-    missing = roles.complete(type(part), ROLES[kind])
+    own: type = type(part)
+    role: type = ROLES[kind]
+    missing = roles.complete(own, role)
     return f"lacks what every {kind} has: {', '.join(missing)}" if missing else ""
 
 
@@ -47,7 +49,8 @@ def recipe_fault(recipe: Any) -> str:
     """Returns what keeps a recipe from being used, in words that follow its name, or ""."""
     if not isinstance(recipe, Recipe):
         return f"gave {type(recipe).__name__}, expected Recipe"
-    parts = [("matcher", f"matcher '{term.name}'", term.part) for term in recipe.matchers]
+    parts: list[tuple[str, str, Any]] = []
+    parts += [("matcher", f"matcher '{term.name}'", term.part) for term in recipe.matchers]
     parts += [("regularizer", f"regularizer '{t.name}'", t.part) for t in recipe.regularizers]
     parts += [("architecture", f"teacher '{n.name}'", n.part) for n in recipe.companions]
     parts.append(("distiller", "distiller", recipe.distiller))

@@ -56,7 +56,8 @@ class _Loaded:
 
     plugin: Plugin
     provided: Mapping[tuple[str, str], Any] = field(default_factory=dict)
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[Any, Any] = field(default_factory=dict)
+    """As the plug-in gave them, not yet checked."""
 
 
 def load(points: Iterable[EntryPoint] | None = None) -> Registry:
@@ -168,7 +169,7 @@ def _name_of(distribution: Distribution) -> str:
 
 def _load_one(manager: pluggy.PluginManager, point: EntryPoint) -> _Loaded:
     provided: dict[tuple[str, str], Any] = {}
-    aliases: dict[str, str] = {}
+    aliases: dict[Any, Any] = {}
     plugin = Plugin(name=point.name, distribution=_distribution(point), module=point.value)
     try:
         module = point.load()
@@ -181,8 +182,7 @@ def _load_one(manager: pluggy.PluginManager, point: EntryPoint) -> _Loaded:
                 if kind == "protocol" and isinstance(part, Path):
                     part = functools.partial(read_protocol, part)
                 provided[kind, _sound(name, hook)] = part
-        for alias, name in _given(manager, module, "ddbench_aliases"):
-            aliases[alias] = name
+        aliases.update(_given(manager, module, "ddbench_aliases"))
     except (Exception, SystemExit) as fault:  # a stranger's fault must not stop the others
         _forget(manager, plugin)
         return _Loaded(replace(plugin, error=_in_a_line(fault)))

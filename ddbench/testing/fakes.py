@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor, nn
 
-from ddbench.api.distiller import Distiller
+from ddbench.api.distiller import Distiller, DistillProblem
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import feature_tap
-from ddbench.api.roles import Matcher, Regularizer, Statistic
 from ddbench.api.types import (
     Activations,
     Batch,
@@ -130,7 +129,7 @@ def probe_images(
 
 
 @torch.no_grad()
-def collect(statistic: Statistic, network: Network, info: DatasetInfo, batch: int = 7) -> Tensors:
+def collect(statistic: Any, network: Network, info: DatasetInfo, batch: int = 7) -> Tensors:
     """Collects a statistic of a tiny data set in one pass, as the statistics stage does."""
     images, labels = tiny_real(info)
     state = statistic.start(network, info)
@@ -141,7 +140,7 @@ def collect(statistic: Statistic, network: Network, info: DatasetInfo, batch: in
 
 
 def tiny_step(
-    part: Matcher | Regularizer,
+    part: Any,
     *,
     labels: Sequence[int] = (2, 0, 1, 0, 2, 1, 2),
     images: Float[Tensor, "b c h w"] | None = None,
@@ -282,8 +281,8 @@ def _tiny_features(info: DatasetInfo) -> FeatureSample:
 
 
 @dataclass(slots=True, kw_only=True)
-class TinyProblem:
-    """A problem for distillers, `ddbench.api.roles.Problem`, over a tiny data set."""
+class TinyProblem(DistillProblem):
+    """A problem for distillers over a tiny data set."""
 
     info: DatasetInfo = field(default_factory=tiny_info)
     labels: Int[Tensor, " n"] = field(default_factory=lambda: torch.tensor([0, 0, 1, 1, 2, 2]))
@@ -292,6 +291,7 @@ class TinyProblem:
     """Services that are offered, out of "teacher", "objective" and "networks"."""
     distiller: Distiller | None = None
     """The distiller whose statistics and taps are served, if it declares any."""
+    separable: bool = False
     ticks: int = 0
     """Number of calls of `tick`."""
     teachers: Sequence[Callable[[Float[Tensor, "b c h w"]], Activations]] = field(init=False)
@@ -317,6 +317,9 @@ class TinyProblem:
 
     def rng(self, *names: object) -> Generator:
         return make_generator(0, "recover", *names)
+
+    def images(self, rows: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+        return tiny_real(self.info)[0][rows]
 
     def real(self, cls: int) -> Float[Tensor, "n c h w"]:
         images, labels = tiny_real(self.info)
@@ -373,6 +376,10 @@ class TinyProblem:
     def pixel_range(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:
         mean, std = self._scale()
         return -mean / std, (1 - mean) / std
+
+    def room_for(self, work: Callable[[], object]) -> float:
+        work()
+        return 1e6
 
     def tick(self, loss: Float[Tensor, ""] | None = None) -> None:
         if loss is not None and not bool(torch.isfinite(loss).all()):

@@ -35,7 +35,8 @@ def check_structure(kind: str, part: Any) -> Iterator[str]:
         yield fault
     if isinstance(part, type) or not dataclasses.is_dataclass(part):
         return
-    if not type(part).__dataclass_params__.frozen:
+    own: Any = type(part)
+    if not own.__dataclass_params__.frozen:
         yield "is not frozen: @dataclass(frozen=True, slots=True)"
     if any(field.name == "version" for field in dataclasses.fields(part)):
         yield "has an option `version`: write `version: ClassVar[int] = 1`"

@@ -12,7 +12,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.roles import Evaluator, Matcher, Regularizer, complete, members_of
 from ddbench.api.types import Metric
 from ddbench.registry.forms import ROLES, form_fault
-from ddbench.testing import check_part, tiny_step
+from ddbench.testing import check_part, tiny_network, tiny_step
 
 
 class Pull(Matcher):
@@ -27,7 +27,7 @@ class Pull(Matcher):
 def test_a_matcher_is_a_class_with_a_loss():
     assert Pull() == Pull(layer="")
     assert Pull.version == 1
-    assert (Pull().target, Pull().statistics, Pull().taps(None)) == (None, (), ())
+    assert (Pull().target, Pull().statistics, Pull().taps(tiny_network())) == (None, (), ())
     assert not Pull().separable
     assert form_fault("matcher", Pull()) == ""
     assert Pull().loss(tiny_step(Pull())) > 0
@@ -88,7 +88,7 @@ def test_a_plain_class_that_fits_is_given_the_defaults():
             return step.images.square().mean()
 
     assert form_fault("regularizer", Plain()) == ""
-    assert (Plain().version, Plain().statistics, Plain().remember(None)) == (1, (), {})
+    assert (Plain().version, Plain().statistics, Plain().remember(tiny_step(Pull()))) == (1, (), {})
     assert check_part("regularizer", "plain", Plain()) == ["Plain is defined inside a function: "
         "its key has no import path"]  # fmt: skip
 

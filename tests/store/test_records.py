@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric
 from ddbench.pipeline import execute as execution
 from ddbench.pipeline import students
+from ddbench.pipeline.plan import Plan
 from ddbench.pipeline.scoring import judge
 from ddbench.runtime.context import Context
 from ddbench.store.records import Records, merge_earlier, read_folder, read_record
 from ddbench.testing import tiny_trial
+from ddbench_plugins.evaluators.accuracy import Accuracy
 
 
 def record(evaluators: dict[str, object], metrics: list[dict[str, float]], **changes) -> Record:
@@ -64,10 +67,9 @@ def test_a_finished_result_outlives_an_evaluator_that_fails(cache, registry, mon
     failed = EARLIER.model_copy(update={"status": "error", "metrics": []})
     monkeypatch.setattr(students, "Students", lambda *arguments: None)
     monkeypatch.setattr(execution, "run_cell", lambda *arguments: failed)
-    plan = SimpleNamespace(
-        key="k", cell=SimpleNamespace(method="wmdd", seed=0, dataset=SimpleNamespace(name="d"))
-    )
-    outcome = execution.execute([plan], {"broken": 1}, registry, cache, Context())
+    cell = SimpleNamespace(method="wmdd", seed=0, dataset=SimpleNamespace(name="d"))
+    plan = Mock(spec=Plan, key="k", cell=cell)
+    outcome = execution.execute([plan], {"broken": Accuracy()}, registry, cache, Context())
     assert outcome.failed == [failed]
     assert records.get("k").metrics == EARLIER.metrics
 
