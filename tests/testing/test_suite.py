@@ -18,9 +18,11 @@ from ddbench.registry import load
 from ddbench.testing import TinyProblem, check_part, check_plugin, tiny_info, tiny_step, tiny_trial
 from ddbench_plugins.distillers.select import RandomSelection
 from ddbench_plugins.labellers.hard import Hard
+from ddbench_plugins.labellers.learned import Learned as LearnedLabels
 from ddbench_plugins.matchers.mean import Mean
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 from tests.doubles.installed import install
+from tests.doubles.learning import Learner
 
 # -- parts with one fault each ---------------------------------------------------------------------
 
@@ -283,6 +285,66 @@ def test_faults_of_distillers(fault, says):
     assert check_part("distiller", "selection", Selection()) == []
     problems = check_part("distiller", "selection", Selection(fault))
     assert any(says in problem for problem in problems)
+
+
+class Learning(Learner):
+    fault: str = ""
+
+    @property
+    def learns(self):
+        return frozenset() if self.fault == "silent" else super().learns
+
+    def batches(self, labels):
+        groups = super().batches(labels)
+        return list(groups[0].split(2)) if self.fault == "groups" else groups
+
+    def recover(self, problem, indices):
+        learned = super().recover(problem, indices)
+        if self.fault == "missing":
+            return learned.images
+        if self.fault == "rows":
+            return replace(learned, labels=learned.labels[1:])
+        if self.fault == "random":
+            return replace(learned, labels=learned.labels + torch.rand(()))
+        return learned
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("silent", "returned learned labels, which Learning.learns does not name"),
+        ("missing", "did not return learned labels, which Learning.learns names"),
+        ("rows", "gave labels that are float32 [5, 3]"),
+        ("random", "draw from problem.rng"),
+        ("groups", "learns a rate and makes its images in 3 groups"),
+    ],
+)
+def test_faults_of_what_distillers_learn(fault, says):
+    (problem,) = check_part("distiller", "learning", Learning(rate=0.1, fault=fault))
+    assert says in problem
+    for rate in (0.0, 0.1):
+        assert check_part("distiller", "learner", Learner(rate=rate)) == []
+
+
+class Needy(Hard):
+    """Reads labels that it does not ask for."""
+
+    def loss(self, student, batch, teacher):
+        return super().loss(student, batch, teacher) + batch.learned.mean()
+
+
+class Greedy(Hard):
+    """Asks for what nobody learns."""
+
+    needs = frozenset({"momentum"})
+
+
+def test_faults_of_what_labellers_need():
+    (problem,) = check_part("labeller", "needy", Needy())
+    assert "loss raised AttributeError" in problem
+    (problem,) = check_part("labeller", "greedy", Greedy())
+    assert "expected a frozenset out of ['labels']" in problem
+    assert check_part("labeller", "learned", LearnedLabels()) == []
 
 
 class Blind(RandomSelection):
