@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from ddbench.api.errors import DDBenchError
@@ -13,6 +12,7 @@ from ddbench.api.types import DatasetInfo, Network
 from ddbench.nn.instance_norm import use_instance_norms
 from ddbench.nn.probe import freeze_network
 from ddbench.nn.small_convolutions import use_small_maps
+from ddbench.nn.surgery import move_network
 from ddbench.runtime.context import Context, use_seed
 
 
@@ -26,7 +26,7 @@ def build_network(
     """
     with use_seed(seed):
         module = use_instance_norms(use_small_maps(architecture.build(info)))
-    return module.to(ctx.device).to(memory_format=torch.channels_last)
+    return move_network(module, ctx.device)
 
 
 def restore_network(

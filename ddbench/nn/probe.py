@@ -17,7 +17,7 @@ from ddbench.api.plain import use_plain_operations
 from ddbench.api.types import Activations, FusedReduction, Network, Tap, Tensors
 from ddbench.nn.checkpointing import list_blocks, recompute
 from ddbench.nn.frozen_layers import use_lean_layers
-from ddbench.nn.surgery import Forward, stand_in
+from ddbench.nn.surgery import Forward, move_network, stand_in
 from ddbench.runtime.context import Context
 
 
@@ -198,6 +198,6 @@ def freeze_network(network: Network, ctx: Context) -> Network:
     Its layers keep no activation that only a gradient of the weights would need, and under bf16 its
     kernels are kept in it.
     """
-    module = network.module.to(ctx.device).to(memory_format=torch.channels_last)
+    module = move_network(network.module, ctx.device)
     use_lean_layers(module.eval().requires_grad_(False), half=ctx.precision == "bf16")
     return network

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from ddbench.api.plain import use_plain_operations
@@ -34,6 +35,14 @@ def replace_layers(
             if other is not None and fits(layer):
                 layer.__class__ = other
     return network
+
+
+def move_network(network: nn.Module, device: str) -> nn.Module:
+    """Moves a network to a device, its kernels channels_last like the images; at one go.
+
+    Layouts of kernels with one input channel, and so the last digits on a device, depend on that.
+    """
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # no such stub
 
 
 @contextlib.contextmanager
