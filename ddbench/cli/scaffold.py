@@ -29,7 +29,7 @@ RUN_LINES: Mapping[str, str] = {
 
 
 def write_package(kind: str, name: str, folder: Path) -> Path:
-    """A complete package `ddbench-NAME`: module, entry point, README and test.
+    """Writes a complete package `ddbench-NAME`: module, entry point, README and test.
 
     Args:
         kind: `evaluator`, `matcher` and so on; `method` is accepted for `recipe`.
@@ -63,22 +63,20 @@ def write_package(kind: str, name: str, folder: Path) -> Path:
 
 
 def _check_name(name: str) -> None:
-    """Names become module, class and option names, and are typed on command lines."""
+    """Checks a name that is to be that of a module, a class and options, typed on command lines."""
     from ddbench.registry import PART_NAME
 
     likely = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     if not PART_NAME.fullmatch(name):
-        raise DDBenchError(
-            f"'{name}' cannot be the name of a part",
-            "expected: lower_snake_case, a letter first",
-            hint=f"for example {likely if PART_NAME.fullmatch(likely) else 'my_part'}",
-        )
-    if keyword.iskeyword(name):
-        raise DDBenchError(
-            f"'{name}' cannot be the name of a part",
-            "it is a keyword of Python",
-            hint=f"for example {name}_part",
-        )
+        fact = "expected: lower_snake_case, a letter first"
+        example = likely if PART_NAME.fullmatch(likely) else "my_part"
+    elif keyword.iskeyword(name):
+        fact, example = "it is a keyword of Python", f"{name}_part"
+    else:
+        return
+    raise DDBenchError(
+        f"'{name}' cannot be the name of a part", fact, hint=f"for example {example}"
+    )
 
 
 def _check_folder(made: Path) -> None:
@@ -94,7 +92,7 @@ def _check_folder(made: Path) -> None:
 
 
 def _check_free(kind: str, name: str) -> None:
-    """Two parts of one name would stop every command, two modules would hide one another."""
+    """Checks a name against parts, of which two would stop every command, and against modules."""
     from ddbench.registry import SHOWN_AS, load
 
     shown = SHOWN_AS.get(kind, kind)
@@ -105,7 +103,7 @@ def _check_free(kind: str, name: str) -> None:
         facts = [f"provided by {p.distribution}, {p.module}" for p in owners]
         article = "an" if shown[0] in "aeiou" else "a"
         raise DDBenchError(f"there is {article} {shown} '{name}'", *facts, hint="take another name")
-    module = _module(name)
+    module = f"ddbench_{name}"
     if find_spec(module) is not None:
         raise DDBenchError(
             f"there is a module '{module}'",
@@ -114,39 +112,28 @@ def _check_free(kind: str, name: str) -> None:
         )
 
 
-def _module(name: str) -> str:
-    return f"ddbench_{name}"
-
-
 def _texts(kind: str, name: str, package: str) -> dict[str, str]:
-    """Every file of the package, by its path."""
-    module = _template(f"{kind}.py")
+    """Returns every file of the package, by its path."""
+    templates = files("ddbench.cli") / "scaffold_templates"
+    paths = {"pyproject.toml": "pyproject.toml", "README.md": "README.md"}
+    paths |= {f"{kind}.py": f"ddbench_{name}.py", "test.py": f"tests/test_{name}.py"}
+    texts = {
+        path: (templates / f"{template}.tmpl").read_text(encoding="utf-8")
+        for template, path in paths.items()
+    }
+    module = texts[f"ddbench_{name}.py"]
     symbol = name if kind == "recipe" else "".join(word.capitalize() for word in name.split("_"))
     if re.search(rf"\b{symbol}\b", module):  # the module uses that name for something else
         symbol += "_recipe" if kind == "recipe" else kind.capitalize()
     words = {
         "run_line": RUN_LINES[kind].replace("part_name", name),
         "package_name": package,
-        "module_name": _module(name),
+        "module_name": f"ddbench_{name}",
         "part_object": symbol if kind == "recipe" else f"{symbol}()",
         "part_symbol": symbol,
         "part_kind": kind,
         "part_name": name,
     }
-    return {
-        "pyproject.toml": _filled(_template("pyproject.toml"), words),
-        "README.md": _filled(_template("README.md"), words),
-        f"{_module(name)}.py": _filled(module, words),
-        f"tests/test_{name}.py": _filled(_template("test.py"), words),
-    }
-
-
-def _template(name: str) -> str:
-    return (files("ddbench.cli") / "scaffold_templates" / f"{name}.tmpl").read_text(
-        encoding="utf-8"
-    )
-
-
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    """The template, filled in one pass: a name may look like a placeholder."""
-    return re.sub("|".join(words), lambda found: words[found[0]], text)
+    # In one pass, for a name may look like a placeholder.
+    pattern = re.compile("|".join(words))
+    return {path: pattern.sub(lambda found: words[found[0]], text) for path, text in texts.items()}
