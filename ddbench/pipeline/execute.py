@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ddbench.api.errors import DDBenchError, DivergedError, IncompatibleError
-from ddbench.api.record import LearningCurve, Record
+from ddbench.api.record import LearningCurve, Record, Status
 from ddbench.api.roles import Evaluator
 from ddbench.pipeline.plan import Plan, cell_key
 from ddbench.pipeline.recording import (
     _base,
     _bytes,
     _costs,
-    _failure,
     _named,
     _student_keys,
     rename_record,
@@ -99,20 +98,19 @@ def run_cell(
     """One cell's record, whatever happens."""
     try:
         return _measured(plan, evaluators, students, command)
-    except IncompatibleError as fault:
-        return _failure(plan, "incompatible", str(fault), command)
-    except DivergedError as fault:
-        return _failure(plan, "diverged", str(fault), command)
     except DDBenchError as fault:
-        return _failure(plan, "error", str(fault), command)
+        status: Status = "error"
+        if isinstance(fault, IncompatibleError | DivergedError):
+            status = "incompatible" if isinstance(fault, IncompatibleError) else "diverged"
+        reason = str(fault)
     except Exception as fault:
         if is_out_of_memory(fault):
             let_go(fault)
-            reason = (str(fault).splitlines() or ["out of memory"])[0]
-            return _failure(plan, "oom", reason, command)
-        # A bug: told as one, and the other cells go on.
-        where = "".join(traceback.format_exception(fault)[-3:]).strip()
-        return _failure(plan, "error", f"{type(fault).__name__}: {fault}\n{where}", command)
+            status, reason = "oom", (str(fault).splitlines() or ["out of memory"])[0]
+        else:  # a bug: told as one, and the other cells go on
+            where = "".join(traceback.format_exception(fault)[-3:]).strip()
+            status, reason = "error", f"{type(fault).__name__}: {fault}\n{where}"
+    return _base(plan, status, command).model_copy(update={"reason": reason})
 
 
 def _measured(

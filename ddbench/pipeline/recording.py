@@ -179,10 +179,6 @@ def _tensor_bytes(artifact: Artifact) -> int:
     return (artifact.path / "tensors.safetensors").stat().st_size
 
 
-def _failure(plan: Plan, status: Status, reason: str, command: str) -> Record:
-    return _base(plan, status, command).model_copy(update={"reason": reason})
-
-
 def _base(plan: Plan, status: Status, command: str) -> Record:
     cell = plan.cell
     keys: dict[str, list[str]] = {}

@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ddbench.api.errors import DivergedError
+from ddbench.runtime.cost import Meter
 from ddbench.runtime.memory import is_out_of_memory
+from ddbench.runtime.progress import Advance
 from ddbench.store.cache import PartialGroups
 
 CHECK_EVERY = 25
@@ -18,37 +20,49 @@ CHECK_EVERY = 25
 
 
 class Losses:
-    """The losses of one run of iterations.
+    """The losses of one run of iterations: called once per iteration, it also counts and times it.
 
     Args:
-        diverged: The error for a loss that is not finite, by its value and iteration.
+        diverged: Makes the error for a loss that is not finite, of its value and iteration.
+        advance: Moves the progress bar.
+        meter: Counts iterations, where their cost is measured.
         every: Iterations between looks.
     """
 
     def __init__(
-        self, diverged: Callable[[float, int], DivergedError], every: int = CHECK_EVERY
+        self,
+        diverged: Callable[[float, int], DivergedError],
+        advance: Advance,
+        meter: Meter | None = None,
+        every: int = CHECK_EVERY,
     ) -> None:
-        self._diverged = diverged
+        self._diverged, self._advance, self._meter = diverged, advance, meter
         self._every = every
         self._count = 0
         self._latest: Float[Tensor, ""] | None = None
         self._at = 0
         """The iteration of the latest loss."""
+        if meter is not None:
+            meter.group()
 
-    def tell(self, loss: Float[Tensor, ""] | None) -> float | None:
-        """One more iteration. What the loss is, if it is looked at.
+    def __call__(self, loss: Float[Tensor, ""] | None) -> None:
+        """Takes in one more iteration.
 
         Raises:
-            DivergedError: it is not finite.
+            DivergedError: its loss is looked at and not finite.
         """
+        if self._meter is not None:
+            self._meter.tick()
         self._count += 1
-        if loss is None:
-            return None
-        self._latest, self._at = loss, self._count
-        return self._look() if self._count % self._every == 0 else None
+        note = ""
+        if loss is not None:
+            self._latest, self._at = loss, self._count
+            if self._count % self._every == 0:
+                note = f"loss {self._look():.4g}"
+        self._advance(1, note=note)
 
     def last(self) -> float:
-        """The loss of the last iteration, NaN where it had none.
+        """Returns the loss of the last iteration, NaN where it had none.
 
         Raises:
             DivergedError: the latest loss is not finite.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import Tensor
-
 from ddbench.api.errors import DivergedError
 from ddbench.data.real import RealData
 from ddbench.pipeline.results import PreparedPieces
@@ -39,8 +37,16 @@ def prepare(
         for number in range(part.pieces):
             kept = partial.get(number)
             if kept is None:
-                losses = Losses(_diverged(number + 1, part.pieces))
-                problem = _problem(spec, data, ctx, meter, advance, losses)
+                losses = Losses(_diverged(number + 1, part.pieces), advance, meter)
+                problem = StageProblem(
+                    info=data.info,
+                    device=ctx.device,
+                    seed=spec.seed,
+                    data=data,
+                    architecture=spec.architecture,
+                    ctx=ctx,
+                    on_tick=losses,
+                )
                 piece = part.piece(problem, number)
                 losses.last()
                 kept = {GROUP: piece.detach().cpu()}
@@ -55,25 +61,4 @@ def _diverged(number: int, pieces: int) -> Callable[[float, int], DivergedError]
     return lambda value, done: DivergedError(
         f"prepare: the loss is not finite after {done} updates, piece {number} of {pieces}",
         hint="lower its learning rate (ddbench show METHOD names the options)",
-    )
-
-
-def _problem(
-    spec: Prepare, data: RealData, ctx: Context, meter: Meter, advance: object, losses: Losses
-) -> StageProblem:
-    meter.group()
-
-    def tick(loss: Tensor | None) -> None:
-        meter.tick()
-        losses.tell(loss)
-        advance(1)  # type: ignore[operator]
-
-    return StageProblem(
-        info=data.info,
-        device=ctx.device,
-        seed=spec.seed,
-        data=data,
-        architecture=spec.architecture,
-        ctx=ctx,
-        on_tick=tick,
     )

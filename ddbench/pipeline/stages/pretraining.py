@@ -39,15 +39,11 @@ def pretrain(part: Pretraining, network: Network, data: RealData, seed: int, ctx
     Raises:
         DivergedError: the loss is not finite.
     """
-    updates, losses = part.updates(len(data.train_labels)), Losses(_diverged)
+    updates = part.updates(len(data.train_labels))
     with ctx.progress.stage("squeeze: pretrain without labels", updates) as advance:
-
-        def tick(loss: Tensor | None) -> None:
-            losses.tell(loss)
-            advance(1)
-
+        losses = Losses(_diverged, advance)
         problem = UnlabelledProblem(
-            info=data.info, device=ctx.device, seed=seed, data=data, on_tick=tick, ctx=ctx
+            info=data.info, device=ctx.device, seed=seed, data=data, on_tick=losses, ctx=ctx
         )
         network.module.train()
         try:

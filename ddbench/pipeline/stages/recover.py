@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -144,10 +143,11 @@ def _all_groups(
         for number, group in enumerate(groups):
             done = partial.get(number, names)
             if done is None:
-                watch = _Watch(spec, number, len(groups), advance, meter, ctx)
-                problem.on_tick = watch
+                fault = _diverged(number + 1, len(groups))
+                losses = Losses(fault, advance, meter, 1 if ctx.device == "cpu" else CHECK_EVERY)
+                problem.on_tick = losses
                 made = _group(spec, problem, group)
-                last = watch.last()  # a loss that is no number, before what came of it
+                last = losses.last()  # a loss that is no number, before what came of it
                 learned = check_recovered(spec.distiller, made, problem, group)
                 done = keep(spec.distiller, learned, problem)
                 partial.put(number, done)
@@ -223,28 +223,8 @@ def _fitted(
     return dataclasses.replace(spec, distiller=fitted), partial.divide(name), report
 
 
-class _Watch:
-    """Called once per iteration: progress, time, and whether the loss is still a number."""
-
-    def __init__(
-        self, spec: Recover, number: int, groups: int, advance: Any, meter: Meter, ctx: Context
-    ) -> None:
-        self._name = f"group {number + 1} of {groups}"
-        self._advance = advance
-        self._meter = meter
-        self._losses = Losses(self._diverged, 1 if ctx.device == "cpu" else CHECK_EVERY)
-        meter.group()
-
-    def __call__(self, loss: Float[Tensor, ""] | None) -> None:
-        self._meter.tick()
-        value = self._losses.tell(loss)
-        self._advance(1, note="" if value is None else f"loss {value:.4g}")
-
-    def last(self) -> float:
-        return self._losses.last()
-
-    def _diverged(self, value: float, iteration: int) -> DivergedError:
-        return DivergedError(
-            f"recover: the loss is {value} at iteration {iteration}, {self._name}",
-            hint="lower --set recover.lr=... or the weights of the losses",
-        )
+def _diverged(number: int, groups: int) -> Callable[[float, int], DivergedError]:
+    return lambda value, iteration: DivergedError(
+        f"recover: the loss is {value} at iteration {iteration}, group {number} of {groups}",
+        hint="lower --set recover.lr=... or the weights of the losses",
+    )

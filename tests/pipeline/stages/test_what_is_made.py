@@ -132,12 +132,14 @@ def _told(value: float, at: int) -> DivergedError:
 
 
 def test_a_loss_between_two_looks_is_looked_at_in_the_end() -> None:
-    losses = Losses(_told)
-    seen = [losses.tell(torch.tensor(1.0)) for _ in range(26)]
-    assert [number for number, value in enumerate(seen, 1) if value is not None] == [25]
+    notes: list[str] = []
+    losses = Losses(_told, lambda steps, note: notes.append(note))
+    for _ in range(26):
+        losses(torch.tensor(1.0))
+    assert notes == ["" if number != 25 else "loss 1" for number in range(1, 27)]
     assert losses.last() == 1
-    losses.tell(torch.tensor(torch.nan))
-    losses.tell(None)
+    losses(torch.tensor(torch.nan))
+    losses(None)
     with pytest.raises(DivergedError, match="nan at 27"):
         losses.last()
 
