@@ -28,8 +28,8 @@ class Step:
     words: tuple[str, ...]
 
 
-def steps(device: str, output: Path) -> list[Step]:
-    """Quick ones first, so that a short session is of use."""
+def list_steps(device: str, output: Path) -> list[Step]:
+    """Lists all steps, quick ones first, so that a short session is of use."""
     usual = [(part, (part,), ()) for part in ("statistics", "student", "pipeline", "growth")]
     measured = [
         ("recover", ("recover", "memory"), ()),
@@ -86,7 +86,7 @@ def main(
     minutes: Annotated[float, typer.Option(help="After which the call ends.")] = 9.0,
 ) -> None:
     """Measures on a GPU what issues of speed and cost ask for; call until it ends with code 0."""
-    raise typer.Exit(work(steps(device, output), output / "marks", 60 * minutes))
+    raise typer.Exit(work(list_steps(device, output), output / "marks", 60 * minutes))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main(
     if name not in FIGURES:
         raise typer.BadParameter(f"no figure '{name}'; known: {', '.join(FIGURES)}")
     try:
-        paths = _drawn(name, folder, records, cache)
+        paths = _draw(name, folder, records, cache)
     except DDBenchError as fault:
         show_error(fault)
         sys.exit(2)
@@ -42,7 +42,7 @@ def main(
         typer.echo(path)
 
 
-def _drawn(name: str, folder: Path, records: Path | None, cache: Path | None) -> list[Path]:
+def _draw(name: str, folder: Path, records: Path | None, cache: Path | None) -> list[Path]:
     if name == "figure1":
         from benchmarks.figures import barycenters
 

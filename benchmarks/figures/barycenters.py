@@ -1,4 +1,4 @@
-"""Figure 1: what KL, MMD and Wasserstein make of the mean of three shapes.
+"""Figure 1: the mean of three shapes under KL, MMD and Wasserstein.
 
 A shape is a set of points, equally weighted, and a picture of them a distribution on a grid. The
 barycenter is what has the least mean divergence to the shapes:
@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.figures.files import figure_files
+from benchmarks.figures.files import write_figure
 
 Points = NDArray[np.float64]
-"""Row and column of each point, in a square of side 1: [n 2]."""
+"""Rows and columns of points, in a square of side 1: [n 2]."""
 Picture = NDArray[np.float64]
 """Pixels [h w] that sum to 1."""
 
@@ -30,17 +30,17 @@ SIZE = 64
 PEN = 0.015
 """Standard deviation of a point in a picture."""
 BANDWIDTH = 0.05
-"""Of the kernel."""
+"""Bandwidth of the kernel."""
 
 
-def ring(y: float, x: float, tall: float, wide: float, count: int = POINTS) -> Points:
-    """An ellipse's outline: a circle of evenly spaced points, stretched along the axes."""
+def make_ring(y: float, x: float, tall: float, wide: float, count: int = POINTS) -> Points:
+    """Makes an ellipse's outline: a circle of evenly spaced points, stretched along the axes."""
     angle = 2 * np.pi * np.arange(count) / count
     return np.stack([y + tall * np.sin(angle), x + wide * np.cos(angle)], axis=1)
 
 
-def picture(points: Points, size: int = SIZE) -> Picture:
-    """Points as a distribution over pixels, each a small Gaussian."""
+def draw_points(points: Points, size: int = SIZE) -> Picture:
+    """Draws points as a distribution over pixels, each a small Gaussian."""
     place = np.arange(size) / (size - 1)
     rows, columns = (np.exp(-0.5 * ((points[:, axis, None] - place) / PEN) ** 2) for axis in (0, 1))
     drawn = rows.T @ columns
@@ -48,15 +48,15 @@ def picture(points: Points, size: int = SIZE) -> Picture:
 
 
 def kl_barycenter(pictures: list[Picture]) -> Picture:
-    """The mean picture, the least Σ KL(q_i ‖ p)."""
+    """Computes the mean picture, the least Σ KL(q_i ‖ p)."""
     return np.mean(pictures, axis=0)
 
 
 def mmd_barycenter(
     pictures: list[Picture], bandwidth: float = BANDWIDTH, iterations: int = 2000, rate: float = 50
 ) -> Picture:
-    """The least mean MMD² with a Gaussian kernel, by mirror descent from the even distribution."""
-    kernel = _kernel(len(pictures[0]), bandwidth)
+    """Computes the least mean MMD² with a Gaussian kernel, by mirror descent from even pixels."""
+    kernel = _make_kernel(len(pictures[0]), bandwidth)
     mean = np.mean(pictures, axis=0)
     found = np.full_like(mean, 1 / mean.size)
     scale = rate / (kernel @ kernel.T).max()
@@ -71,20 +71,20 @@ def mmd_barycenter(
 def mean_mmd_squared(
     found: Picture, pictures: list[Picture], bandwidth: float = BANDWIDTH
 ) -> float:
-    """Mean of MMD²(found, q_i) over the pictures."""
-    kernel = _kernel(len(found), bandwidth)
+    """Computes the mean of MMD²(found, q_i) over the pictures."""
+    kernel = _make_kernel(len(found), bandwidth)
     gaps = [found - given for given in pictures]
     return float(np.mean([(gap * (kernel @ gap @ kernel)).sum() for gap in gaps]))
 
 
-def _kernel(size: int, bandwidth: float) -> NDArray[np.float64]:
-    """One axis of the Gaussian kernel, which is a product over rows and columns: [h h]."""
+def _make_kernel(size: int, bandwidth: float) -> NDArray[np.float64]:
+    """Makes one axis [h h] of the Gaussian kernel, a product over rows and columns."""
     place = np.arange(size) / (size - 1)
     return np.exp(-0.5 * ((place[:, None] - place) / bandwidth) ** 2)
 
 
 def wasserstein_barycenter(shapes: list[Points]) -> Points:
-    """The least mean W₂², by exact transport to points that move, from the first shape's."""
+    """Computes the least mean W₂², by exact transport to points that move."""
     import ot
 
     even = [np.full(len(shape), 1 / len(shape)) for shape in shapes]
@@ -95,12 +95,12 @@ def draw(folder: Path) -> list[Path]:
     """Writes `figure1.svg`, `.pdf` and `.png`; returns their paths."""
     from matplotlib import pyplot
 
-    shapes = [ring(*place) for place in RINGS]
-    given = [picture(shape) for shape in shapes]
+    shapes = [make_ring(*place) for place in RINGS]
+    given = [draw_points(shape) for shape in shapes]
     made = {
         "KL": kl_barycenter(given),
         "MMD": mmd_barycenter(given),
-        "Wasserstein": picture(wasserstein_barycenter(shapes)),
+        "Wasserstein": draw_points(wasserstein_barycenter(shapes)),
     }
     figure, axes = pyplot.subplots(1, 6, figsize=(9, 1.9))
     titles = ["", "given", "", *made]
@@ -108,4 +108,4 @@ def draw(folder: Path) -> list[Path]:
         axis.imshow(shown, cmap="magma", interpolation="nearest")
         axis.set_title(title, fontsize=10)
         axis.axis("off")
-    return figure_files(figure, folder, "figure1")
+    return write_figure(figure, folder, "figure1")

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from benchmarks.figures.files import figure_files
+from benchmarks.figures.files import write_figure
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.record import Record
@@ -42,9 +42,8 @@ PERPLEXITY = 30.0
 RUN_FIRST = "ddbench run benchmarks/figure4.toml --profile cpu"
 
 
-def groups_of(records: Sequence[Record]) -> list[list[Entry]]:
-    """Rows that were measured, those of one setting and teacher together; best first, references
-    last.
+def group_rows(records: Sequence[Record]) -> list[list[Entry]]:
+    """Groups measured rows by setting and teacher; best first, references last.
 
     Raises:
         DDBenchError: none was measured.
@@ -60,10 +59,10 @@ def groups_of(records: Sequence[Record]) -> list[list[Entry]]:
             hint=f"run it first: {RUN_FIRST}",
         )
     ordered = sorted(found, key=lambda key: (key[0].order, key[1]))
-    return [sorted(found[key], key=_place) for key in ordered]
+    return [sorted(found[key], key=_rank_key) for key in ordered]
 
 
-def _place(entry: Entry) -> tuple[bool, float, str]:
+def _rank_key(entry: Entry) -> tuple[bool, float, str]:
     top1 = entry.summarize("top1")
     return entry.baseline, -top1.mean if top1 else 0.0, entry.label
 
@@ -71,10 +70,10 @@ def _place(entry: Entry) -> tuple[bool, float, str]:
 # -- features of finished artifacts ----------------------------------------------------------------
 
 
-def stored_features(
+def load_features(
     records: Sequence[Record], cache: Cache, registry: Registry, ctx: Context
 ) -> list[FeatureSample]:
-    """Each record's features, out of the cache: nothing is trained or distilled.
+    """Loads each record's features out of the cache: nothing is trained or distilled.
 
     Raises:
         DDBenchError: the cache lacks an artifact, or the data set here is another one.
@@ -115,12 +114,12 @@ class Embedded:
 
 
 def embed(samples: Sequence[FeatureSample]) -> Embedded:
-    """t-SNE (van der Maaten and Hinton, 2008) of the samples' real images, which are the same in
-    all, together with their distilled ones."""
+    """Embeds the samples' real images, which are the same in all, together with their distilled
+    ones by t-SNE (van der Maaten and Hinton, 2008)."""
     from sklearn.manifold import TSNE
 
     first = samples[0]
-    rows = torch.cat([_evenly(first.real_labels == cls) for cls in range(MOST_CLASSES)])
+    rows = torch.cat([_space_evenly(first.real_labels == cls) for cls in range(MOST_CLASSES)])
     chosen = [sample.distilled_labels < MOST_CLASSES for sample in samples]
     made = [sample.distilled[which] for sample, which in zip(samples, chosen, strict=True)]
     points = torch.cat([first.real[rows], *made]).cpu().double().numpy()
@@ -134,8 +133,8 @@ def embed(samples: Sequence[FeatureSample]) -> Embedded:
     )
 
 
-def _evenly(which: Tensor) -> Int[Tensor, " n"]:
-    """At most `MOST_REAL` rows, evenly spaced over those that are meant."""
+def _space_evenly(which: Tensor) -> Int[Tensor, " n"]:
+    """Returns at most `MOST_REAL` of the chosen rows, evenly spaced."""
     rows = which.nonzero().flatten()
     count = min(len(rows), MOST_REAL)
     return rows[torch.arange(count) * len(rows) // max(count, 1)]
@@ -151,7 +150,7 @@ def draw(
     paths."""
     from matplotlib import pyplot
 
-    groups = groups_of(records)
+    groups = group_rows(records)
     session = open_session("auto", "fp32", data_root, cache)
     store = session.cache()
     wide = max(map(len, groups))
@@ -161,31 +160,31 @@ def draw(
     )
     for line, entries in zip(axes, groups, strict=True):
         shown = [entry.finished[0] for entry in entries]
-        embedded = embed(stored_features(shown, store, session.registry, session.ctx))
+        embedded = embed(load_features(shown, store, session.registry, session.ctx))
         for axis in line[len(entries) :]:
             axis.axis("off")
         for axis, entry, made in zip(line, entries, embedded.distilled, strict=False):
-            _panel(axis, entry, embedded, made)
+            _draw_panel(axis, entry, embedded, made)
         classes = shown[0].configuration["classes"][:MOST_CLASSES]
         setting = entries[0].setting
         line[0].set_ylabel(f"{setting.dataset}, IPC {setting.ipc}", fontsize=9)
-        _legend(line[-1], classes)
-    return figure_files(figure, folder, "figure4")
+        _draw_legend(line[-1], classes)
+    return write_figure(figure, folder, "figure4")
 
 
-def _panel(axis: Any, entry: Entry, embedded: Embedded, made: tuple[Any, Any]) -> None:
-    """Dots are real images, stars distilled ones; a colour is a class."""
+def _draw_panel(axis: Any, entry: Entry, embedded: Embedded, made: tuple[Any, Any]) -> None:
+    """Draws real images as dots, distilled ones as stars; a colour is a class."""
     look = {"cmap": "tab10", "vmin": -0.5, "vmax": 9.5}
     axis.scatter(*embedded.real.T, c=embedded.real_labels, s=4, alpha=0.35, linewidths=0, **look)
     places, classes = made
     axis.scatter(*places.T, c=classes, s=60, marker="*", edgecolors="black", linewidths=0.5, **look)
     axis.set_title(entry.label, fontsize=9)
-    axis.set_xlabel("\n".join(numbers(entry)), fontsize=8)
+    axis.set_xlabel("\n".join(list_numbers(entry)), fontsize=8)
     axis.set(xticks=[], yticks=[])
 
 
-def numbers(entry: Entry) -> list[str]:
-    """What stands below a panel: mean ± sample standard deviation over the seeds."""
+def list_numbers(entry: Entry) -> list[str]:
+    """Lists what stands below a panel: mean ± sample standard deviation over the seeds."""
     told = []
     for name, words in {**MEASURED, "top1": "top-1 %"}.items():
         summary = entry.summarize(name)
@@ -195,7 +194,7 @@ def numbers(entry: Entry) -> list[str]:
     return told
 
 
-def _legend(axis: Any, classes: Sequence[str]) -> None:
+def _draw_legend(axis: Any, classes: Sequence[str]) -> None:
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
 

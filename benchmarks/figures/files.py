@@ -8,7 +8,7 @@ from typing import Any
 ENDINGS = ("svg", "pdf", "png")
 
 
-def figure_files(figure: Any, folder: Path, name: str) -> list[Path]:
+def write_figure(figure: Any, folder: Path, name: str) -> list[Path]:
     """Writes a matplotlib figure in every format and closes it."""
     import matplotlib
     from matplotlib import pyplot

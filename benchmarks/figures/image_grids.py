@@ -10,7 +10,7 @@ from typing import Any
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from benchmarks.figures.files import figure_files
+from benchmarks.figures.files import write_figure
 from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
 from ddbench.reporting.images import draw_grid, load_images, to_bytes
@@ -24,8 +24,8 @@ GAP = 2
 """Pixels between two images, as in `ddbench.reporting.images.draw_grid`."""
 
 
-def settings_of(records: Sequence[Record]) -> dict[Setting, list[Entry]]:
-    """Finished rows that were distilled or selected, by data set, IPC and training.
+def group_settings(records: Sequence[Record]) -> dict[Setting, list[Entry]]:
+    """Groups finished rows that were distilled or selected by data set, IPC and training.
 
     Raises:
         DDBenchError: there are none.
@@ -55,30 +55,33 @@ def draw(
 
     store = Cache(cache)
     paths: list[Path] = []
-    for setting, entries in settings_of(records).items():
-        panels = [(entry, made) for entry in entries if (made := _images(entry, store, data_root))]
+    for setting, entries in group_settings(records).items():
+        panels = [
+            (entry, made) for entry in entries if (made := _load_images(entry, store, data_root))
+        ]
         if not panels:
             continue
-        height = 0.6 + max(3.2 * _shape(made[1]) for _, made in panels)
+        height = 0.6 + max(3.2 * _measure_shape(made[1]) for _, made in panels)
         size = (3.2 * len(panels), height)
         figure, axes = pyplot.subplots(
             1, len(panels), figsize=size, squeeze=False, layout="constrained"
         )
         for number, (axis, (entry, made)) in enumerate(zip(axes[0], panels, strict=True)):
             classes = entry.first.configuration.get("classes", []) if number == 0 else []
-            panel(axis, *made, classes)
+            draw_panel(axis, *made, classes)
             axis.set_title(entry.label, fontsize=9)
         figure.suptitle(f"{setting.dataset}, IPC {setting.ipc}", fontsize=9)
-        paths += figure_files(figure, folder, _file_name(setting, paths))
+        paths += write_figure(figure, folder, _choose_name(setting, paths))
     if not paths:
         raise DDBenchError(
-            "the cache has the images of none of these records", f"looked in {store.root}",
+            "the cache has the images of none of these records",
+            f"looked in {store.root}",
             hint="--cache names another folder; or run the suite again",
-        )  # fmt: skip
+        )
     return paths
 
 
-def _images(
+def _load_images(
     entry: Entry, store: Cache, data_root: Path | None
 ) -> tuple[UInt8[Tensor, "n c h w"], Int[Tensor, " n"]] | None:
     for record in entry.finished:
@@ -88,20 +91,20 @@ def _images(
     return None
 
 
-def _shape(labels: Int[Tensor, " n"]) -> float:
-    """Height to width of a panel; one image a class makes a single line."""
+def _measure_shape(labels: Int[Tensor, " n"]) -> float:
+    """Returns height to width of a panel; one image a class makes a single line."""
     counts = labels[labels < MOST_CLASSES].bincount()
     columns = min(int(counts.max()), MOST_IMAGES)
     return int((counts > 0).sum()) / columns if columns > 1 else 1 / MOST_IMAGES
 
 
-def panel(
+def draw_panel(
     axis: Any,
     images: UInt8[Tensor, "n c h w"],
     labels: Int[Tensor, " n"],
     classes: Sequence[str] = (),
 ) -> None:
-    """A line of images for each of the first classes, its name at the left."""
+    """Draws a line of images for each of the first classes, its name at the left."""
     shown = labels < MOST_CLASSES
     pixels = draw_grid(images[shown], labels[shown], MOST_IMAGES, smallest=1)
     axis.imshow(pixels.permute(1, 2, 0).numpy(), interpolation="nearest")
@@ -115,7 +118,7 @@ def panel(
         axis.tick_params(length=0)
 
 
-def _file_name(setting: Setting, before: Sequence[Path]) -> str:
+def _choose_name(setting: Setting, before: Sequence[Path]) -> str:
     name = re.sub(r"[^A-Za-z0-9_.@-]+", "_", f"images-{setting.dataset}-ipc{setting.ipc}")
     taken = {path.stem for path in before}
     return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 999))) if n not in taken)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures.files import figure_files
+from benchmarks.figures.files import write_figure
 from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.statistics import Summary
 
 
-def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:
-    """Top-1 by the weight of the only regularizer, for each data set and IPC.
+def collect_curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:
+    """Collects top-1 by the weight of the only regularizer, for each data set and IPC.
 
     Rows of no regularizer or of several are left out.
 
@@ -23,7 +23,7 @@ def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:
     """
     found: dict[str, dict[float, Summary]] = {}
     for entry in gather(records):
-        weight = strength_of(entry.first)
+        weight = read_strength(entry.first)
         top1 = entry.summarize("top1")
         if weight is not None and top1 is not None:
             name = f"{entry.setting.dataset}, IPC {entry.setting.ipc}"
@@ -37,8 +37,8 @@ def curves(records: Sequence[Record]) -> dict[str, dict[float, Summary]]:
     return found
 
 
-def strength_of(record: Record) -> float | None:
-    """Lambda of a record: a term is `[name, {field: value}]`, as `spell` wrote it."""
+def read_strength(record: Record) -> float | None:
+    """Reads lambda off a record: a term is `[name, {field: value}]`, as `spell` wrote it."""
     terms = record.configuration.get("recipe", {}).get("regularizers", [])
     return float(terms[0][1]["weight"]) if len(terms) == 1 else None
 
@@ -47,19 +47,19 @@ def draw(records: Sequence[Record], folder: Path) -> list[Path]:
     """Writes `figure5.svg`, `.pdf` and `.png`; returns their paths."""
     from matplotlib import pyplot
 
-    found = curves(records)
+    found = collect_curves(records)
     figure, axis = pyplot.subplots(figsize=(4.5, 3))
     for name, curve in found.items():
-        _curve(axis, name, curve)
+        _draw_curve(axis, name, curve)
     axis.set_xscale("log")
     axis.set_xlabel("lambda")
     axis.set_ylabel("top-1 %")
     axis.legend(frameon=False)
-    return figure_files(figure, folder, "figure5")
+    return write_figure(figure, folder, "figure5")
 
 
-def _curve(axis: Any, name: str, curve: dict[float, Summary]) -> None:
-    """Means, with bars of one sample standard deviation."""
+def _draw_curve(axis: Any, name: str, curve: dict[float, Summary]) -> None:
+    """Draws means, with bars of one sample standard deviation."""
     means = [top1.mean for top1 in curve.values()]
     spreads = [top1.sd or 0.0 for top1 in curve.values()]
     axis.errorbar(list(curve), means, yerr=spreads, marker="o", capsize=3, label=name)

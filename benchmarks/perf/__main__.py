@@ -14,9 +14,17 @@ import typer
 from rich.console import Console
 
 PARTS = (
-    "recover", "compiled", "memory", "statistics", "barycenters", "student", "convnet", "pipeline",
-    "growth", "grids",
-)  # fmt: skip
+    "recover",
+    "compiled",
+    "memory",
+    "statistics",
+    "barycenters",
+    "student",
+    "convnet",
+    "pipeline",
+    "growth",
+    "grids",
+)
 
 
 def main(
@@ -82,7 +90,7 @@ def main(
         console.print(f"  ({name}: {time.perf_counter() - started:.0f} s)\n")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        card, command = describe_environment(), asked(sys.argv[1:])
+        card, command = describe_environment(), join_command(sys.argv[1:])
         (output / "results.md").write_text(report.to_markdown(parts, card, command) + "\n")
         text = json.dumps(report.to_json(parts, card, command), indent=1)
         (output / "results.json").write_text(text + "\n")
@@ -90,8 +98,8 @@ def main(
             plot.draw(curves, output)
 
 
-def asked(words: Sequence[str]) -> str:
-    """The command less where it wrote to: folders of a machine say nothing to others."""
+def join_command(words: Sequence[str]) -> str:
+    """Joins the words of the command but for where it wrote to: a folder of one machine."""
     kept = [
         word
         for before, word in zip(["", *words], words, strict=False)

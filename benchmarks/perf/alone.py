@@ -15,7 +15,7 @@ from benchmarks.perf.world import Settings
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes: resident on a CPU, of torch's allocator on CUDA."""
+    """Bytes at the height: resident on a CPU, of torch's allocator on CUDA."""
 
     peak: int
     added: int
@@ -25,7 +25,7 @@ class Peak:
     what the C library's allocator keeps back, nor what was there before the run."""
 
 
-def alone(part: str, variant: str, settings: Settings) -> Peak:
+def run_alone(part: str, variant: str, settings: Settings) -> Peak:
     """Runs a variant of a part in a new process.
 
     The harness runs with the allocator settings that a command gives it, the others with those
@@ -34,15 +34,17 @@ def alone(part: str, variant: str, settings: Settings) -> Peak:
     words = [part, variant, json.dumps(dataclasses.asdict(settings))]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.perf.alone", *words],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise RuntimeError(f"{part}, {variant}:\n{done.stderr}")
     return Peak(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def main(part: str, variant: str, settings: Settings) -> Peak:
-    """What the new process does."""
+    """Measures a variant: what the new process does."""
     import psutil
     import torch
     import torchvision  # noqa: F401  a library, which is otherwise loaded with the network
@@ -54,18 +56,18 @@ def main(part: str, variant: str, settings: Settings) -> Peak:
     module = importlib.import_module(f"benchmarks.perf.{part}")
     cuda = settings.device.startswith("cuda")
     loaded = 0 if cuda else psutil.Process().memory_info().rss
-    run = module.VARIANTS[variant](module.scene(settings))
+    run = module.VARIANTS[variant](module.make_scene(settings))
     if variant.startswith("harness"):
         keep_freed_memory()
     with measure(settings.device) as meter:
         run()
     assert meter.cost is not None
     peak = meter.cost.peak_bytes or 0
-    return Peak(peak, peak - loaded, peak if cuda else _tensors(run))
+    return Peak(peak, peak - loaded, peak if cuda else _measure_tensors(run))
 
 
-def _tensors(run: Callable[[], object]) -> int:
-    """Bytes of CPU tensors at the height of a second run."""
+def _measure_tensors(run: Callable[[], object]) -> int:
+    """Returns bytes of CPU tensors at the height of a second run."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:

@@ -11,7 +11,7 @@ import ot
 import torch
 
 from benchmarks.perf.report import Limit, Part, Row
-from benchmarks.perf.timing import Work, interleaved
+from benchmarks.perf.timing import Work, interleave
 from benchmarks.perf.world import Settings
 from ddbench.pipeline.results import ClassAtoms, LabelledFeatures
 from ddbench.pipeline.specs import Targets
@@ -26,7 +26,7 @@ PROMISED = {10: 60.0, 50: 300.0}
 """Seconds for 1,000 classes, by images per class."""
 
 
-def features(classes: int, each: int, width: int) -> LabelledFeatures:
+def make_features(classes: int, each: int, width: int) -> LabelledFeatures:
     """Makes rectified clusters, like features after a ReLU."""
     rng = torch.Generator().manual_seed(0)
     centres = torch.rand(classes, 20, width, generator=rng)
@@ -37,17 +37,17 @@ def features(classes: int, each: int, width: int) -> LabelledFeatures:
     return LabelledFeatures(found.flatten(0, 1), labels)
 
 
-def harness(
+def make_harness(
     known: LabelledFeatures, ipc: int, classes: int, settings: Settings
 ) -> Callable[[], tuple[ClassAtoms, dict[str, float]]]:
-    """The stage: classes lie side by side, one a core."""
+    """Makes the stage: classes lie side by side, one a core."""
     spec = Targets(target=BarycenterTarget(), counts=(ipc,) * classes, seed=0)
 
     return lambda: find_atoms(spec, known, settings.ctx, Meter("cpu"))
 
 
-def pot(known: LabelledFeatures, ipc: int, classes: int) -> list[np.ndarray]:
-    """POT's free-support barycenter with equal weights, class by class, from the same starts."""
+def run_pot(known: LabelledFeatures, ipc: int, classes: int) -> list[np.ndarray]:
+    """Finds POT's free-support barycenters with equal weights, class by class, equal starts."""
     found = []
     for cls in range(classes):
         own = known.features[known.labels == cls].double()
@@ -57,8 +57,8 @@ def pot(known: LabelledFeatures, ipc: int, classes: int) -> list[np.ndarray]:
     return found
 
 
-def objectives(known: LabelledFeatures, found: list[np.ndarray]) -> float:
-    """Mean W₂² of equally weighted atoms and their class."""
+def measure_objective(known: LabelledFeatures, found: list[np.ndarray]) -> float:
+    """Computes the mean W₂² of equally weighted atoms and their class."""
     return fmean(
         wasserstein_squared(torch.from_numpy(points), known.features[known.labels == cls].double())
         for cls, points in enumerate(found)
@@ -69,24 +69,26 @@ def measure(settings: Settings) -> Part:
     classes, each, width = (
         settings.size(full, quick) for full, quick in ((24, 2), (1300, 60), (512, 16))
     )
-    known, many = features(classes, each, width), settings.size(1000, 4)
+    known, many = make_features(classes, each, width), settings.size(1000, 4)
     rows, limits = [], []
     for ipc, most in PROMISED.items():
-        ours = harness(known, ipc, classes, settings)
-        theirs = Work(partial(pot, known, ipc, classes), classes)
+        ours = make_harness(known, ipc, classes, settings)
+        theirs = Work(partial(run_pot, known, ipc, classes), classes)
         works = {"harness": Work(ours, classes), "POT, equal weights": theirs}
         repeats = settings.size(max(2, settings.repeats // 2), 1)
-        times = interleaved(works, repeats, "cpu", warm=not settings.quick)
+        times = interleave(works, repeats, "cpu", warm=not settings.quick)
         # Once: it takes minutes.
-        whole = harness(features(many, each, width), ipc, many, settings)
-        times[f"harness, {many:,} classes"] = interleaved({"": Work(whole)}, 1, "cpu", warm=False)[
+        whole = make_harness(make_features(many, each, width), ipc, many, settings)
+        times[f"harness, {many:,} classes"] = interleave({"": Work(whole)}, 1, "cpu", warm=False)[
             ""
         ]
         rows += [
             Row(f"{name}, IPC {ipc}", "s" if "classes" in name else "s / class", timing)
             for name, timing in times.items()
         ]
-        objective = ours()[1]["targets.objective"] / objectives(known, pot(known, ipc, classes))
+        objective = ours()[1]["targets.objective"] / measure_objective(
+            known, run_pot(known, ipc, classes)
+        )
         limits += [
             Limit(f"{many:,} classes, IPC {ipc}, s", rows[-1].timing.seconds, most=most),
             Limit(f"objective, harness / POT, IPC {ipc}", objective, most=1.001),

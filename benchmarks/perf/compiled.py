@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks.perf.recover import PCBN, STRENGTH, Scene, floor, scene
+from benchmarks.perf.recover import PCBN, STRENGTH, Scene, make_floor, make_scene
 from benchmarks.perf.report import Limit, Part, Row
-from benchmarks.perf.timing import Work, interleaved, ratio
+from benchmarks.perf.timing import Work, interleave, ratio
 from benchmarks.perf.world import Settings
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
@@ -17,8 +17,8 @@ from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.matchers.wasserstein import Wasserstein
 
 
-def loop(world: Scene, compiled: bool) -> Callable[[], object]:
-    """Iterations of one group, by one probe: the stage would compile anew at every call."""
+def make_loop(world: Scene, compiled: bool) -> Callable[[], object]:
+    """Makes iterations of one group, by one probe: the stage would compile anew at every call."""
     settings, info = world.settings, world.data.info
     matcher = Wasserstein(norm="l2")
     taps = (*matcher.taps(world.network), *PCBN.taps(world.network))
@@ -43,15 +43,15 @@ def loop(world: Scene, compiled: bool) -> Callable[[], object]:
 
 
 def measure(settings: Settings) -> Part:
-    world = scene(settings)
+    world = make_scene(settings)
     first = replace(world, settings=replace(settings, iterations=1))
     works = {
-        "as it is": Work(loop(world, compiled=False), world.iterations),
-        "compiled": Work(loop(world, compiled=True), world.iterations),
-        "floor": Work(floor(world), world.iterations),
+        "as it is": Work(make_loop(world, compiled=False), world.iterations),
+        "compiled": Work(make_loop(world, compiled=True), world.iterations),
+        "floor": Work(make_floor(world), world.iterations),
     }
-    starts = interleaved({"": Work(loop(first, compiled=True))}, 1, settings.device, warm=False)
-    times = interleaved(works, settings.repeats, settings.device)
+    starts = interleave({"": Work(make_loop(first, compiled=True))}, 1, settings.device, warm=False)
+    times = interleave(works, settings.repeats, settings.device)
     plain, compiled, bare = times.values()
     return Part(
         f"Recover through torch.compile: ResNet-18, {settings.resolution} pixels, "

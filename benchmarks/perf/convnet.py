@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.perf.report import Limit, Part, Row
-from benchmarks.perf.timing import Work, interleaved, ratio
-from benchmarks.perf.world import Settings, describe, stock
+from benchmarks.perf.timing import Work, interleave, ratio
+from benchmarks.perf.world import Settings, build_stock, describe_noise
 from ddbench.api.types import DatasetInfo
 from ddbench.nn.build import build_network
 from ddbench.runtime.context import Context
@@ -22,16 +22,18 @@ PIXELS, CLASSES = 32, 10
 
 def measure(settings: Settings) -> Part:
     settings = replace(settings, resolution=PIXELS)
-    info = describe(settings, CLASSES, CLASSES)
+    info = describe_noise(settings, CLASSES, CLASSES)
     images = torch.randn(settings.batch, 3, info.resolution, info.resolution).to(settings.device)
     labels = (torch.arange(settings.batch) % CLASSES).to(settings.device)
     module = build_network(ConvNetD(3), info, 0, settings.ctx)
     works = {
-        "harness": step(module, images, labels, settings.ctx),
-        "torch's layers, fp32": step(bare(info, settings), images, labels, Context()),
-        "torch's layers, same precision": step(bare(info, settings), images, labels, settings.ctx),
+        "harness": make_step(module, images, labels, settings.ctx),
+        "torch's layers, fp32": make_step(make_bare(info, settings), images, labels, Context()),
+        "torch's layers, same precision": make_step(
+            make_bare(info, settings), images, labels, settings.ctx
+        ),
     }
-    times = interleaved(
+    times = interleave(
         {name: Work(work) for name, work in works.items()}, settings.repeats, settings.device
     )
     ours, plain, floor = times.values()
@@ -48,14 +50,16 @@ def measure(settings: Settings) -> Part:
     )
 
 
-def bare(info: DatasetInfo, settings: Settings) -> nn.Module:
-    """The network of torch's own layers, which leaves the layout of images as it is."""
-    module = stock(ConvNetD(3), info, 0, settings.device)
+def make_bare(info: DatasetInfo, settings: Settings) -> nn.Module:
+    """Makes the network of torch's own layers, which leaves the layout of images as it is."""
+    module = build_stock(ConvNetD(3), info, 0, settings.device)
     features = [*module.get_submodule("features").children()]
     return nn.Sequential(*features, nn.Flatten(), module.get_submodule("classifier"))
 
 
-def step(module: nn.Module, images: Tensor, labels: Tensor, ctx: Context) -> Callable[[], object]:
+def make_step(
+    module: nn.Module, images: Tensor, labels: Tensor, ctx: Context
+) -> Callable[[], object]:
     sgd = torch.optim.SGD(module.parameters(), lr=0.01)
 
     def run() -> None:

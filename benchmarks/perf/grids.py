@@ -21,15 +21,15 @@ from ddbench.pipeline.execute import run_cell
 from ddbench.store.records import Records
 
 
-def grid(seeds: int) -> SuiteTable:
-    """Two methods at five sizes: ten cells a seed."""
+def make_grid(seeds: int) -> SuiteTable:
+    """Makes a suite of two methods at five sizes: ten cells a seed."""
     return SuiteTable(
         method=["wmdd", "random"], ipc=[1, 2, 5, 10, 20], seeds=seeds, reference=False
     )
 
 
 def write_suite(suite: SuiteTable, path: Path) -> None:
-    """As a file: a list as JSON writes it is one of TOML too."""
+    """Writes a suite as a file: a list as JSON writes it is one of TOML too."""
     names = ("method", "dataset", "ipc", "seeds", "reference")
     path.write_text("".join(f"{name} = {json.dumps(getattr(suite, name))}\n" for name in names))
 
@@ -42,7 +42,7 @@ class _NothingToRun:
 
 
 def write_records(suite: SuiteTable, folder: Path) -> int:
-    """Finished records of all cells, with accuracies made up."""
+    """Writes finished records of all cells, with accuracies made up; returns how many."""
     session = open_session("cpu", "fp32")
     evaluators = session.evaluators([])
     records = Records(folder)
@@ -52,15 +52,18 @@ def write_records(suite: SuiteTable, folder: Path) -> int:
     for row, plan in enumerate(plans):
         frame = run_cell(plan, evaluators, students, "ddbench run")
         done = {
-            "status": "ok", "reason": "", "metrics": [{"top1": 40.0 + row % 17}],
-            "directions": {"top1": True}, "units": {"top1": "%"},
-        }  # fmt: skip
+            "status": "ok",
+            "reason": "",
+            "metrics": [{"top1": 40.0 + row % 17}],
+            "directions": {"top1": True},
+            "units": {"top1": "%"},
+        }
         records.put(frame.model_copy(update=done))
     return len(plans)
 
 
-def timed(words: list[str], repeats: int) -> Timing:
-    """A command in a process of its own."""
+def time_command(words: list[str], repeats: int) -> Timing:
+    """Times a command in a process of its own."""
     found = Timing()
     for _ in range(repeats):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -76,15 +79,15 @@ def timed(words: list[str], repeats: int) -> Timing:
 
 
 def measure(settings: Settings) -> Part:
-    suite, repeats = grid(settings.size(100, 1)), settings.size(3, 1)
+    suite, repeats = make_grid(settings.size(100, 1)), settings.size(3, 1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "records"
         cells = write_records(suite, folder)
         file = Path(place) / "suite.toml"
         write_suite(suite, file)
         words = ["run", str(file), "--device", "cpu", "--cache", place, "--dry-run"]
-        planned = timed(words, repeats)
-        listed = timed(["table", "--records", str(folder)], repeats)
+        planned = time_command(words, repeats)
+        listed = time_command(["table", "--records", str(folder)], repeats)
     return Part(
         f"A grid of {cells:,} cells",
         [Row("dry run", "s", planned), Row("table of finished records", "s", listed)],

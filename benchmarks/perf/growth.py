@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from benchmarks.perf.alone import alone
-from benchmarks.perf.recover import floor, harness, scene
+from benchmarks.perf.alone import run_alone
+from benchmarks.perf.recover import make_floor, make_harness, make_scene
 from benchmarks.perf.report import Curve, Limit, Part, Row
-from benchmarks.perf.timing import Work, interleaved, ratio
+from benchmarks.perf.timing import Work, interleave, ratio
 from benchmarks.perf.world import Settings
 
 MOST = 1.25
@@ -34,18 +34,18 @@ AXES: Mapping[str, tuple[tuple[int, ...], Resize]] = {
         lambda usual, size: replace(usual, resolution=32, width=size),
     ),
 }
-"""What grows: through which sizes, and how a size is set."""
-VARIANTS = {"harness": harness, "floor": floor}
+"""Axes of growth: their sizes, and how a size is set."""
+VARIANTS = {"harness": make_harness, "floor": make_floor}
 
 
 def measure(settings: Settings) -> Part:
     # A step over 1,000 images takes ten seconds of a CPU.
     usual = replace(settings, iterations=1 if settings.quick else 2)
-    curves = [_curve(axis, usual) for axis in AXES]
+    curves = [_measure_curve(axis, usual) for axis in AXES]
     rows = [
         row for curve in curves for pair in zip(*curve.rows.values(), strict=True) for row in pair
     ]
-    limits = [limit for curve in curves for limit in _limits(curve, settings.device)]
+    limits = [limit for curve in curves for limit in _judge_curve(curve, settings.device)]
     return Part(
         "Growth: an iteration over all images, recover beside the bare network",
         rows,
@@ -63,32 +63,32 @@ def measure(settings: Settings) -> Part:
     )
 
 
-def _curve(axis: str, usual: Settings) -> Curve:
+def _measure_curve(axis: str, usual: Settings) -> Curve:
     sizes, resize = AXES[axis]
     if usual.quick:
         sizes = sizes[:2]
     found: dict[str, list[Row]] = {name: [] for name in VARIANTS}
     for size in sizes:
         settings = resize(usual, size)
-        for name, row in _rows(settings, f"{axis}: {size:,}").items():
+        for name, row in _measure_rows(settings, f"{axis}: {size:,}").items():
             found[name].append(row)
     return Curve(axis, sizes, found)
 
 
-def _rows(settings: Settings, label: str) -> dict[str, Row]:
-    world = scene(settings)
+def _measure_rows(settings: Settings, label: str) -> dict[str, Row]:
+    world = make_scene(settings)
     works = {name: Work(make(world), world.iterations) for name, make in VARIANTS.items()}
     repeats = min(settings.repeats, 3)
-    times = interleaved(works, repeats, settings.device, warm=not settings.quick)
-    peaks = {name: alone("recover", name, replace(settings, iterations=1)) for name in VARIANTS}
+    times = interleave(works, repeats, settings.device, warm=not settings.quick)
+    peaks = {name: run_alone("recover", name, replace(settings, iterations=1)) for name in VARIANTS}
     return {
         name: Row(f"{label}, {name}", "s", times[name], peaks[name].peak, peaks[name].added)
         for name in VARIANTS
     }
 
 
-def _limits(curve: Curve, device: str) -> list[Limit]:
-    """The largest ratio along an axis, and that of what the most work adds to the least.
+def _judge_curve(curve: Curve, device: str) -> list[Limit]:
+    """Judges the largest ratio along an axis, and that of what the most work adds to the least.
 
     The first is that of the least work, where an iteration's small operations count; the second is
     what a further image costs.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.perf.alone import alone
+from benchmarks.perf.alone import run_alone
 from benchmarks.perf.recover import VARIANTS
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.world import Settings
 
 
 def measure(settings: Settings) -> Part:
-    found = {name: alone("recover", name, settings) for name in VARIANTS}
+    found = {name: run_alone("recover", name, settings) for name in VARIANTS}
     ours, field, bare, _ = found.values()
     return Part(
         f"Peak memory of recover, {settings.resolution} pixels, batch {settings.batch}",

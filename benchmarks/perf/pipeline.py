@@ -23,7 +23,7 @@ from benchmarks.perf.plain.student import PlainStudent
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.statistics import write_files
 from benchmarks.perf.timing import Timing, ratio
-from benchmarks.perf.world import Settings, contiguous_copy, describe, noise, stock
+from benchmarks.perf.world import Settings, build_stock, copy_contiguous, describe_noise, make_noise
 from ddbench.api.types import Network, Tensors
 from ddbench.config.session import open_session
 from ddbench.config.suite import SuiteTable
@@ -67,7 +67,7 @@ class Laps:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Of the pipeline; those of the promise, but for the images, unless `--quick`."""
+    """Sizes of the pipeline; those of the promise, but for the images, unless `--quick`."""
 
     ipc: int
     iterations: int
@@ -81,11 +81,11 @@ class Sizes:
         return cls(ipc=10, iterations=200, epochs=50, teacher_epochs=8)
 
 
-def class_folders(folder: Path, settings: Settings) -> None:
-    """JPEG files in class folders, where none are at hand: noise around a pattern of each class."""
-    info = describe(settings, 10, settings.size(2000, 50))
-    train, test = noise(info), noise(info, seed=1)
-    patterns = noise(describe(settings, 10, 10), seed=2)
+def write_class_folders(folder: Path, settings: Settings) -> None:
+    """Writes JPEG files in class folders, where none are at hand: noise around patterns."""
+    info = describe_noise(settings, 10, settings.size(2000, 50))
+    train, test = make_noise(info), make_noise(info, seed=1)
+    patterns = make_noise(describe_noise(settings, 10, 10), seed=2)
     looks = patterns.train_images[patterns.train_labels.argsort()]
 
     def mixed(data: RealData) -> torch.Tensor:
@@ -97,18 +97,22 @@ def class_folders(folder: Path, settings: Settings) -> None:
     write_files(shown, folder, tests=10)
 
 
-def plans(folder: Path, settings: Settings, seeds: int) -> list[Plan]:
-    """One cell a seed."""
+def make_plans(folder: Path, settings: Settings, seeds: int) -> list[Plan]:
+    """Plans one cell a seed."""
     sizes = Sizes.of(settings)
     suite = SuiteTable(
-        method=["wmdd"], dataset=[f"folder:{folder}@{settings.resolution}"], ipc=[sizes.ipc],
-        seeds=seeds, reference=False,
+        method=["wmdd"],
+        dataset=[f"folder:{folder}@{settings.resolution}"],
+        ipc=[sizes.ipc],
+        seeds=seeds,
+        reference=False,
         set={
-            "recover.iterations": str(sizes.iterations), "evaluate.epochs": str(sizes.epochs),
+            "recover.iterations": str(sizes.iterations),
+            "evaluate.epochs": str(sizes.epochs),
             "squeeze.epochs": str(sizes.teacher_epochs),
             "evaluate.batch_size": str(settings.batch),
         },
-    )  # fmt: skip
+    )
     return open_session(settings.device, settings.precision).plans(suite, {})
 
 
@@ -116,8 +120,8 @@ def open_runner(place: Path, settings: Settings) -> Runner:
     return Runner(Cache(place), settings.ctx, lambda *_: None)
 
 
-def harness(plan: Plan, teacher: Path, settings: Settings, laps: Laps) -> None:
-    """Every stage of a cell as `ddbench run` makes it, into a cache that holds the teacher only."""
+def run_harness(plan: Plan, teacher: Path, settings: Settings, laps: Laps) -> None:
+    """Runs every stage of a cell as `ddbench run` does, into a cache of the teacher only."""
     with tempfile.TemporaryDirectory() as place:
         shutil.copytree(teacher / "artifacts" / "squeeze", Path(place) / "artifacts" / "squeeze")
         runner = open_runner(Path(place), settings)
@@ -135,61 +139,69 @@ def harness(plan: Plan, teacher: Path, settings: Settings, laps: Laps) -> None:
             runner.recover(plan)
         with laps.lap("labels and student"):
             found = Students(runner).evaluate(plan, 0).tensors()
-    laps.top1.append(_top1(found))
+    laps.top1.append(_measure_top1(found))
 
 
-def plain(
+def run_plain(
     plan: Plan, data: RealData, network: Network, files: Path, settings: Settings, laps: Laps
 ) -> None:
-    """The same with the field's loops, class folders in between; equal weights, as released."""
+    """Runs the same with the field's loops, class folders in between; equal weights."""
     sizes, info, seed = Sizes.of(settings), data.info, plan.cell.seed
-    module = contiguous_copy(network, settings)
+    module = copy_contiguous(network, settings)
     with tempfile.TemporaryDirectory() as place, use_seed(seed):
         np.random.seed(seed)
         passes = PlainPasses(module, files / "train", info, settings.batch)
         with laps.lap("statistics"):
             features, moments = passes.features(), passes.moments()
         with laps.lap("barycenters"):
-            atoms = torch.cat([_barycenter(own.double().numpy(), sizes.ipc) for own in features])
+            atoms = torch.cat(
+                [_find_barycenter(own.double().numpy(), sizes.ipc) for own in features]
+            )
         labels = torch.arange(info.num_classes).repeat_interleave(sizes.ipc)
         with laps.lap("recover"):
             loop = PlainRecover(
-                module, moments, atoms.to(settings.device), labels, info, _strength(plan)
+                module, moments, atoms.to(settings.device), labels, info, _read_strength(plan)
             )
             loop.run_and_save(sizes.iterations, 0.25, 4, labels, Path(place) / "images")
         with laps.lap("labels and student"):
             training = PlainStudent(
-                contiguous_copy(network, settings),
-                stock(ResNet(18), info, seed, settings.device),
+                copy_contiguous(network, settings),
+                build_stock(ResNet(18), info, seed, settings.device),
                 sorted((Path(place) / "images").rglob("*.jpg")),
-                Path(place) / "labels", info, settings.batch, sizes.epochs,
-            )  # fmt: skip
+                Path(place) / "labels",
+                info,
+                settings.batch,
+                sizes.epochs,
+            )
             test = next(files / name for name in TEST_FOLDERS if (files / name).is_dir())
             looks = {round(sizes.epochs * part / VALIDATIONS) for part in range(1, VALIDATIONS + 1)}
             for epoch in range(sizes.epochs):
                 training.epoch(epoch)
                 if epoch + 1 in looks:
                     found = training.validate(test)
-    laps.top1.append(_top1(found))
+    laps.top1.append(_measure_top1(found))
 
 
-def _barycenter(features: np.ndarray, ipc: int) -> torch.Tensor:
+def _find_barycenter(features: np.ndarray, ipc: int) -> torch.Tensor:
     start = np.random.randn(ipc, features.shape[1])
     found = ot.lp.free_support_barycenter([features], [ot.unif(len(features))], start)
     return torch.from_numpy(found).float()
 
 
-def _strength(plan: Plan) -> float:
+def _read_strength(plan: Plan) -> float:
     ((weight, _),) = plan.recover.spec.regularizers
     return weight
 
 
-def _top1(found: Tensors) -> float:
+def _measure_top1(found: Tensors) -> float:
     return 100 * (found["logits"].argmax(1) == found["labels"]).float().mean().item()
 
 
-def _same_accuracy(ours: list[float], field_: list[float]) -> list[Limit]:
-    """A fast loop that spoils its images is none. Of one seed nothing can be said."""
+def _compare_accuracy(ours: list[float], field_: list[float]) -> list[Limit]:
+    """Checks that the harness's students are as good: a fast loop that spoils images is none.
+
+    Of one seed nothing can be said.
+    """
     if len(ours) < 2:
         return []
     error = sqrt(sum(variance(top1) / len(top1) for top1 in (ours, field_)))
@@ -202,9 +214,9 @@ def measure(settings: Settings) -> Part:
     with tempfile.TemporaryDirectory() as place:
         files = Path(settings.images) if settings.images else Path(place) / "files"
         if not settings.images:
-            class_folders(files, settings)
+            write_class_folders(files, settings)
         seeds = settings.size(3, 1)
-        cells = plans(files, settings, seeds)
+        cells = make_plans(files, settings, seeds)
         cache = Path(place) / "cache"
         runner = open_runner(cache, settings)
         if settings.teachers:
@@ -215,8 +227,8 @@ def measure(settings: Settings) -> Part:
         ours, field_ = Laps(), Laps()
         for turn, plan in enumerate(cells):
             works = [
-                lambda plan=plan: harness(plan, cache, settings, ours),
-                lambda plan=plan: plain(plan, data, network, files, settings, field_),
+                lambda plan=plan: run_harness(plan, cache, settings, ours),
+                lambda plan=plan: run_plain(plan, data, network, files, settings, field_),
             ]
             for work in works[:: 1 - 2 * (turn % 2)]:
                 work()
@@ -242,7 +254,7 @@ def measure(settings: Settings) -> Part:
                 ratio(field_.times[STAGES[-1]], ours.times[STAGES[-1]], settings.device),
                 least=2.0 if settings.device == "cpu" else 5.0,
             ),
-            *_same_accuracy(ours.top1, field_.top1),
+            *_compare_accuracy(ours.top1, field_.top1),
         ],
         (
             f"Top-1 of the student, mean of {seeds} seeds: {reached}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.figures.files import figure_files
+from benchmarks.figures.files import write_figure
 from benchmarks.perf.report import PICTURE, Curve
 
 STYLES = {"harness": ("o", "#1b6ca8"), "floor": ("s", "#c2571a")}
@@ -13,7 +13,7 @@ STYLES = {"harness": ("o", "#1b6ca8"), "floor": ("s", "#c2571a")}
 
 
 def draw(curves: Sequence[Curve], folder: Path) -> list[Path]:
-    """Panels with logarithmic axes; those of one row share their scale."""
+    """Draws panels with logarithmic axes; those of one row share their scale."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -37,4 +37,4 @@ def draw(curves: Sequence[Curve], folder: Path) -> list[Path]:
     panels[0, 0].set_ylabel("seconds an iteration")
     panels[1, 0].set_ylabel("working memory, MB")
     panels[0, 0].legend()
-    return figure_files(figure, folder, PICTURE)
+    return write_figure(figure, folder, PICTURE)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks.perf.plain.recover import PlainRecover
 from benchmarks.perf.report import Limit, Part, Row
-from benchmarks.perf.timing import Work, interleaved, ratio
-from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
+from benchmarks.perf.timing import Work, interleave, ratio
+from benchmarks.perf.world import (
+    Settings,
+    copy_bare,
+    copy_contiguous,
+    describe_noise,
+    make_noise,
+    make_teacher,
+)
 from ddbench.api.types import Network, Tensors
 from ddbench.data.real import RealData
 from ddbench.pipeline.results import ClassAtoms
@@ -21,6 +27,7 @@ from ddbench.pipeline.specs import Recover, data_key
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.pipeline.stages.statistics import compute_statistics
 from ddbench.runtime.cost import Meter
+from ddbench.store.cache import PartialGroups
 from ddbench.training.batches import normalise
 from ddbench_plugins.distillers.optimize import Optimize
 from ddbench_plugins.matchers.wasserstein import Wasserstein
@@ -32,7 +39,7 @@ PCBN = ClassBatchNorm(norm="l2", class_reduction="mean")
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the variants have in common."""
+    """Data, network and statistics that all variants have in common."""
 
     settings: Settings
     data: RealData
@@ -42,16 +49,16 @@ class Scene:
 
     @property
     def iterations(self) -> int:
-        """Of one measured call: enough that its beginning and end do not show."""
+        """Iterations of one measured call: enough that its beginning and end do not show."""
         if self.settings.iterations:
             return self.settings.iterations
         return self.settings.size(50 if self.settings.device != "cpu" else 5, 2)
 
 
-def scene(settings: Settings) -> Scene:
+def make_scene(settings: Settings) -> Scene:
     images = max(settings.size(200, 20), settings.classes)
-    data = noise(describe(settings, settings.classes, images))
-    network = teacher(data, settings)
+    data = make_noise(describe_noise(settings, settings.classes, images))
+    network = make_teacher(data, settings)
     (moments,) = compute_statistics(
         [PCBN.moments], data, network, settings.ctx, Meter(settings.device)
     )
@@ -64,19 +71,24 @@ def scene(settings: Settings) -> Scene:
     return Scene(settings, data, network, moments, ClassAtoms(points, weights))
 
 
-class _NoGroups:
-    """Nothing finished before, nothing kept."""
+class _NoGroups(PartialGroups):
+    """Groups of which none is finished and none kept: nothing is measured but the work."""
 
-    folder = Path()
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"), Path("nowhere"))
 
-    def get(self, number: int) -> Tensor | None:
-        return None
+    def get(self, index: int, names: Collection[str] = ()) -> None: ...
 
-    def put(self, number: int, tensor: Tensor) -> None: ...
+    def put(self, index: int, group: Mapping[str, Any]) -> None: ...
+
+    def divide(self, name: str) -> PartialGroups:
+        return self
+
+    def clear(self) -> None: ...
 
 
-def harness(world: Scene) -> Callable[[], object]:
-    """The recover stage as a cell runs it."""
+def make_harness(world: Scene) -> Callable[[], object]:
+    """Makes the recover stage as a cell runs it."""
     settings = world.settings
     spec = Recover(
         data=data_key(world.data.info),
@@ -88,26 +100,27 @@ def harness(world: Scene) -> Callable[[], object]:
         precision=settings.precision,
     )
     taught = Teacher(world.network, {PCBN.moments: world.moments}, [world.atoms])
-    held: Any = _NoGroups()
-    return lambda: recover(spec, world.data, [taught], held, settings.ctx, Meter(settings.device))
+    groups, ctx = _NoGroups(), settings.ctx
+    return lambda: recover(spec, world.data, [taught], groups, ctx, Meter(ctx.device))
 
 
-def plain(world: Scene) -> Callable[[], object]:
-    loop, iterations = plain_loop(world), world.iterations  # and not the teacher it is a copy of
+def make_plain(world: Scene) -> Callable[[], object]:
+    # These alone are held, and not the teacher that the loop has a copy of.
+    loop, iterations = make_plain_loop(world), world.iterations
     return lambda: loop.run(iterations, 0.25, 4)
 
 
-def plain_loop(world: Scene) -> PlainRecover:
+def make_plain_loop(world: Scene) -> PlainRecover:
     points = world.atoms.points.to(world.settings.device)
     labels = torch.arange(world.settings.classes).repeat_interleave(world.settings.each)
-    module = contiguous_copy(world.network, world.settings)
+    module = copy_contiguous(world.network, world.settings)
     return PlainRecover(module, world.moments, points, labels, world.data.info, STRENGTH)
 
 
-def floor(world: Scene) -> Callable[[], object]:
-    """Nothing but the frozen network, forward and back to the input, batch after batch."""
+def make_floor(world: Scene) -> Callable[[], object]:
+    """Makes the floor: the frozen network, forward and back to the input, batch after batch."""
     ctx, count = world.settings.ctx, len(world.atoms.points)
-    module = bare_copy(world.network, world.data, world.settings)
+    module = copy_bare(world.network, world.data, world.settings)
     shown = world.data.train_images.repeat(-(-count // len(world.data.train_images)), 1, 1, 1)
     batches = [
         normalise(some.to(ctx.device), world.data.info).requires_grad_(True)
@@ -126,23 +139,23 @@ def floor(world: Scene) -> Callable[[], object]:
     return run
 
 
-def checkpointed(world: Scene) -> Callable[[], object]:
-    """The harness with `--checkpoint`."""
-    return harness(replace(world, settings=replace(world.settings, checkpoint=True)))
+def make_checkpointed(world: Scene) -> Callable[[], object]:
+    """Makes the harness with `--checkpoint`."""
+    return make_harness(replace(world, settings=replace(world.settings, checkpoint=True)))
 
 
 VARIANTS = {
-    "harness": harness,
-    "plain loop": plain,
-    "floor": floor,
-    "harness, --checkpoint": checkpointed,
+    "harness": make_harness,
+    "plain loop": make_plain,
+    "floor": make_floor,
+    "harness, --checkpoint": make_checkpointed,
 }
 
 
 def measure(settings: Settings) -> Part:
-    world = scene(settings)
+    world = make_scene(settings)
     works = {name: Work(make(world), world.iterations) for name, make in VARIANTS.items()}
-    times = interleaved(works, settings.repeats, settings.device)
+    times = interleave(works, settings.repeats, settings.device)
     device, (ours, field, bare, again) = settings.device, times.values()
     return Part(
         f"Recover: Wasserstein + PCBN, ResNet-18, {settings.resolution} pixels, "

@@ -1,4 +1,4 @@
-"""What was measured and what was to be shown, as a table, Markdown and JSON."""
+"""Measurements beside what was promised, as a table, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Row:
     timing: Timing = field(default_factory=Timing)
     peak: int | None = None
     added: int | None = None
-    """Of the peak, what came on top of the loaded libraries."""
+    """Part of the peak that came on top of the loaded libraries."""
     tensors: int | None = None
-    """What torch had given out at the height."""
+    """Bytes that torch had given out at the height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Limit:
     most: float | None = None
     least: float | None = None
     goal: float | None = None
-    """Better than promised."""
+    """A value better than promised."""
 
     @property
     def held(self) -> bool:
@@ -56,7 +56,7 @@ class Curve:
     axis: str
     sizes: Sequence[int]
     rows: Mapping[str, Sequence[Row]]
-    """Of each variant, one a size."""
+    """Rows of each variant, one a size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ PICTURE = "growth"
 PROMISES = ("to be shown", "measured", "promised", "")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _write_cells(row: Row) -> tuple[str, ...]:
     def bytes_(count: int | None) -> str:
         return "" if count is None else f"{count / 1e6:,.0f} MB"
 
@@ -87,15 +87,15 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.name, *times, row.unit, bytes_(row.peak), bytes_(row.added), bytes_(row.tensors))
 
 
-def _promise(limit: Limit) -> tuple[str, ...]:
+def _write_promise(limit: Limit) -> tuple[str, ...]:
     return (limit.name, f"{limit.value:.3g}", limit.promise, "held" if limit.held else "NOT HELD")
 
 
 def show(part: Part, console: Console) -> None:
     """Prints a section."""
     for title, heads, lines in (
-        (part.title, TIMES, map(_cells, part.rows)),
-        (None, PROMISES, map(_promise, part.limits)),
+        (part.title, TIMES, map(_write_cells, part.rows)),
+        (None, PROMISES, map(_write_promise, part.limits)),
     ):
         table = Table(*heads, title=title, title_justify="left")
         for line in lines:
@@ -107,7 +107,7 @@ def show(part: Part, console: Console) -> None:
 
 
 def to_markdown(parts: Sequence[Part], card: dict[str, Any], command: str) -> str:
-    """The report as Markdown."""
+    """Writes the report as Markdown."""
     where = card["gpu"] or f"{card['cpu']}, {card['threads']} thread(s) of {card['cores']} core(s)"
     torch_version = card["packages"]["torch"]
     lines = [
@@ -117,20 +117,25 @@ def to_markdown(parts: Sequence[Part], card: dict[str, Any], command: str) -> st
     ]
     lines += ["Medians over interleaved repeats; ratios within a repeat.", ""]
     for part in parts:
-        lines += [f"## {part.title}", "", *_grid(TIMES, [_cells(row) for row in part.rows]), ""]
-        lines += [*_grid(PROMISES, [_promise(limit) for limit in part.limits]), ""]
+        lines += [
+            f"## {part.title}",
+            "",
+            *_draw_grid(TIMES, [_write_cells(row) for row in part.rows]),
+            "",
+        ]
+        lines += [*_draw_grid(PROMISES, [_write_promise(limit) for limit in part.limits]), ""]
         lines += [line for note in part.notes for line in (note, "")]
         if part.curves:
             lines += [f"![{part.title}]({PICTURE}.png)", ""]
     return "\n".join(lines)
 
 
-def _grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _draw_grid(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
 
 
 def to_json(parts: Sequence[Part], card: dict[str, Any], command: str) -> dict[str, Any]:
-    """Every repeat, so that spreads can be looked at."""
+    """Returns every repeat, so that spreads can be looked at."""
     return {
         "command": command,
         "environment": card,
@@ -138,17 +143,27 @@ def to_json(parts: Sequence[Part], card: dict[str, Any], command: str) -> dict[s
             {
                 "title": part.title,
                 "rows": [
-                    {"name": row.name, "unit": row.unit, "peak_bytes": row.peak,
-                     "added_bytes": row.added, "wall": row.timing.wall, "cpu": row.timing.cpu}
+                    {
+                        "name": row.name,
+                        "unit": row.unit,
+                        "peak_bytes": row.peak,
+                        "added_bytes": row.added,
+                        "wall": row.timing.wall,
+                        "cpu": row.timing.cpu,
+                    }
                     for row in part.rows
                 ],
                 "limits": [
-                    {"name": limit.name, "value": limit.value, "promised": limit.promise,
-                     "held": limit.held}
+                    {
+                        "name": limit.name,
+                        "value": limit.value,
+                        "promised": limit.promise,
+                        "held": limit.held,
+                    }
                     for limit in part.limits
                 ],
                 "notes": list(part.notes),
             }
             for part in parts
         ],
-    }  # fmt: skip
+    }

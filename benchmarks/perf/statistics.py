@@ -11,8 +11,15 @@ from PIL import Image
 
 from benchmarks.perf.plain.passes import PlainPasses
 from benchmarks.perf.report import Limit, Part, Row
-from benchmarks.perf.timing import Work, interleaved, ratio
-from benchmarks.perf.world import Settings, bare_copy, contiguous_copy, describe, noise, teacher
+from benchmarks.perf.timing import Work, interleave, ratio
+from benchmarks.perf.world import (
+    Settings,
+    copy_bare,
+    copy_contiguous,
+    describe_noise,
+    make_noise,
+    make_teacher,
+)
 from ddbench.api.features import Features
 from ddbench.api.types import Network
 from ddbench.data.description import NamedDataset
@@ -28,15 +35,15 @@ STORED = 160
 """Pixels a side of the JPEG files, as in ImageNette's small edition."""
 
 
-def harness(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
-    """Features and exact moments of every class."""
+def make_harness(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
+    """Makes a pass for features and exact moments of every class."""
     wanted = (Features(), ClassMoments())
     return lambda: compute_statistics(wanted, data, network, settings.ctx, Meter(settings.device))
 
 
-def bare(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
-    """The same batches through the same network, nothing looked at."""
-    ctx, module = settings.ctx, bare_copy(network, data, settings)
+def make_bare(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
+    """Makes a pass of the same batches through the network, nothing looked at."""
+    ctx, module = settings.ctx, copy_bare(network, data, settings)
 
     @torch.no_grad()
     def run() -> None:
@@ -48,7 +55,7 @@ def bare(data: RealData, network: Network, settings: Settings) -> Callable[[], o
 
 
 def write_files(data: RealData, folder: Path, tests: int = 1) -> None:
-    """The images as JPEG files in class folders `train/` and `test/`, larger than they are used.
+    """Writes the images as JPEG files in class folders `train/` and `test/`, larger than used.
 
     `tests` is how many test images of each class are written.
     """
@@ -64,8 +71,8 @@ def write_files(data: RealData, folder: Path, tests: int = 1) -> None:
                 picture.resize((STORED, STORED)).save(place / f"{row:05d}.jpg", quality=90)
 
 
-def decoded_once(folder: Path, settings: Settings) -> Callable[[], object]:
-    """What the harness does to files before its pass, once for all stages and runs."""
+def make_decoder(folder: Path, settings: Settings) -> Callable[[], object]:
+    """Makes what the harness does to files before its pass, once for all stages and runs."""
     named = NamedDataset(
         name="files", part=ImageFolder(path=str(folder), resolution=settings.resolution)
     )
@@ -79,24 +86,24 @@ def decoded_once(folder: Path, settings: Settings) -> Callable[[], object]:
 
 def measure(settings: Settings) -> Part:
     count = settings.size(1000, 40)
-    few = noise(describe(settings, 10, count))
-    many = noise(describe(settings, settings.size(1000, 20), count))
-    network = teacher(few, settings)
+    few = make_noise(describe_noise(settings, 10, count))
+    many = make_noise(describe_noise(settings, settings.size(1000, 20), count))
+    network = make_teacher(few, settings)
     repeats = settings.size(max(5, settings.repeats // 2), 1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_files(few, folder)
         passes = PlainPasses(
-            contiguous_copy(network, settings), folder / "train", few.info, settings.batch
+            copy_contiguous(network, settings), folder / "train", few.info, settings.batch
         )
         works = {
-            "harness, 10 classes": harness(few, network, settings),
-            f"harness, {many.info.num_classes:,} classes": harness(many, network, settings),
-            "bare forward": bare(few, network, settings),
-            "harness: decode once": decoded_once(folder, settings),
+            "harness, 10 classes": make_harness(few, network, settings),
+            f"harness, {many.info.num_classes:,} classes": make_harness(many, network, settings),
+            "bare forward": make_bare(few, network, settings),
+            "harness: decode once": make_decoder(folder, settings),
             "plain loop: two passes": lambda: (passes.features(), passes.moments()),
         }
-        times = interleaved(
+        times = interleave(
             {name: Work(run) for name, run in works.items()},
             repeats,
             settings.device,
@@ -111,7 +118,8 @@ def measure(settings: Settings) -> Part:
             Limit("harness / bare, 10 classes", ratio(ten, forward, settings.device), most=1.15),
             Limit(
                 f"harness / bare, {many.info.num_classes:,} classes",
-                ratio(thousand, forward, settings.device), most=1.15,
+                ratio(thousand, forward, settings.device),
+                most=1.15,
             ),
             Limit(
                 "plain loop / (decoding + harness)", ratio(two, whole, settings.device), least=3.0
@@ -121,4 +129,4 @@ def measure(settings: Settings) -> Part:
             ),
         ],
         ("The store is decoded once, for this and all later runs and stages.",),
-    )  # fmt: skip
+    )

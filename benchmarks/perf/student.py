@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from benchmarks.perf.plain.student import PlainStudent
 from benchmarks.perf.report import Limit, Part, Row
 from benchmarks.perf.statistics import write_files
-from benchmarks.perf.timing import Work, interleaved, ratio
+from benchmarks.perf.timing import Work, interleave, ratio
 from benchmarks.perf.world import (
     Settings,
-    bare_copy,
-    contiguous_copy,
-    describe,
-    noise,
-    stock,
-    teacher,
+    build_stock,
+    copy_bare,
+    copy_contiguous,
+    describe_noise,
+    make_noise,
+    make_teacher,
 )
 from ddbench.api.recipe import Training
 from ddbench.api.types import Network
@@ -37,15 +37,15 @@ from ddbench_plugins.labellers.fkd import FKD
 SLOWER_FIELD = {"cpu": 2.0, "cuda": 5.0}
 """How many times longer the plain loop is to take."""
 EPOCHS = 3
-"""Of one measured training: what an optimiser allocates at its first step is not an epoch's."""
+"""Epochs of one measured training: what an optimiser allocates at first is no epoch's."""
 FIVE_STUDENTS = {"cpu": 4.2, "cuda": 2.5}
 """How many times longer five students of one distilled set may take than one."""
 
 
-def harness(
+def make_harness(
     data: RealData, network: Network, settings: Settings, students: int = 1
 ) -> Callable[[], object]:
-    """A few epochs of the training loop, labels asked as it goes, once for all students."""
+    """Makes a few epochs of the training loop, labels asked as it goes, once for all students."""
     ctx, training = settings.ctx, Training(epochs=EPOCHS, batch_size=settings.batch)
     modules = [build_network(ResNet(18), data.info, 1 + run, ctx) for run in range(students)]
     stream = Stream(
@@ -60,27 +60,33 @@ def harness(
     )
     labeller = FKD()
     return lambda: train(
-        [Trainee(module, 1) for module in modules], stream, training, labeller.loss, ctx, "student",
+        [Trainee(module, 1) for module in modules],
+        stream,
+        training,
+        labeller.loss,
+        ctx,
+        "student",
         lambda batch: ask([network], batch.images, labeller, ctx),
-    )  # fmt: skip
+    )
 
 
-def floor(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
-    """As many teacher forwards and student steps, on the plain images of one batch after another.
+def make_floor(data: RealData, network: Network, settings: Settings) -> Callable[[], object]:
+    """Makes as many teacher forwards and student steps, on plain images, batch after batch.
 
     The optimiser is the harness's, which is faster than the field's.
     """
     ctx, training = settings.ctx, Training(epochs=1, batch_size=settings.batch)
-    module = stock(ResNet(18), data.info, 1, ctx.device).train()
-    teacher_ = bare_copy(network, data, settings)
+    module = build_stock(ResNet(18), data.info, 1, ctx.device).train()
+    teacher_ = copy_bare(network, data, settings)
     optimizer = make_optimizer(module, training)
     batches = [
         (normalise(images.to(ctx.device), data.info), labels.to(ctx.device))
         for images, labels in zip(
-            data.train_images.split(settings.batch), data.train_labels.split(settings.batch),
+            data.train_images.split(settings.batch),
+            data.train_labels.split(settings.batch),
             strict=True,
         )
-    ]  # fmt: skip
+    ]
 
     def run() -> None:
         for images, labels in batches:
@@ -95,13 +101,13 @@ def floor(data: RealData, network: Network, settings: Settings) -> Callable[[], 
     return run
 
 
-def plain(
+def make_plain(
     data: RealData, network: Network, settings: Settings, place: Path
 ) -> Callable[[], object]:
     write_files(data, place)
     loop = PlainStudent(
-        contiguous_copy(network, settings),
-        stock(ResNet(18), data.info, 1, settings.device),
+        copy_contiguous(network, settings),
+        build_stock(ResNet(18), data.info, 1, settings.device),
         sorted((place / "train").rglob("*.jpg")),
         place / "labels",
         data.info,
@@ -113,17 +119,17 @@ def plain(
 
 def measure(settings: Settings) -> Part:
     count = settings.size(3 if settings.device == "cpu" else 10, 2) * settings.batch
-    data = noise(describe(settings, 10, count))
-    network = teacher(data, settings)
+    data = make_noise(describe_noise(settings, 10, count))
+    network = make_teacher(data, settings)
     with tempfile.TemporaryDirectory() as place:
         works = {
-            "harness": Work(harness(data, network, settings), EPOCHS),
-            "harness, five students": Work(harness(data, network, settings, 5), EPOCHS),
-            "plain loop, label files": Work(plain(data, network, settings, Path(place))),
-            "teacher forward + student step": Work(floor(data, network, settings)),
+            "harness": Work(make_harness(data, network, settings), EPOCHS),
+            "harness, five students": Work(make_harness(data, network, settings, 5), EPOCHS),
+            "plain loop, label files": Work(make_plain(data, network, settings, Path(place))),
+            "teacher forward + student step": Work(make_floor(data, network, settings)),
         }
         repeats = settings.size(max(3, settings.repeats // 2), 1)
-        times = interleaved(works, repeats, settings.device, warm=not settings.quick)
+        times = interleave(works, repeats, settings.device, warm=not settings.quick)
     ours, five, field, bare = times.values()
     kind = "cpu" if settings.device == "cpu" else "cuda"
     return Part(

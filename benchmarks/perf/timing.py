@@ -28,7 +28,7 @@ class Timing:
     cpu: list[float] = field(default_factory=list)
 
     def __add__(self, other: Timing) -> Timing:
-        """One after the other."""
+        """Adds the times of two pieces of work, one after the other."""
         return Timing(
             [a + b for a, b in zip(self.wall, other.wall, strict=True)],
             [a + b for a, b in zip(self.cpu, other.cpu, strict=True)],
@@ -43,44 +43,44 @@ class Timing:
         return median(self.cpu)
 
 
-def interleaved(
+def interleave(
     variants: Mapping[str, Work], repeats: int, device: str, warm: bool = True
 ) -> dict[str, Timing]:
-    """Every variant once per repeat, in an order that rotates; a first round is not counted."""
+    """Times every variant once a repeat, in an order that rotates; a first round is not counted."""
     found = {name: Timing() for name in variants}
     names = list(variants)
     for turn in range(-int(warm), repeats):
         start = turn % len(names)
         for name in names[start:] + names[:start]:
-            wall, cpu = _once(variants[name], device)
+            wall, cpu = _time_once(variants[name], device)
             if turn >= 0:
                 found[name].wall.append(wall)
                 found[name].cpu.append(cpu)
     return found
 
 
-def _once(work: Work, device: str) -> tuple[float, float]:
+def _time_once(work: Work, device: str) -> tuple[float, float]:
     cuda = device.startswith("cuda")
     if cuda:
         torch.cuda.synchronize(device)
-    wall, cpu = time.perf_counter(), _processor_time()
+    wall, cpu = time.perf_counter(), _read_processor_time()
     work.run()
     if cuda:
         torch.cuda.synchronize(device)
     return (
         (time.perf_counter() - wall) / work.units,
-        (_processor_time() - cpu) / work.units,
+        (_read_processor_time() - cpu) / work.units,
     )
 
 
-def _processor_time() -> float:
-    """Seconds of this process and of the workers that it has ended."""
+def _read_processor_time() -> float:
+    """Reads the seconds of this process and of the workers that it has ended."""
     workers = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + workers.ru_utime + workers.ru_stime
 
 
 def ratio(one: Timing, other: Timing, device: str) -> float:
-    """How many times longer `one` takes: the median over repeats of the ratio within a repeat.
+    """Returns how many times longer `one` takes: the median of the ratios within repeats.
 
     On one core of a CPU of processor time, which a busy machine distorts less than time on the
     wall. With several threads some of it is waiting for one another, and elsewhere the processor

@@ -1,4 +1,4 @@
-"""What all parts are measured on: a network, images made of noise, and the sizes."""
+"""The network, images made of noise, and sizes that all parts are measured on."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from ddbench_plugins.architectures.resnet import ResNet
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the command line decides."""
+    """Settings of the command line."""
 
     device: str = "cpu"
     precision: Precision = "fp32"
-    """Of the harness and of the floor; the plain loop is fp32 always."""
+    """Precision of the harness and of the floor; the plain loop is fp32 always."""
     quick: bool = False
     resolution: int = 64
     batch: int = 100
     repeats: int = 7
     threads: int = 1
-    """Of a CPU."""
+    """Threads of a CPU."""
     classes: int = 10
-    """Of recover."""
+    """Classes in recover."""
     ipc: int = 0
-    """Of recover; 0 for as many as make one batch."""
+    """Images of a class in recover; 0 for as many as make one batch."""
     iterations: int = 0
-    """Of one measured call of recover; 0 for the usual number."""
+    """Iterations of one measured call of recover; 0 for the usual number."""
     width: int = 0
     """Channels of a ConvNet-D3 with BatchNorm; 0 for a ResNet-18."""
     images: str = ""
     """Class folders `train/` and `test/` of JPEG files for the whole pipeline; "" to make some."""
     checkpoint: bool = False
-    """Whether the harness computes activations again instead of keeping them."""
+    """True where the harness computes activations again instead of keeping them."""
     teachers: str = ""
     """A cache that holds the teacher of the whole pipeline; "" to train one first."""
 
@@ -56,16 +56,16 @@ class Settings:
 
     @property
     def architecture(self) -> ResNet | ConvNetD:
-        """Of the teacher."""
+        """Architecture of the teacher."""
         return ConvNetD(3, self.width, norm="batch") if self.width else ResNet(18)
 
     def size(self, full: int, quick: int) -> int:
-        """A size that `--quick` makes small."""
+        """Returns a size, which `--quick` makes small."""
         return quick if self.quick else full
 
 
-def describe(settings: Settings, classes: int, count: int) -> DatasetInfo:
-    """A data set of `count` images, spread over the classes."""
+def describe_noise(settings: Settings, classes: int, count: int) -> DatasetInfo:
+    """Describes a data set of `count` images, spread over the classes."""
     each = tuple(len(part) for part in torch.arange(count).tensor_split(classes))
     return DatasetInfo(
         name="noise",
@@ -79,8 +79,8 @@ def describe(settings: Settings, classes: int, count: int) -> DatasetInfo:
     )
 
 
-def noise(info: DatasetInfo, seed: int = 0) -> RealData:
-    """Images of coarse noise, mixed over the classes, the same for training and test."""
+def make_noise(info: DatasetInfo, seed: int = 0) -> RealData:
+    """Makes images of coarse noise, mixed over the classes, the same for training and test."""
     rng = torch.Generator().manual_seed(seed)
     count, (channels, height, width) = sum(info.train_counts), info.shape
     coarse = torch.rand(count, channels, 8, 8, generator=rng)
@@ -91,8 +91,8 @@ def noise(info: DatasetInfo, seed: int = 0) -> RealData:
     return RealData(info, stored, labels, stored, labels)
 
 
-def teacher(data: RealData, settings: Settings) -> Network:
-    """A network whose running statistics are those of some images, ready for the harness."""
+def make_teacher(data: RealData, settings: Settings) -> Network:
+    """Makes a network whose running statistics are those of some images, for the harness."""
     ctx = settings.ctx
     architecture = settings.architecture
     module = build_network(architecture, data.info, 0, ctx)
@@ -104,15 +104,17 @@ def teacher(data: RealData, settings: Settings) -> Network:
     return freeze_network(Network(module, architecture.classifier(module)), ctx)
 
 
-def stock(architecture: ResNet | ConvNetD, info: DatasetInfo, seed: int, device: str) -> nn.Module:
-    """A network of torch's own layers: the harness has convolutions of its own for small maps."""
+def build_stock(
+    architecture: ResNet | ConvNetD, info: DatasetInfo, seed: int, device: str
+) -> nn.Module:
+    """Builds a network of torch's own layers: the harness has convolutions of its own."""
     with use_seed(seed):
         return architecture.build(info).to(device)
 
 
-def bare_copy(network: Network, data: RealData, settings: Settings) -> nn.Module:
-    """The teacher of torch's own layers, in the harness's layout: what the floor is made of."""
-    module = stock(settings.architecture, data.info, 0, settings.device)
+def copy_bare(network: Network, data: RealData, settings: Settings) -> nn.Module:
+    """Copies the teacher to torch's own layers, in the harness's layout, for the floor."""
+    module = build_stock(settings.architecture, data.info, 0, settings.device)
     module.load_state_dict(network.module.state_dict(), assign=True)  # channels are last there
     return module.eval().requires_grad_(False)
 
@@ -123,13 +125,19 @@ def _count_outputs(network: Network) -> int:
     return classifier.out_features
 
 
-def contiguous_copy(network: Network, settings: Settings) -> nn.Module:
-    """The same network as the field holds it: fp32, contiguous, frozen, in eval mode."""
+def copy_contiguous(network: Network, settings: Settings) -> nn.Module:
+    """Copies the network as the field holds it: fp32, contiguous, frozen, in eval mode."""
     info = DatasetInfo(
-        "", ("",) * _count_outputs(network), (3, settings.resolution, settings.resolution),
-        (), (), (), (), "",
-    )  # fmt: skip
-    module = stock(ResNet(18), info, 0, settings.device)
+        "",
+        ("",) * _count_outputs(network),
+        (3, settings.resolution, settings.resolution),
+        (),
+        (),
+        (),
+        (),
+        "",
+    )
+    module = build_stock(ResNet(18), info, 0, settings.device)
     module.load_state_dict(network.module.state_dict())
     module = module.to(memory_format=torch.contiguous_format)
     return module.eval().requires_grad_(False)

@@ -34,17 +34,17 @@ def test_rows_of_one_setting_and_teacher_share_a_plane():
         record("cda", 60, teacher="other"), record("wmdd", 70, ipc=2),
         record("dm", 99, measured=False), record("dm", 0, seed=1, status="error", metrics=[]),
     ]  # fmt: skip
-    groups = embedding.groups_of(records)
+    groups = embedding.group_rows(records)
     found = [[entry.name for entry in group] for group in groups]
     assert found == [["wmdd"], ["cda"], ["wmdd", "sre2l", "random"]]
-    assert embedding.numbers(groups[2][0]) == [
+    assert embedding.list_numbers(groups[2][0]) == [
         "intra-class spread 2.50 ± 0.71", "inter-class dist. 30.0 ± 0.0", "top-1 % 51.0 ± 1.4",
     ]  # fmt: skip
 
 
 def test_records_that_were_not_measured_are_one_sentence():
     with pytest.raises(DDBenchError, match="class_separation"):
-        embedding.groups_of([record("dm", 50, measured=False)])
+        embedding.group_rows([record("dm", 50, measured=False)])
 
 
 def sample(made, classes, real, labels) -> FeatureSample:
@@ -69,9 +69,9 @@ def test_what_is_near_in_the_features_is_near_in_the_plane():
 def test_real_images_are_spread_over_their_class_and_few(monkeypatch):
     monkeypatch.setattr(embedding, "MOST_REAL", 4)
     which = torch.tensor([0, 1] * 10, dtype=torch.bool)
-    assert embedding._evenly(which).tolist() == [1, 5, 11, 15]
-    assert embedding._evenly(which[:6]).tolist() == [1, 3, 5]
-    assert embedding._evenly(which[:1]).tolist() == []
+    assert embedding._space_evenly(which).tolist() == [1, 5, 11, 15]
+    assert embedding._space_evenly(which[:6]).tolist() == [1, 3, 5]
+    assert embedding._space_evenly(which[:1]).tolist() == []
 
 
 def test_the_figure_is_drawn_from_finished_artifacts(

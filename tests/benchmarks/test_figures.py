@@ -11,8 +11,8 @@ from ddbench.api.record import Record
 
 pytest.importorskip("matplotlib")
 
-SHAPES = [barycenters.ring(*place) for place in barycenters.RINGS]
-PICTURES = [barycenters.picture(shape) for shape in SHAPES]
+SHAPES = [barycenters.make_ring(*place) for place in barycenters.RINGS]
+PICTURES = [barycenters.draw_points(shape) for shape in SHAPES]
 
 
 def test_the_wasserstein_barycenter_of_rings_is_the_ring_of_mean_axes():
@@ -28,12 +28,12 @@ def test_kl_and_mmd_blend_the_shapes_and_wasserstein_does_not():
     assert np.allclose(barycenters.kl_barycenter(PICTURES), mean)
     mmd = barycenters.mmd_barycenter(PICTURES)
     assert np.abs(mmd - mean).sum() < 0.1  # of at most 2
-    wasserstein = barycenters.picture(barycenters.wasserstein_barycenter(SHAPES))
+    wasserstein = barycenters.draw_points(barycenters.wasserstein_barycenter(SHAPES))
     assert np.abs(wasserstein - mean).sum() > 1
 
 
 def test_each_barycenter_is_the_best_by_its_own_divergence():
-    wasserstein = barycenters.picture(barycenters.wasserstein_barycenter(SHAPES))
+    wasserstein = barycenters.draw_points(barycenters.wasserstein_barycenter(SHAPES))
     mmd, kl = barycenters.mmd_barycenter(PICTURES), barycenters.kl_barycenter(PICTURES)
 
     def mean_kl(p):
@@ -56,7 +56,7 @@ def record(weight, top1, seed=0, terms=1) -> Record:
 
 def test_the_lambda_curve_is_that_of_the_records(tmp_path):
     records = [record(w, 10 * i + s, s) for i, w in enumerate((100, 1, 10)) for s in (0, 2)]
-    (curve,) = strength.curves(records).values()
+    (curve,) = strength.collect_curves(records).values()
     assert {w: top1.mean for w, top1 in curve.items()} == {1: 11, 10: 21, 100: 1}
     assert list(curve) == [1, 10, 100]
     for path in strength.draw(records, tmp_path):
@@ -65,4 +65,4 @@ def test_the_lambda_curve_is_that_of_the_records(tmp_path):
 
 def test_one_weight_is_no_curve():
     with pytest.raises(DDBenchError, match="several weights"):
-        strength.curves([record(1, 50), record(1, 51, terms=2), record(10, 50, terms=2)])
+        strength.collect_curves([record(1, 50), record(1, 51, terms=2), record(10, 50, terms=2)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.gpu import Step, steps, work
+from benchmarks.gpu import Step, list_steps, work
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def test_time_that_is_up_ends_a_step_and_says_call_again(tmp_path: Path) -> None
 
 
 def test_every_step_has_a_folder_or_a_suite_of_its_own(tmp_path: Path) -> None:
-    found = steps("cuda:1", tmp_path)
+    found = list_steps("cuda:1", tmp_path)
     assert len({step.name for step in found}) == len(found)
     for step in found:
         assert "cuda:1" in step.words

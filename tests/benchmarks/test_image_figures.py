@@ -40,9 +40,9 @@ def stored(monkeypatch):
 
 def test_a_figure_for_every_setting_a_panel_for_every_row(stored, tmp_path, monkeypatch):
     shown = []
-    drawn = image_grids.panel
+    drawn = image_grids.draw_panel
     monkeypatch.setattr(
-        image_grids, "panel", lambda axis, *given: shown.append(given) or drawn(axis, *given)
+        image_grids, "draw_panel", lambda axis, *given: shown.append(given) or drawn(axis, *given)
     )
     records = [
         record("wmdd"), record("wmdd", seed=1), record("random"), record("gone"),
@@ -63,7 +63,7 @@ def test_a_panel_shows_a_line_of_images_for_each_class_and_names_it():
     labels = torch.arange(2).repeat_interleave(3)
     images = (50 + 100 * labels).view(-1, 1, 1, 1).expand(-1, 1, 8, 8).to(torch.uint8)
     figure, axis = pyplot.subplots()
-    image_grids.panel(axis, images, labels, ["one, uno", "two"])
+    image_grids.draw_panel(axis, images, labels, ["one, uno", "two"])
     pixels = axis.images[0].get_array()
     assert pixels.shape == (2 * 10 + 2, 3 * 10 + 2, 3)
     assert [text.get_text() for text in axis.get_yticklabels()] == ["one", "two"]

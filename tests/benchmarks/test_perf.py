@@ -26,7 +26,7 @@ from benchmarks.perf.plain.recover import PlainRecover
 from benchmarks.perf.report import Limit
 from benchmarks.perf.statistics import write_files
 from benchmarks.perf.timing import Timing, ratio
-from benchmarks.perf.world import Settings, contiguous_copy
+from benchmarks.perf.world import Settings, copy_contiguous
 from ddbench.api.types import Network
 from ddbench.nn.probe import Probe
 from ddbench.pipeline.stages.problem import RecoverProblem, Taught, Term
@@ -40,7 +40,7 @@ SETTINGS = Settings(quick=True, batch=20)
 
 @pytest.fixture(scope="module")
 def scene() -> part.Scene:
-    return part.scene(SETTINGS)
+    return part.make_scene(SETTINGS)
 
 
 def test_the_command_writes_a_whole_report(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_growth_is_measured_along_every_axis_and_drawn(tmp_path, monkeypatch) ->
         asked.append(settings)
         return Peak(2_000, 1_000, 1)
 
-    monkeypatch.setattr(growth, "alone", alone)
+    monkeypatch.setattr(growth, "run_alone", alone)
     found = growth.measure(Settings(quick=True, batch=10, resolution=16))
     assert {(s.ipc, s.classes, s.resolution, s.width) for s in asked} == {
         (1, 10, 16, 0), (10, 10, 16, 0), (1, 100, 16, 0), (2, 10, 32, 0), (2, 10, 64, 0),
@@ -88,19 +88,19 @@ def test_growth_is_measured_along_every_axis_and_drawn(tmp_path, monkeypatch) ->
 
 
 def test_students_that_are_worse_beyond_noise_are_told() -> None:
-    (spoilt,) = pipeline._same_accuracy([13.0, 14.0, 12.0], [34.0, 33.0, 35.0])
+    (spoilt,) = pipeline._compare_accuracy([13.0, 14.0, 12.0], [34.0, 33.0, 35.0])
     assert spoilt.value == pytest.approx(-21)
     assert not spoilt.held
-    (alike,) = pipeline._same_accuracy([33.0, 35.0, 31.0], [34.0, 33.0, 35.0])
+    (alike,) = pipeline._compare_accuracy([33.0, 35.0, 31.0], [34.0, 33.0, 35.0])
     assert alike.value == pytest.approx(-1)
     assert alike.least == pytest.approx(-2 * (4 / 3 + 1 / 3) ** 0.5)
     assert alike.held
-    assert pipeline._same_accuracy([33.0], [34.0]) == []
+    assert pipeline._compare_accuracy([33.0], [34.0]) == []
 
 
 def test_a_report_does_not_say_where_it_was_written() -> None:
     words = ["--only", "recover", "-o", "/some/where", "--quick", "--output", "x", "--output=y"]
-    assert command.asked(words) == "python -m benchmarks.perf --only recover --quick"
+    assert command.join_command(words) == "python -m benchmarks.perf --only recover --quick"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def objectives(scene: part.Scene, dtype: torch.dtype) -> tuple[list[Tensor], lis
         ours = images.clone().requires_grad_(True)
         loss = problem.objective(ours, torch.arange(len(atoms)), 0.0)
         found = [loss.detach(), *torch.autograd.grad(loss, [ours])]
-    module = contiguous_copy(scene.network, SETTINGS).to(dtype)
+    module = copy_contiguous(scene.network, SETTINGS).to(dtype)
     loop = PlainRecover(module, moments, atoms, labels, scene.data.info, part.STRENGTH)
     theirs = images.contiguous().requires_grad_(True)
     expected = loop.objective(theirs)
@@ -162,7 +162,7 @@ def test_the_plain_passes_find_features_and_moments_of_files(scene: part.Scene) 
     """Of JPEG files, hence only nearly those of the images; a class of one batch."""
     with tempfile.TemporaryDirectory() as place:
         write_files(scene.data, Path(place))
-        module = contiguous_copy(scene.network, SETTINGS)
+        module = copy_contiguous(scene.network, SETTINGS)
         passes = PlainPasses(module, Path(place) / "train", scene.data.info, 100)
         features, moments = passes.features(), passes.moments()
     assert [len(found) for found in features] == list(scene.data.info.train_counts)

@@ -35,8 +35,8 @@ class Collector:
         self.count += len(maps)
 
 
-def whole_images(info: DatasetInfo) -> transforms.Compose:
-    """Decoded pictures, scaled and cropped at the centre, normalised."""
+def make_transform(info: DatasetInfo) -> transforms.Compose:
+    """Makes the view of whole pictures: scaled, cropped at the centre, normalised."""
     return transforms.Compose(
         [
             transforms.Resize(info.resolution),
@@ -60,9 +60,9 @@ class PlainPasses:
     def __init__(self, module: nn.Module, folder: Path, info: DatasetInfo, batch: int) -> None:
         self.module, self.batch = module, batch
         self.device = next(module.parameters()).device
-        self.files = ImageFolder(str(folder), whole_images(info))
+        self.files = ImageFolder(str(folder), make_transform(info))
 
-    def _loaders(self) -> list[DataLoader]:
+    def _make_loaders(self) -> list[DataLoader]:
         rows: list[list[int]] = [[] for _ in self.files.classes]
         for row, cls in enumerate(self.files.targets):
             rows[cls].append(row)
@@ -70,12 +70,12 @@ class PlainPasses:
 
     @torch.no_grad()
     def features(self) -> list[Float[Tensor, "n d"]]:
-        """Of each class."""
+        """Returns the features of each class."""
         kept: list[Tensor] = []
         pool = self.module.get_submodule("avgpool")
         handle = pool.register_forward_hook(lambda _, __, output: kept.append(output.flatten(1)))
         found = []
-        for loader in self._loaders():
+        for loader in self._make_loaders():
             kept.clear()
             for images, _ in loader:
                 self.module(images.to(self.device))
@@ -85,14 +85,14 @@ class PlainPasses:
 
     @torch.no_grad()
     def moments(self) -> Tensors:
-        """`<l>.mean` and `<l>.var`, [k c]; the variance is the mean of those of batches."""
+        """Returns `<l>.mean` and `<l>.var`, [k c]; the variance is the mean of those of batches."""
         collectors = [
             Collector(name, layer)
             for name, layer in self.module.named_modules()
             if isinstance(layer, nn.BatchNorm2d)
         ]
         found: dict[str, list[Tensor]] = {}
-        for loader in self._loaders():
+        for loader in self._make_loaders():
             for images, _ in loader:
                 self.module(images.to(self.device))
             for one in collectors:

@@ -69,14 +69,14 @@ class PlainRecover:
         self.features = output.flatten(1)
 
     def objective(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-        """‖F − B‖_F + λ Σ_l mean_k (‖μ_kl − μ̂_kl‖ + ‖σ²_kl − σ̂²_kl‖)"""
+        """Computes ‖F − B‖_F + λ Σ_l mean_k (‖μ_kl − μ̂_kl‖ + ‖σ²_kl − σ̂²_kl‖)"""
         self.module(images)
         assert self.features is not None
         distance = torch.norm(self.features - self.atoms)
         return distance + self.strength * torch.stack([hook.gap for hook in self.hooks]).sum()
 
     def run(self, iterations: int, lr: float, roll: int) -> Float[Tensor, "b c h w"]:
-        """Adam with half a cosine, a random view of the whole batch at every step, clipped."""
+        """Runs Adam with half a cosine, a random view of the whole batch at every step, clipped."""
         shape = (len(self.atoms), *self.info.shape)
         images = torch.randn(shape, device=self.atoms.device, requires_grad=True)
         optimizer = torch.optim.Adam([images], lr=lr, betas=(0.5, 0.9), eps=1e-8)
@@ -91,7 +91,7 @@ class PlainRecover:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            images.data = self._clipped(images.data)
+            images.data = self._clip(images.data)
             loss.item()  # for the log
         return images.detach()
 
@@ -108,7 +108,7 @@ class PlainRecover:
             picture = transforms.functional.to_pil_image((image * std + mean).clamp(0, 1))
             picture.save(place / f"{row:05d}.jpg")
 
-    def _clipped(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def _clip(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         for channel, (mean, std) in enumerate(zip(self.info.mean, self.info.std, strict=True)):
             images[:, channel] = torch.clamp(images[:, channel], -mean / std, (1 - mean) / std)
         return images

@@ -15,7 +15,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import functional as view
 
-from benchmarks.perf.plain.passes import whole_images
+from benchmarks.perf.plain.passes import make_transform
 from ddbench.api.types import DatasetInfo, Tensors
 
 
@@ -69,9 +69,9 @@ class PlainStudent:
                     transforms.RandomResizedCrop.get_params(picture, (0.08, 1), (3 / 4, 4 / 3))
                 )
                 flips.append(bool(torch.rand(()) < 0.5))
-                pictures.append(self._seen(picture, crops[-1], flips[-1]))
-            mix = (torch.randperm(len(rows)), self._box())
-            images = self._mixed(torch.stack(pictures), mix)
+                pictures.append(self._view(picture, crops[-1], flips[-1]))
+            mix = (torch.randperm(len(rows)), self._draw_box())
+            images = self._mix(torch.stack(pictures), mix)
             answers = self.teacher(images.to(self.device)).half().cpu()
             torch.save((rows, crops, flips, mix, answers), folder / f"batch_{number}.tar")
 
@@ -81,8 +81,8 @@ class PlainStudent:
         for path in sorted((self.labels / f"epoch_{index}").iterdir()):
             rows, crops, flips, mix, answers = torch.load(path, weights_only=False)
             views = zip(rows, crops, flips, strict=True)
-            pictures = [self._seen(self._open(row), crop, flip) for row, crop, flip in views]
-            images = self._mixed(torch.stack(pictures), mix).to(self.device)
+            pictures = [self._view(self._open(row), crop, flip) for row, crop, flip in views]
+            images = self._mix(torch.stack(pictures), mix).to(self.device)
             target = (answers.to(self.device).float() / 20).softmax(1)
             found = (self.student(images) / 20).log_softmax(1)
             loss = F.kl_div(found, target, reduction="batchmean")
@@ -93,8 +93,8 @@ class PlainStudent:
 
     @torch.no_grad()
     def validate(self, folder: Path) -> Tensors:
-        """`logits` and `labels` of the test images, decoded anew."""
-        files = ImageFolder(str(folder), whole_images(self.info))
+        """Returns `logits` and `labels` of the test images, decoded anew."""
+        files = ImageFolder(str(folder), make_transform(self.info))
         self.student.eval()
         logits, labels = [], []
         for images, chosen in DataLoader(files, batch_size=self.batch):
@@ -106,13 +106,13 @@ class PlainStudent:
         with Image.open(self.files[row]) as picture:
             return picture.convert("RGB")
 
-    def _seen(self, picture: Image.Image, crop: tuple[int, ...], flip: bool) -> Tensor:
+    def _view(self, picture: Image.Image, crop: tuple[int, ...], flip: bool) -> Tensor:
         side = self.info.resolution
         shown = view.resized_crop(picture, *crop, [side, side])
         shown = view.hflip(shown) if flip else shown
         return view.normalize(view.to_tensor(shown), self.info.mean, self.info.std)
 
-    def _box(self) -> tuple[int, int, int, int]:
+    def _draw_box(self) -> tuple[int, int, int, int]:
         side = self.info.resolution
         half = int(side * np.sqrt(1 - np.random.beta(1, 1))) // 2
         y, x = np.random.randint(side), np.random.randint(side)
@@ -120,7 +120,7 @@ class PlainStudent:
         return int(top), int(bottom), int(left), int(right)
 
     @staticmethod
-    def _mixed(images: Tensor, mix: tuple[Tensor, tuple[int, int, int, int]]) -> Tensor:
+    def _mix(images: Tensor, mix: tuple[Tensor, tuple[int, int, int, int]]) -> Tensor:
         partners, (top, bottom, left, right) = mix
         others = images[partners]
         images[:, :, top:bottom, left:right] = others[:, :, top:bottom, left:right]
