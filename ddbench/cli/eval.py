@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,9 +13,9 @@ from ddbench.cli.options import (
     HowFlags,
     LayoutOption,
     PixelsOption,
+    flag,
     group_options,
     split_list,
-    text_option,
 )
 from ddbench.cli.outputs import show_progress
 from ddbench.cli.run import exit_if_failed, print_outcome, run_plans
@@ -24,48 +25,28 @@ if TYPE_CHECKING:
     from ddbench.pipeline.plan import Plan
 
 
+_card_flag = functools.partial(flag, means="the card's")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SetFlags:
     """Options for what a set does not record, or what replaces what it does."""
 
-    arch: Annotated[
-        str | None,
-        text_option("--arch", "-a", help="Architectures of the students.", default="the card's"),
-    ] = None
-    dataset: Annotated[
-        str | None,
-        text_option("--dataset", "-d", help="The data set.", default="the card's"),
-    ] = None
-    labels: Annotated[
-        str | None,
-        text_option(
-            "--labels",
-            "-l",
-            help="A labeller, or 'stored' for the labels that came with the set.",
-            default="the card's",
-        ),
-    ] = None
-    teacher: Annotated[
-        str | None,
-        text_option("--teacher", help="The network that labels.", default="the card's"),
-    ] = None
-    protocol: Annotated[
-        str | None,
-        text_option("--protocol", help="How students are trained.", default="the card's"),
-    ] = None
+    arch: str | None = _card_flag("--arch", "-a", help="Architectures of the students.")
+    dataset: str | None = _card_flag("--dataset", "-d", help="The data set.")
+    labels: str | None = _card_flag(
+        "--labels", "-l", help="A labeller, or 'stored' for the labels that came with the set."
+    )
+    teacher: str | None = _card_flag("--teacher", help="The network that labels.")
+    protocol: str | None = _card_flag("--protocol", help="How students are trained.")
     layout: LayoutOption = ""
     pixels: PixelsOption = None
-    learned_rate: Annotated[
-        bool,
-        typer.Option("--learned-rate", help="Train students at the set's learned step size."),
-    ] = False
-    evaluator: Annotated[
-        str | None, text_option("--evaluator", "-e", help="Evaluators besides accuracy.")
-    ] = None
+    learned_rate: bool = flag(
+        "--learned-rate", help="Train students at the set's learned step size.", default=False
+    )
+    evaluator: str | None = flag("--evaluator", "-e", help="Evaluators besides accuracy.")
     seeds: Annotated[int, typer.Option("--seeds", help="Number of students.", min=1)] = 3
-    reference: Annotated[
-        bool, typer.Option("--reference/--no-reference", help="Add reference rows.")
-    ] = False
+    reference: bool = flag("--reference/--no-reference", help="Add reference rows.", default=False)
 
     def make_choices(self) -> Choices:
         """Returns what decides the cells."""

@@ -15,9 +15,8 @@ from ddbench.cli.options import (
     DataRootOption,
     LayoutOption,
     PixelsOption,
-    SetDatasetOption,
     complete_formats,
-    text_option,
+    refuse_empty,
 )
 
 if TYPE_CHECKING:
@@ -46,10 +45,19 @@ def import_(
             show_default=False,
         ),
     ] = "",
-    dataset: SetDatasetOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="The data set that was distilled, if the set does not name it.",
+            callback=refuse_empty,
+        ),
+    ] = None,
     pixels: PixelsOption = None,
     method: Annotated[
-        str | None, text_option("--method", "-m", help="The method's name in tables.")
+        str | None,
+        typer.Option("--method", "-m", help="The method's name in tables.", callback=refuse_empty),
     ] = None,
     data_root: DataRootOption = None,
     cache: CacheOption = None,

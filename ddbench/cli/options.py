@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -32,16 +32,16 @@ def check_format(name: str) -> str:
     return name
 
 
-def refuse_empty(context: Any, option: Any, text: str | None) -> str | None:
-    """Refuses an option that names nothing, as `--method "$UNSET"` does; a callback.
+def refuse_empty(context: Any, option: Any, value: Any) -> Any:
+    """Refuses a text that names nothing, as `--method "$UNSET"` does; a callback.
 
     Raises:
         DDBenchError: the option was given, and is empty.
     """
-    if text is not None and not text.strip(" ,"):
+    if isinstance(value, str) and not value.strip(" ,"):
         hint = "leave it out, or give it a value"
         raise DDBenchError(f"{option.opts[0]} is empty", "expected: a value", hint=hint)
-    return text
+    return value
 
 
 def complete_formats(typed: str) -> list[str]:
@@ -51,22 +51,24 @@ def complete_formats(typed: str) -> list[str]:
     return [name for name in load().names("format") if name.startswith(typed)]
 
 
-def text_option(*names: str, help: str, default: str = "", panel: str | None = None) -> Any:
-    """Makes an option of text that may be left out but not be empty.
+def flag(*names: str, help: str, default: Any = None, means: str = "", panel: str = "") -> Any:
+    """Declares a field of a group as an option; a text may be left out but not be empty.
 
     Args:
         names: The option's names.
         help: What `--help` says of it.
-        default: What `--help` says that it means when it is left out.
-        panel: The panel of `--help` that shows it.
+        default: The field's value where the option is left out.
+        means: What `--help` calls a default of None.
+        panel: The panel of `--help` that shows the option.
     """
-    return typer.Option(
+    option = typer.Option(
         *names,
         help=help,
-        show_default=default or False,
-        rich_help_panel=panel,
-        callback=refuse_empty,
+        show_default=means or default is not None,
+        rich_help_panel=panel or None,
+        callback=refuse_empty if default is None else None,
     )
+    return field(default=default, metadata={"option": option})
 
 
 CacheOption = Annotated[
@@ -98,16 +100,12 @@ FormatOption = Annotated[
         "--format", "-f", help="Format of tables: terminal, md, csv or tex.", callback=check_format
     ),
 ]
-SetDatasetOption = Annotated[
-    str | None,
-    text_option(
-        "--dataset", "-d", help="The data set that was distilled, if the set does not name it."
-    ),
-]
 PixelsOption = Annotated[
     str | None,
-    text_option(
-        "--pixels", help="What floating-point images are: normalised, whitened or unit (0 to 1)."
+    typer.Option(
+        "--pixels",
+        help="What floating-point images are: normalised, whitened or unit (0 to 1).",
+        callback=refuse_empty,
     ),
 ]
 LayoutOption = Annotated[
@@ -144,6 +142,9 @@ class HowFlags:
         )
 
 
+_KEYWORD = inspect.Parameter("_", inspect.Parameter.KEYWORD_ONLY)
+
+
 def group_options(command: Callable[..., None]) -> Callable[..., None]:
     """Lets a command take options in groups: a parameter whose type is a dataclass is a group.
 
@@ -158,15 +159,15 @@ def group_options(command: Callable[..., None]) -> Callable[..., None]:
         if is_dataclass(kind):
             groups[name] = kind
             hints = get_type_hints(kind, include_extras=True)
-            options = {option.name: (hints[option.name], option.default) for option in fields(kind)}
-        else:
-            options = {name: (kind, inspect.signature(command).parameters[name].default)}
-        for option, (hint, default) in options.items():
-            parameters.append(
-                inspect.Parameter(
-                    option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint
+            for one in fields(kind):
+                option, hint = one.metadata.get("option"), hints[one.name]
+                hint = Annotated[hint, option] if option else hint
+                parameters.append(
+                    _KEYWORD.replace(name=one.name, annotation=hint, default=one.default)
                 )
-            )
+        else:
+            default = inspect.signature(command).parameters[name].default
+            parameters.append(_KEYWORD.replace(name=name, annotation=kind, default=default))
 
     @functools.wraps(command)
     def call(**values: Any) -> None:

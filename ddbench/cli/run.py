@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
 import warnings
@@ -15,10 +16,10 @@ import typer
 from ddbench.api.errors import DDBenchWarning, format_count
 from ddbench.cli.options import (
     HowFlags,
+    flag,
     group_options,
     split_list,
     split_numbers,
-    text_option,
 )
 from ddbench.cli.outputs import show_progress
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ddbench.pipeline.execute import Outcome
     from ddbench.pipeline.plan import Plan
 
-_GRID = "Grid"
-_HOW = "How"
 _LISTS = (
     "method",
     "dataset",
@@ -45,143 +44,68 @@ MOST_CELLS = 12
 """Number of cells whose stages a dry run lists."""
 
 
-def _number(name: str, help: str, default: str) -> Any:
-    return typer.Option(name, help=help, show_default=default, rich_help_panel=_GRID)
+_grid_flag = functools.partial(flag, panel="Grid")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridFlags:
     """Options for which cells there are; those given replace fields of the suite."""
 
-    method: Annotated[
-        str | None,
-        text_option("--method", "-m", help="Methods.", default="wmdd", panel=_GRID),
-    ] = None
-    dataset: Annotated[
-        str | None,
-        text_option(
-            "--dataset",
-            "-d",
-            help="Data sets, each NAME or NAME@PIXELS.",
-            default="digits",
-            panel=_GRID,
-        ),
-    ] = None
-    ipc: Annotated[
-        str | None,
-        text_option(
-            "--ipc",
-            help="Images per class.",
-            default="1 for digits, else 10",
-            panel=_GRID,
-        ),
-    ] = None
-    arch: Annotated[
-        str | None,
-        text_option(
-            "--arch",
-            "-a",
-            help="Architectures of the students, which are trained and evaluated.",
-            default="resnet18",
-            panel=_GRID,
-        ),
-    ] = None
-    teacher: Annotated[
-        str | None,
-        text_option(
-            "--teacher",
-            "-t",
-            help="Architectures of the teachers; a+b is an ensemble.",
-            default="the method's own, mostly resnet18",
-            panel=_GRID,
-        ),
-    ] = None
-    matcher: Annotated[
-        str | None,
-        text_option(
-            "--matcher",
-            help="Ablation: matchers instead of the method's; a+0.5*b is a weighted sum.",
-            panel=_GRID,
-        ),
-    ] = None
-    regularizer: Annotated[
-        str | None,
-        text_option(
-            "--regularizer",
-            help="Ablation: regularizers instead of the method's.",
-            panel=_GRID,
-        ),
-    ] = None
-    labels: Annotated[
-        str | None,
-        text_option(
-            "--labels",
-            "-l",
-            help="Labellers instead of the method's, such as hard, soft, fkd.",
-            panel=_GRID,
-        ),
-    ] = None
-    protocol: Annotated[
-        str | None,
-        text_option(
-            "--protocol",
-            help="How students are trained: protocols by name, or TOML files.",
-            default="ddbench-v1",
-            panel=_GRID,
-        ),
-    ] = None
-    evaluator: Annotated[
-        str | None,
-        text_option("--evaluator", "-e", help="Evaluators besides accuracy.", panel=_GRID),
-    ] = None
-    seeds: Annotated[int | None, _number("--seeds", "Number of distillation seeds.", "3")] = None
-    seed: Annotated[int | None, _number("--seed", "The first seed.", "0")] = None
-    students: Annotated[
-        int | None,
-        _number("--students", "Number of students trained on each distilled set.", "1"),
-    ] = None
-    holdout: Annotated[
-        float | None,
-        typer.Option(
-            "--holdout",
-            help="For tuning: evaluate on this share of the training images, not on the test data.",
-            rich_help_panel=_GRID,
-        ),
-    ] = None
-    set: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Set an option, such as recover.iterations=200; may be repeated.",
-            rich_help_panel=_GRID,
-        ),
-    ] = None
-    batch_size: Annotated[
-        str | None,
-        typer.Option(
-            "--batch-size",
-            help="Images recovered together: a number, or auto for as many as fit into memory.",
-            rich_help_panel=_GRID,
-            show_default=False,
-        ),
-    ] = None
-    profile: Annotated[
-        str,
-        typer.Option(
-            "--profile",
-            help="A named size, of the suite or of the methods; smoke runs any in a few steps.",
-            rich_help_panel=_GRID,
-        ),
-    ] = ""
-    reference: Annotated[
-        bool | None,
-        typer.Option(
-            "--reference/--no-reference",
-            help="Add reference rows: random selection and full data.",
-            rich_help_panel=_GRID,
-            show_default="reference",
-        ),
-    ] = None
+    method: str | None = _grid_flag("--method", "-m", help="Methods.", means="wmdd")
+    dataset: str | None = _grid_flag(
+        "--dataset", "-d", help="Data sets, each NAME or NAME@PIXELS.", means="digits"
+    )
+    ipc: str | None = _grid_flag("--ipc", help="Images per class.", means="1 for digits, else 10")
+    arch: str | None = _grid_flag(
+        "--arch", "-a", help="Architectures of the students.", means="resnet18"
+    )
+    teacher: str | None = _grid_flag(
+        "--teacher",
+        "-t",
+        help="Architectures of the teachers; a+b is an ensemble.",
+        means="the method's own, mostly resnet18",
+    )
+    matcher: str | None = _grid_flag(
+        "--matcher", help="Ablation: matchers instead of the method's; a+0.5*b is a weighted sum."
+    )
+    regularizer: str | None = _grid_flag(
+        "--regularizer", help="Ablation: regularizers instead of the method's."
+    )
+    labels: str | None = _grid_flag(
+        "--labels", "-l", help="Labellers instead of the method's, such as hard, soft, fkd."
+    )
+    protocol: str | None = _grid_flag(
+        "--protocol",
+        help="How students are trained: protocols by name, or TOML files.",
+        means="ddbench-v1",
+    )
+    evaluator: str | None = _grid_flag("--evaluator", "-e", help="Evaluators besides accuracy.")
+    seeds: int | None = _grid_flag("--seeds", help="Number of distillation seeds.", means="3")
+    seed: int | None = _grid_flag("--seed", help="The first seed.", means="0")
+    students: int | None = _grid_flag(
+        "--students", help="Number of students trained on each distilled set.", means="1"
+    )
+    holdout: float | None = _grid_flag(
+        "--holdout",
+        help="For tuning: evaluate on this share of the training images, not on the test data.",
+    )
+    set: list[str] | None = _grid_flag(
+        "--set", help="Set an option, such as recover.iterations=200; may be repeated."
+    )
+    batch_size: str | None = _grid_flag(
+        "--batch-size",
+        help="Images recovered together: a number, or auto for as many as fit into memory.",
+    )
+    profile: str = _grid_flag(
+        "--profile",
+        help="A named size, of the suite or of the methods; smoke runs any in a few steps.",
+        default="",
+    )
+    reference: bool | None = _grid_flag(
+        "--reference/--no-reference",
+        help="Add reference rows: random selection and full data.",
+        means="reference",
+    )
 
     def given_fields(self) -> dict[str, Any]:
         """Returns the fields of a suite that were given."""
@@ -207,24 +131,20 @@ class GridFlags:
 class RunFlags(HowFlags):
     """Options for how a grid is run."""
 
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Print the stages, run nothing.", rich_help_panel=_HOW),
-    ] = False
-    compile: Annotated[
-        bool,
-        typer.Option(
-            "--compile", help="Compile recover iterations (torch.compile): for long runs on a GPU."
-        ),
-    ] = False
-    checkpoint: Annotated[
-        bool,
-        typer.Option(
-            "--checkpoint",
-            help="Recompute activations of recover iterations instead of keeping them: less "
-            "memory. Done automatically where memory runs out.",
-        ),
-    ] = False
+    dry_run: bool = flag(
+        "--dry-run", help="Print the stages, run nothing.", default=False, panel="How"
+    )
+    compile: bool = flag(
+        "--compile",
+        help="Compile recover iterations (torch.compile): for long runs on a GPU.",
+        default=False,
+    )
+    checkpoint: bool = flag(
+        "--checkpoint",
+        help="Recompute activations of recover iterations instead of keeping them: less memory. "
+        "Done automatically where memory runs out.",
+        default=False,
+    )
 
 
 @group_options

@@ -15,10 +15,10 @@ from ddbench.cli.options import (
     CacheOption,
     DataRootOption,
     FormatOption,
+    flag,
     group_options,
     split_list,
     split_numbers,
-    text_option,
 )
 from ddbench.cli.outputs import check_file, explain_faults, write_file
 from ddbench.cli.records import find_folders, find_suite_records
@@ -43,18 +43,12 @@ FIELDS = {
 class FilterFlags:
     """Options for which records are shown."""
 
-    method: Annotated[str | None, text_option("--method", "-m", help="Only these methods.")] = None
-    dataset: Annotated[str | None, text_option("--dataset", "-d", help="Only these data sets.")] = (
-        None
-    )
-    ipc: Annotated[
-        str | None, text_option("--ipc", help="Only these numbers of images per class.")
-    ] = None
-    arch: Annotated[
-        str | None, text_option("--arch", "-a", help="Only these architectures of students.")
-    ] = None
-    labels: Annotated[str | None, text_option("--labels", "-l", help="Only these labels.")] = None
-    protocol: Annotated[str | None, text_option("--protocol", help="Only these protocols.")] = None
+    method: str | None = flag("--method", "-m", help="Only these methods.")
+    dataset: str | None = flag("--dataset", "-d", help="Only these data sets.")
+    ipc: str | None = flag("--ipc", help="Only these numbers of images per class.")
+    arch: str | None = flag("--arch", "-a", help="Only these architectures of students.")
+    labels: str | None = flag("--labels", "-l", help="Only these labels.")
+    protocol: str | None = flag("--protocol", help="Only these protocols.")
 
     def choose(self, records: Sequence[Record], folder: Path) -> list[Record]:
         """Chooses the records that were asked for, and the reference rows that go with them.
@@ -123,74 +117,67 @@ def _no_records(
     return DDBenchError("no records to tabulate", looked, *facts, hint=hint or otherwise)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableFlags:
+    """Options for what is tabulated, and where it is written."""
+
+    format: FormatOption = "terminal"
+    profile: str = flag("--profile", help="A profile of the suite.", default="")
+    set: list[str] | None = flag("--set", help="Options that `run` was given with the suite.")
+    records: Path | None = flag(
+        "--records",
+        help="A folder of records, or of folders with records, instead of the cache's.",
+    )
+    output: Path | None = flag("--output", "-o", help="Write a file, not standard output.")
+    statistics: bool = flag(
+        "--statistics",
+        help="Intervals, corrected tests and ranks instead of leaderboards.",
+        default=False,
+    )
+    diagram: Path | None = flag(
+        "--diagram", help="Also draw average ranks over cells: FILE.svg, pdf or png."
+    )
+    evaluator: str | None = flag(
+        "--evaluator", "-e", help="Always show the metrics of these evaluators."
+    )
+    data_root: DataRootOption = None
+    cache: CacheOption = None
+
+
 @group_options
 def table(
     filters: FilterFlags,
+    how: TableFlags,
     suite: Annotated[
         Path | None, typer.Argument(help="A suite file, to show its cells alone.")
     ] = None,
-    format_: FormatOption = "terminal",
-    profile: Annotated[str, typer.Option("--profile", help="A profile of the suite.")] = "",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Options that `run` was given with the suite."),
-    ] = None,
-    records: Annotated[
-        Path | None,
-        typer.Option(
-            "--records",
-            help="A folder of records, or of folders with records, instead of the cache's.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write a file, not standard output.")
-    ] = None,
-    statistics: Annotated[
-        bool,
-        typer.Option(
-            "--statistics", help="Intervals, corrected tests and ranks instead of leaderboards."
-        ),
-    ] = False,
-    diagram: Annotated[
-        Path | None,
-        typer.Option("--diagram", help="Also draw average ranks over cells: FILE.svg, pdf or png."),
-    ] = None,
-    evaluator: Annotated[
-        str | None,
-        text_option("--evaluator", "-e", help="Always show the metrics of these evaluators."),
-    ] = None,
-    data_root: DataRootOption = None,
-    cache: CacheOption = None,
 ) -> None:
     """Print leaderboards from finished records. Nothing is computed."""
     from ddbench.store.records import read_folder
 
-    _check_options_of_suite(suite, profile, set_)
-    metrics = set(_find_metrics(split_list(evaluator)))
-    if output is not None:
-        check_file(output, "-o table.md")
-    (folder,) = find_folders([records] if records else [], cache)
-    read = [record for _, record in read_folder(folder)]
-    title = ""
-    if suite is not None:
-        of_suite = find_suite_records(read, suite, profile, set_ or [], data_root, cache)
-        read, title = of_suite.records, of_suite.title
-        metrics |= of_suite.metrics
-    chosen = filters.choose(read, folder)
-    if diagram is not None:
-        _draw_ranks(chosen, diagram)
-    print_tables(chosen, format_, title, output, statistics, metrics)
-
-
-def _check_options_of_suite(suite: Path | None, profile: str, set_: list[str] | None) -> None:
-    """Refuses options that say which cells of a suite are meant, where there is no suite."""
-    for flag, given in (("--profile", profile), ("--set", set_)):
+    for option, given in (("--profile", how.profile), ("--set", how.set)):
         if given and suite is None:
             raise DDBenchError(
-                f"{flag} bears on the cells of a suite, and none is named",
+                f"{option} bears on the cells of a suite, and none is named",
                 "expected: a suite file before it",
-                hint=f"ddbench table SUITE.toml {flag} …",
+                hint=f"ddbench table SUITE.toml {option} …",
             )
+    metrics = set(_find_metrics(split_list(how.evaluator)))
+    if how.output is not None:
+        check_file(how.output, "-o table.md")
+    (folder,) = find_folders([how.records] if how.records else [], how.cache)
+    records = [record for _, record in read_folder(folder)]
+    title = ""
+    if suite is not None:
+        of_suite = find_suite_records(
+            records, suite, how.profile, how.set or [], how.data_root, how.cache
+        )
+        records, title = of_suite.records, of_suite.title
+        metrics |= of_suite.metrics
+    chosen = filters.choose(records, folder)
+    if how.diagram is not None:
+        _draw_ranks(chosen, how.diagram)
+    print_tables(chosen, how.format, title, how.output, how.statistics, metrics)
 
 
 def _find_metrics(evaluators: Sequence[str]) -> Iterator[str]:

@@ -10,12 +10,12 @@ import typer
 from typer.testing import CliRunner
 
 from ddbench.api.errors import DDBenchError
-from ddbench.cli.options import group_options, split_list, split_numbers, text_option
+from ddbench.cli.options import flag, group_options, split_list, split_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Where:
-    place: Annotated[str | None, text_option("--place", "-p", help="Place.", default="here")] = None
+    place: str | None = flag("--place", "-p", help="Place.", means="here")
 
 
 @dataclass(frozen=True, kw_only=True)
