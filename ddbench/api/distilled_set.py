@@ -88,11 +88,7 @@ def check_set(distilled: PortableSet, where: object) -> PortableSet:
     """
     images, labels = distilled.images, distilled.labels
     if distilled.pixels not in SAYS:
-        raise DDBenchError(
-            f"{where}: unknown kind of pixels '{distilled.pixels}'",
-            f"known: {', '.join(SAYS)}",
-            hint="write the set again",
-        )
+        raise _fault(where, f"unknown kind of pixels '{distilled.pixels}'", ", ".join(SAYS))
     if images.dim() != 4 or not images.numel():
         raise _wrong(where, "images", images, "n c h w, none of them 0")
     kind = torch.uint8 if distilled.pixels == "bytes" else torch.float32
@@ -113,11 +109,7 @@ def check_set(distilled: PortableSet, where: object) -> PortableSet:
     _check_finite(distilled, where)
     _check_card(distilled, where)
     if distilled.rate is not None and not (math.isfinite(distilled.rate) and distilled.rate > 0):
-        raise DDBenchError(
-            f"{where}: the learned step size is {distilled.rate}",
-            "expected: above 0",
-            hint="leave it out",
-        )
+        raise _fault(where, f"the learned step size is {distilled.rate}", "above 0", "leave it out")
     if distilled.views is not None:
         check_views(distilled.views, labels, images.shape[2:], where)
     return distilled
@@ -134,17 +126,10 @@ def _check_card(distilled: PortableSet, where: object) -> None:
         values = getattr(distilled, name)
         good = all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
         if values and (len(values) != channels or not good or (name == "std" and min(values) <= 0)):
-            raise DDBenchError(
-                f"{where}: its {name} is {values}",
-                f"expected: {channels} numbers, one a channel",
-                hint="write the set again",
-            )
+            raise _fault(where, f"its {name} is {values}", f"{channels} numbers, one a channel")
     if classes is not None and not _are_names(classes, distilled):
-        raise DDBenchError(
-            f"{where}: labels up to {int(distilled.labels.max())} do not fit its classes",
-            f"expected: the names of all classes, found {classes!r:.80}",
-            hint="write the set again",
-        )
+        problem = f"labels up to {int(distilled.labels.max())} do not fit its classes"
+        raise _fault(where, problem, f"the names of all classes, found {classes!r:.80}")
 
 
 def _check_fields(card: Mapping[str, Any], where: object) -> None:
@@ -166,11 +151,8 @@ def _check_fields(card: Mapping[str, Any], where: object) -> None:
 
 
 def _malformed(where: object, card: Mapping[str, Any], name: str, expected: str) -> DDBenchError:
-    return DDBenchError(
-        f"{where}: the card is malformed: its {name} is {card[name]!r:.60}",
-        f"expected: {expected}",
-        hint="mend the card, or export the run again",
-    )
+    problem = f"the card is malformed: its {name} is {card[name]!r:.60}"
+    return _fault(where, problem, expected, "mend the card, or export the run again")
 
 
 def _are_names(classes: object, distilled: PortableSet) -> bool:
@@ -183,27 +165,27 @@ def _check_finite(distilled: PortableSet, where: object) -> None:
     views = distilled.views.tensors() if distilled.views is not None else {}
     named = {"images": distilled.images, "weights": distilled.weights}
     for name, tensor in {**named, "soft labels": distilled.soft_labels, **views}.items():
-        if tensor is None or not tensor.dtype.is_floating_point:
-            continue
-        bad = int((~torch.isfinite(tensor)).sum())
-        if bad:
-            raise DDBenchError(
-                f"{where}: {bad} of {tensor.numel()} numbers of the {name} are not finite",
-                "expected: no NaN and no infinity",
-                hint="did the distillation diverge? take an earlier file",
-            )
+        if tensor is not None and (bad := int((~torch.isfinite(tensor)).sum())):
+            problem = f"{bad} of {tensor.numel()} numbers of the {name} are not finite"
+            hint = "did the distillation diverge? take an earlier file"
+            raise _fault(where, problem, "no NaN and no infinity", hint)
 
 
 def _wrong(where: object, name: str, tensor: torch.Tensor, expected: str) -> DDBenchError:
     kind = str(tensor.dtype).removeprefix("torch.")
-    return DDBenchError(
-        f"{where}: the {name.replace('_', ' ')} are {kind} of shape {tuple(tensor.shape)}",
-        f"expected: {expected}",
-        hint="is the file of this format? `ddbench list formats`",
-    )
+    problem = f"the {name} are {kind} of shape {tuple(tensor.shape)}"
+    return _fault(where, problem, expected, "is the file of this format? `ddbench list formats`")
+
+
+def _fault(
+    where: object, problem: str, expected: str, hint: str = "write the set again"
+) -> DDBenchError:
+    return DDBenchError(f"{where}: {problem}", f"expected: {expected}", hint=hint)
 
 
 # -- what a foreign layout has no place for --------------------------------------------------------
+
+REMOVE = "remove it to read the set without"
 
 
 def write_sidecar(distilled: PortableSet, written: Shaped[torch.Tensor, "n c h w"]) -> str:
@@ -253,19 +235,13 @@ def apply_sidecar(distilled: PortableSet, text: str, where: object) -> PortableS
             if pixels == "bytes":
                 images = (images * 255).round().clamp(0, 255).to(torch.uint8)
     except (ValueError, KeyError, TypeError, RuntimeError, IndexError) as fault:
-        raise DDBenchError(
-            f"{where} cannot be read: {type(fault).__name__}",
-            "expected: JSON as ddbench writes it",
-            hint="remove it to read the set without",
-        ) from fault
+        problem = f"{where} cannot be read: {type(fault).__name__}"
+        raise DDBenchError(problem, "expected: JSON as ddbench writes it", hint=REMOVE) from fault
     kept = distilled.soft_labels is not None or torch.equal(labels, distilled.labels)
     if not same or len(labels) != len(images) or not kept:
         other = "images" if not same else "labels"
-        raise DDBenchError(
-            f"{where} belongs to other {other}",
-            "they were changed after it was written",
-            hint="remove it to read the set without",
-        )
+        problem = f"{where} belongs to other {other}"
+        raise DDBenchError(problem, "they were changed after it was written", hint=REMOVE)
     return replace(
         distilled,
         images=images,

@@ -112,9 +112,11 @@ def _check_places(views: StoredViews, size: Sequence[int], where: object) -> Non
 
 
 def _warn_if_foreign(views: StoredViews, labels: Int[torch.Tensor, " n"], where: object) -> None:
-    """Nothing in the released files says which image a label belongs to: a teacher's first guess
-    tells. The first epoch is left out of several: with a right seed and a wrong way to go on with
-    it, that one fits."""
+    """Warns where a teacher's first guesses tell that stored labels are those of other images.
+
+    Nothing in the released files says which image a label belongs to. The first epoch is left out
+    of several: with a right seed and a wrong way to go on with it, that one fits.
+    """
     later = slice(1 if len(views.rows) > 1 else 0, None)
     own = labels[views.rows]  # e n
     other = own

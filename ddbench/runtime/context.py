@@ -46,46 +46,32 @@ def choose_device(wanted: str) -> str:
     """
     if wanted == "cpu" or (wanted == "auto" and not _shows_accelerator()):
         return "cpu"
-    kind = wanted.partition(":")[0]
-    here = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+    kind, best = wanted.partition(":")[0], "--device auto takes the best there is"
+    counts = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
     }
     if wanted == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if here[name])
-    if kind == "gpu":  # nearer to 'cpu' by its letters
-        raise DDBenchError(
-            f"unknown device '{wanted}'",
-            f"known: auto, {', '.join(here)}",
-            hint=f"did you mean '{wanted.replace('gpu', 'cuda')}'?",
-        )
-    if kind not in here:
-        raise unknown(
-            "device", wanted, ("auto", *here), hint="--device auto takes the best there is"
-        )
-    if not here[kind]:
-        raise DDBenchError(
-            f"device '{wanted}' is not available here",
-            f"available: {', '.join(name for name in here if here[name])}",
-            hint="--device auto takes the best there is",
-        )
-    if kind != wanted:
-        _check_number(kind, wanted)
-    return wanted if kind == "cuda" else kind
-
-
-def _check_number(kind: str, wanted: str) -> None:
-    """Raises an error unless a device of a number is there, such as `cuda:1` of two."""
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if wanted not in (names := [f"{kind}:{number}" for number in range(count)]):
-        raise DDBenchError(
-            f"device '{wanted}' is not available here",
-            f"available: {', '.join(names)}",
-            hint="CUDA_VISIBLE_DEVICES hides GPUs and numbers those that are left from 0"
-            if kind == "cuda"
-            else f"--device {kind}",
-        )
+        return next(name for name in ("cuda", "mps", "cpu") if counts[name])
+    if kind not in counts:
+        if kind == "gpu":  # nearer to 'cpu' by its letters
+            best = f"did you mean '{wanted.replace('gpu', 'cuda')}'?"
+            raise DDBenchError(
+                f"unknown device '{wanted}'", "known: auto, cpu, cuda, mps", hint=best
+            )
+        raise unknown("device", wanted, ("auto", *counts), hint=best)
+    names = [f"{kind}:{number}" for number in range(counts[kind])]
+    if not names:
+        names = [name for name in counts if counts[name]]
+    elif wanted in (kind, *names):
+        return wanted if kind == "cuda" else kind
+    elif kind == "cuda":
+        best = "CUDA_VISIBLE_DEVICES hides GPUs and numbers those that are left from 0"
+    else:
+        best = f"--device {kind}"
+    there = f"available: {', '.join(names)}"
+    raise DDBenchError(f"device '{wanted}' is not available here", there, hint=best)
 
 
 _DEVICE_FILES = ("nvidia*", "nvhost*", "nvgpu*", "nvmap", "dxg", "kfd")

@@ -47,6 +47,7 @@ def test_torch_is_asked_for_a_device_where_there_is_a_sign_of_one(
     monkeypatch.setattr(context, "_DEVICES", tmp_path)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(asks.append(1)) or True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert context.choose_device("auto") == ("cuda" if asked else "cpu")
     assert context.choose_device("cpu") == "cpu"
     assert len(asks) == asked
