@@ -21,18 +21,13 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted(p for name in ("ddbench", "plugins") for p in (ROOT / name).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LINES = 400
-ENTRIES = 17
+ENTRIES = 15
 """Of `ddbench/`, without caches: more could not be taken in at a glance."""
 FUNCTION_LINES = 60
-LONG_FUNCTIONS = {
-    "ddbench/cli/eval.py:eval_",
-    "ddbench/cli/run.py:run",
-    "ddbench/cli/table.py:table",
-}
 VAGUE_NAMES = {"utils", "util", "misc", "helpers", "helper", "common", "tools", "stuff"}
 VAGUE_WORDS = {"Of", "What", "Whether", "Whom", "That"}
 """First words of a docstring that is no sentence."""
-MOST_VAGUE = 189
+MOST_VAGUE = 60
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "pandas", "ot", "ddbench_plugins")
 
 
@@ -83,7 +78,7 @@ def test_no_function_is_long() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES
     }
-    assert long <= LONG_FUNCTIONS
+    assert not long
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
