@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ddbench.api.types import DatasetInfo
 from ddbench.runtime.seeds import make_generator
+from ddbench.testing import TinyProblem
 from ddbench.training.batches import normalise
 
 INFO = DatasetInfo(
@@ -24,14 +25,14 @@ INFO = DatasetInfo(
 )
 
 
-class Toy:
+class Toy(TinyProblem):
     """A problem whose loss is a function of images and their indices."""
 
     def __init__(
         self, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor], info: DatasetInfo = INFO
     ) -> None:
-        self.info, self.labels, self.device, self.seed = info, labels, "cpu", 0
-        self.loss = loss
+        super().__init__(info=info, labels=labels, needs=frozenset())
+        self.loss, self.seed = loss, 0
         self.losses: list[float] = []
         self.progress: list[float] = []
         self.views: list[Tensor] = []
@@ -49,11 +50,9 @@ class Toy:
     def normalise(self, images: Tensor) -> Tensor:
         return normalise(images, self.info)
 
-    def pixel_range(self) -> tuple[Tensor, Tensor]:
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.info.mean, self.info.std))
-        return -mean / std, (1 - mean) / std
-
-    def objective(self, images: Tensor, indices: Tensor, progress: float) -> Tensor:
+    def objective(
+        self, images: Tensor, indices: Tensor, progress: float, teacher: int | None = None
+    ) -> Tensor:
         self.views.append(images.detach().clone())
         self.progress.append(progress)
         return self.loss(images, indices)

@@ -19,6 +19,6 @@ class ClassByClass(Distiller):
         return 1
 
 
-def split_by_class(labels: Int[torch.Tensor, " n"]) -> dict[int, Int[torch.Tensor, " m"]]:
+def split_by_class(labels: Int[torch.Tensor, " n"]) -> dict[int, Int[torch.Tensor, " _"]]:
     """Returns where the labels of each class are, classes in order."""
     return {cls: (labels == cls).nonzero().flatten() for cls in labels.unique().tolist()}

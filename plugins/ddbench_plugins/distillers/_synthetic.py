@@ -14,7 +14,7 @@ from ddbench.api.dsa import parse_strategy
 from ddbench_plugins.distillers._per_class import split_by_class
 
 Start: TypeAlias = Literal["real", "noise"]
-Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " m"]]'
+Classes: TypeAlias = 'Mapping[int, Int[torch.Tensor, " _"]]'
 """Where the images of each class are."""
 DSA = "color_crop_cutout_flip_scale_rotate"
 """The operations of differentiable siamese augmentation; flips are left out where digits are."""
@@ -44,7 +44,7 @@ class SyntheticImages(Distiller, kw_only=True):
 
 def group_rows(
     problem: DistillProblem, indices: Int[torch.Tensor, " b"]
-) -> dict[int, Int[torch.Tensor, " m"]]:
+) -> dict[int, Int[torch.Tensor, " _"]]:
     """Returns where in a group the images of each class are, classes in order."""
     return split_by_class(problem.labels[indices.to(problem.labels.device)].cpu())
 

@@ -147,7 +147,7 @@ def walk(
     weights: Weights,
     start: Float[torch.Tensor, " p"],
     rate: Float[torch.Tensor, ""],
-    batches: Sequence[tuple[Float[torch.Tensor, "b c h w"], Int[torch.Tensor, " b"]]],
+    batches: Sequence[tuple[Float[torch.Tensor, "_ c h w"], Int[torch.Tensor, " _"]]],
 ) -> Float[torch.Tensor, " p"]:
     """Returns weights after a step of gradient descent a batch; differentiable in images and rate.
 

@@ -171,7 +171,7 @@ class RandomNetworks(SyntheticImages, kw_only=True):
         classes: Sequence[int],
         views: Sequence[Drawn],
         iteration: int,
-    ) -> list[Float[torch.Tensor, "n c h w"]]:
+    ) -> list[Float[torch.Tensor, "_ c h w"]]:
         return [
             view.apply(
                 problem.real_batch(cls, self.batch_real, problem.rng("real", iteration, cls))
@@ -188,7 +188,7 @@ class RandomNetworks(SyntheticImages, kw_only=True):
             yield names[first : first + count]
 
 
-def _look(probe: Forward, batches: Sequence[Float[torch.Tensor, "n c h w"]]) -> list[Activations]:
+def _look(probe: Forward, batches: Sequence[Float[torch.Tensor, "_ c h w"]]) -> list[Activations]:
     """Returns what the network gives for each batch; all pass through it at once."""
     sizes = [len(batch) for batch in batches]
     acts = probe(torch.cat(list(batches)))
