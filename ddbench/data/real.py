@@ -171,10 +171,5 @@ def _hold_out(data: RealData, info: DatasetInfo, part: float) -> RealData:
         rows = data.of_class(cls)
         chosen = torch.randperm(len(rows), generator=rng)[: count_held_out(len(rows), part)]
         held[rows[chosen]] = True
-    return RealData(
-        info,
-        data.train_images[~held],
-        data.train_labels[~held],
-        data.train_images[held],
-        data.train_labels[held],
-    )
+    images, labels = data.train_images, data.train_labels
+    return RealData(info, images[~held], labels[~held], images[held], labels[held])

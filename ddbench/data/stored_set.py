@@ -237,25 +237,16 @@ def check_classes(card: Mapping[str, Any], info: DatasetInfo) -> None:
         DDBenchError: the set was made for other classes, another order or another shape.
     """
     if tuple(card["classes"]) != info.classes:
-        first = next(
-            (
-                f"index {i}: {a} in the set, {b} in the data"
-                for i, (a, b) in enumerate(zip(card["classes"], info.classes, strict=False))
-                if a != b
-            ),
-            f"{len(card['classes'])} classes in the set, {info.num_classes} in the data",
-        )
-        raise DDBenchError(
-            f"the classes of the distilled set are not those of {info.name}",
-            first,
-            hint="evaluate it on the data set that it was made from",
-        )
+        pairs = enumerate(zip(card["classes"], info.classes, strict=False))
+        unlike = [f"index {i}: {a} in the set, {b} in the data" for i, (a, b) in pairs if a != b]
+        counts = f"{len(card['classes'])} classes in the set, {info.num_classes} in the data"
+        problem = f"the classes of the distilled set are not those of {info.name}"
+        hint = "evaluate it on the data set that it was made from"
+        raise DDBenchError(problem, (unlike or [counts])[0], hint=hint)
     shape = card.get("shape")
     if shape is not None and tuple(shape) != info.shape:
-        colours = "distilled images need the data's channels, channels first: convert them"
-        raise DDBenchError(
-            f"the distilled images are {tuple(shape)}, those of {info.name} {info.shape}",
-            hint="name the resolution: --dataset NAME@PIXELS"
-            if shape[0] == info.shape[0]
-            else colours,
-        )
+        hint = "name the resolution: --dataset NAME@PIXELS"
+        if shape[0] != info.shape[0]:
+            hint = "distilled images need the data's channels, channels first: convert them"
+        problem = f"the distilled images are {tuple(shape)}, those of {info.name} {info.shape}"
+        raise DDBenchError(problem, hint=hint)
