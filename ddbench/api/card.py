@@ -49,7 +49,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodCard:
-    """What is known of a method beside its settings; all of it is for readers, none in a key."""
+    """Facts about a method beside its settings: all of it is for readers, none in a key."""
 
     __pydantic_config__: ClassVar = _STRICT
 

@@ -27,7 +27,7 @@ class Forward(Protocol):
 
 @runtime_checkable
 class Problem(Protocol):
-    """What a part is given that works for longer: real images, fresh networks, named draws.
+    """Services for a part that works for longer: real images, fresh networks, named draws.
 
     All draws depend on one seed and on the names that are given: the cell's for a distiller, the
     teacher's for a preparation and a pretraining.
@@ -89,7 +89,7 @@ class Problem(Protocol):
 
 @runtime_checkable
 class DistillProblem(Problem, Protocol):
-    """What a distiller is given: a problem with images to make."""
+    """A problem with images to make, which a distiller is given."""
 
     @property
     def labels(self) -> Int[torch.Tensor, " n"]:
@@ -98,7 +98,7 @@ class DistillProblem(Problem, Protocol):
 
     @property
     def separable(self) -> bool:
-        """Whether the objective is a sum over classes: none bears on another's images."""
+        """True if the objective is a sum over classes: none bears on another's images."""
         ...
 
     @property
@@ -209,7 +209,7 @@ class Distiller(Looking):
 
     @property
     def exact(self) -> bool:
-        """Whether images are kept as float32, unclamped; else they are rounded to bytes."""
+        """True if images are kept as float32, unclamped; else they are rounded to bytes."""
         return False
 
     @property
@@ -222,7 +222,7 @@ class Distiller(Looking):
 
     @property
     def preparation(self) -> Preparation | None:
-        """What is made ahead, once for all seeds; for a distiller that needs networks."""
+        """Tensors to make ahead, once for all seeds; for a distiller that needs networks."""
         return None
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:

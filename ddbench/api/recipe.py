@@ -1,4 +1,4 @@
-"""What is to be run, as frozen values: training, protocol and recipe."""
+"""Frozen values that say what is to be run: training, protocol and recipe."""
 
 from __future__ import annotations
 

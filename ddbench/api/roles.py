@@ -1,4 +1,4 @@
-"""What a plug-in can be: one base class a role, with defaults for all that a part may leave out.
+"""Roles of plug-ins: one base class each, with defaults for all that a part may leave out.
 
 A part is a frozen dataclass: its base class makes it one. Its fields are its options and, together
 with its identity and `version`, its cache key; its methods are pure. `class Mean(Matcher)` with
@@ -191,7 +191,7 @@ class Loss(Looking):
 
     @property
     def separable(self) -> bool:
-        """Whether it is a sum over classes of what each class gives by itself, without draws."""
+        """True if it is a sum over classes of what each class gives by itself, without draws."""
         return False
 
 
@@ -234,7 +234,7 @@ class Labeller(Part):
 
     @property
     def stored(self) -> bool:
-        """Whether answers about "views" are written by relabel, not asked while training."""
+        """True if answers about "views" are written by relabel, not asked while training."""
         return False
 
     @property

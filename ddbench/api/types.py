@@ -25,7 +25,7 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class DatasetInfo:
-    """What is known of a data set before an image is decoded."""
+    """Facts about a data set that are known before an image is decoded."""
 
     identity: ClassVar[str] = "ddbench.types:DatasetInfo"
 
@@ -58,7 +58,7 @@ class DatasetInfo:
 
 @runtime_checkable
 class Reduction(Protocol):
-    """What is kept of an activation, computed where the activation appears."""
+    """A function of an activation, computed where the activation appears."""
 
     def reduce(self, activation: Float[Tensor, "b ..."]) -> Tensors: ...
 
@@ -70,7 +70,7 @@ class FusedReduction(Reduction, Protocol):
     def through(
         self, module: nn.Module, activation: Float[Tensor, "b ..."]
     ) -> tuple[Tensor, Tensors] | None:
-        """What the module gives, and what is kept of its input; None where it has to be apart.
+        """Returns the module's output and what is kept of its input; None to compute them apart.
 
         Both as `module(activation)` and `reduce(activation)` give them, up to rounding.
         """
@@ -106,7 +106,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Activations:
-    """What one forward pass of a probed network gave."""
+    """Logits and tapped activations of one forward pass of a probed network."""
 
     logits: Float[Tensor, "b k"]
     taps: Mapping[Tap, Tensors]

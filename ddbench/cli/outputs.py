@@ -1,4 +1,4 @@
-"""What commands write for the user: files, whole or not at all, and progress."""
+"""Writes what commands give the user: files, whole or not at all, and progress."""
 
 from __future__ import annotations
 

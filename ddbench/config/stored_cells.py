@@ -30,7 +30,7 @@ _EXAMPLE = "--labels hard, or fkd with --teacher"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What the user says of the cells of a stored set; "" leaves it to the set's card."""
+    """A user's choices for the cells of a stored set; "" leaves it to the set's card."""
 
     students: tuple[str, ...] = ()
     """Architectures of the students."""

@@ -26,7 +26,7 @@ FLOATING = ("normalised", "whitened", "unit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetFacts:
-    """What a user says of a set; "" leaves it to the set's card or layout."""
+    """A user's statements about a set; "" leaves it to the set's card or layout."""
 
     dataset: str = ""
     pixels: str = ""

@@ -36,13 +36,13 @@ class StoredSet(Distiller):
 
     @property
     def learns(self) -> frozenset[str]:
-        """What comes with the images."""
+        """Names of what comes with the images."""
         learned = {"labels": bool(self.soft_labels), "rate": self.rate is not None}
         return frozenset(name for name, there in learned.items() if there)
 
     @property
     def exact(self) -> bool:
-        """Whether floating pixels were stored; they are kept as they are."""
+        """True if floating pixels were stored; they are kept as they are."""
         return _OPEN[self.sha256]["images"].dtype != torch.uint8
 
     def counts(self, info: DatasetInfo, ipc: int | None) -> tuple[int, ...]:

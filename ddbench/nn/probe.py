@@ -114,7 +114,7 @@ class Probe:
 
     @property
     def checkpointed(self) -> bool:
-        """Whether blocks are computed again in the backward pass."""
+        """True if blocks are computed again in the backward pass."""
         return bool(self._blocks)
 
     def checkpoint(self) -> bool:

@@ -43,6 +43,6 @@ class Cell:
 
     @property
     def labels(self) -> str:
-        """What the recipe's labeller is called: `fkd` of FKD, `mse_gt` of MseGt."""
+        """Name of the recipe's labeller: `fkd` of FKD, `mse_gt` of MseGt."""
         name = type(self.recipe.labeller).__name__
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

@@ -1,4 +1,4 @@
-"""What a grid would do: its stages, which are cached, and what is shared."""
+"""Lists what a grid would do: its stages, which are cached, and what is shared."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # what computes is imported by cells that need it: a finished
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run did."""
+    """Records and failures of a run."""
 
     records: list[Record] = field(default_factory=list)
     computed: int = 0

@@ -43,7 +43,7 @@ class PlannedStage:
 
 
 def same_batches(one: PlannedStage, other: PlannedStage) -> bool:
-    """Whether the students of two evaluate stages see the same batches and labels, one by one.
+    """Tells whether students of two evaluate stages see the same batches and labels, one by one.
 
     They do if nothing but the student differs: its architecture, which of the cell's it is, and
     how often held-out images look at it.
@@ -101,12 +101,12 @@ class Plan:
 
     @property
     def squeeze(self) -> PlannedStage | None:
-        """Of the first teacher, if there is one."""
+        """The squeeze stage of the first teacher, if there is one."""
         return next((t.squeeze for t in (*self.teachers, *self.labelling)), None)
 
     @property
     def statistics(self) -> tuple[PlannedStage, ...]:
-        """Of all teachers."""
+        """Statistics stages of all teachers."""
         return tuple(stage for teacher in self.teachers for stage in teacher.statistics)
 
     @property
@@ -121,13 +121,13 @@ class Plan:
 
     @property
     def key(self) -> Key:
-        """Of the cell: equal exactly when every number must be equal."""
+        """Key of the cell: equal exactly when every number must be equal."""
         return cell_key([stage.key for stage in self.evaluate], self.looked)
 
     @property
     def looked(self) -> tuple[Key, ...]:
-        """What evaluators see of the real data through a teacher that images and labels do not
-        depend on: with another one they find other numbers."""
+        """Keys of statistics that only evaluators read, where images and labels do not depend on
+        the teacher: with another one evaluators find other numbers."""
         asked = {teacher.squeeze.key for teacher in self.labelling}
         seen = self.squeeze is not None and self.squeeze.key in asked
         if seen or needs_teacher(self.cell.recipe.distiller):
@@ -136,7 +136,7 @@ class Plan:
 
 
 def cell_key(trials: Sequence[Key], looked: Sequence[Key] = ()) -> Key:
-    """Of a cell, from the keys of its evaluate stages and those of `Plan.looked`."""
+    """Returns a cell's key, from those of its evaluate stages and of `Plan.looked`."""
     return key_of("cell", list(trials), *([list(looked)] if looked else []))
 
 
@@ -239,7 +239,7 @@ def _read(teacher: PlannedTeacher, making: Recover) -> Iterator[Key]:
 
 
 def needs_teacher(distiller: Distiller) -> bool:
-    """Whether images are made through a trained teacher; fresh networks alone need none."""
+    """True if images are made through a trained teacher; fresh networks alone need none."""
     return bool(distiller.needs - {"networks"})
 
 
@@ -290,7 +290,7 @@ def _recover_spec(cell: Cell, info: DatasetInfo, counts: tuple[int, ...]) -> Rec
 
 
 def derive_stream_seed(seed: int) -> int:
-    """Of the views that students are shown, from the cell's seed: the same for every method, so
+    """Derives the seed of students' views from the cell's: the same for every method, so
     that rows are paired."""
     return derive_seed(seed, "views")
 

@@ -1,4 +1,4 @@
-"""What a record says of its cell besides numbers: under which names, of which configuration.
+"""Describes a cell in its record besides numbers: its names and its configuration.
 
 Names are no part of a key. Two cells of other names can be the same work, and share a record.
 """
@@ -106,7 +106,7 @@ def _published(claim: Claim) -> PublishedFigure:
 
 
 def _label_teachers(plan: Plan) -> list[str]:
-    """Whom students learn from; under hard labels the cell's own, as in every row beside it."""
+    """Names whom students learn from; under hard labels the cell's own, as in rows beside it."""
     return [teacher.architecture.name for teacher in plan.labelling] or [plan.cell.teacher.name]
 
 
@@ -132,7 +132,7 @@ def _named(report: Mapping[str, float], teachers: Mapping[str, str], key: str) -
 
 
 def _student_keys(plan: Plan, evaluators: Mapping[str, Evaluator]) -> dict[str, list[str]]:
-    """Of stored students, so that `ddbench cache gc` keeps them."""
+    """Returns the keys of stored students, so that `ddbench cache gc` keeps them."""
     if not any("student" in e.needs for e in evaluators.values()):
         return {}
     from ddbench.pipeline.students import student_stage
@@ -153,7 +153,7 @@ def _costs(trials: Sequence[Artifact], made: Collection[str]) -> list[StageCost]
 
 
 def _bytes(plan: Plan, runner: Runner) -> dict[str, int]:
-    """What a distilled set takes: its images as bytes, its labels as they are stored, and the
+    """Counts the bytes of a distilled set: its images, its labels as they are stored, and the
     teacher where labels are its answers to what students are shown."""
     distilled = DistilledImages.from_tensors(runner.recover(plan).tensors())
     shown, learned = len(distilled.labels), distilled.soft_labels

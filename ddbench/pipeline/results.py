@@ -1,4 +1,4 @@
-"""What each stage makes, as values with fields, and how they lie in an artifact."""
+"""Results of the stages, as values with fields, and how they lie in an artifact."""
 
 from __future__ import annotations
 

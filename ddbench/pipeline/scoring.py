@@ -1,4 +1,4 @@
-"""What an evaluator says of a trial, checked before it is written down."""
+"""Asks evaluators about trials, and checks what they say before it is written down."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _checked(name: str, evaluator: Evaluator, values: object) -> dict[str, float
 
 
 def _number(name: str, metric: str, value: Any) -> float:
-    """Of whatever counts as one: a tensor of no dimension, too, but no text."""
+    """Returns a number from what counts as one: a tensor of no dimension, too, but no text."""
     try:
         number = math.nan if isinstance(value, str) else float(value)
     except (TypeError, ValueError):
@@ -156,7 +156,7 @@ def feature_sample(plan: Plan, runner: Runner) -> FeatureSample:
 
 
 def wanted_statistics(evaluators: Mapping[str, Evaluator]) -> tuple[Features, ...]:
-    """What evaluators want of the statistics stage."""
+    """Returns the statistics that evaluators want."""
     needs: set[str] = set()
     for evaluator in evaluators.values():
         needs |= evaluator.needs

@@ -1,4 +1,4 @@
-"""What each stage is told: exactly what its key hashes, so that a stale artifact cannot exist.
+"""Inputs of each stage: exactly what its key hashes, so that a stale artifact cannot exist.
 
 The key of an artifact is the hash of its specification and of the keys of the artifacts it is
 built from. Where something does not bear on the numbers (device, progress, a part's name, where a
@@ -119,7 +119,7 @@ class Recover:
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        """What the parts read, each once."""
+        """Statistics that the parts read, each once."""
         return tuple(dict.fromkeys(s for part in self.parts for s in part.statistics))
 
     def taps(self, network: Network) -> tuple[Tap, ...]:

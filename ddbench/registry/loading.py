@@ -52,7 +52,7 @@ MOVED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What one entry point gave."""
+    """The parts and aliases of one entry point."""
 
     plugin: Plugin
     provided: Mapping[tuple[str, str], Any] = field(default_factory=dict)
@@ -218,7 +218,7 @@ def _refuse_misspelt(module: Any, point: EntryPoint) -> None:
 
 
 def _in_a_line(fault: BaseException) -> str:
-    """What a list has room for; pluggy says what is wrong in the last of its lines."""
+    """Shortens a fault to one line: the last, where pluggy says what is wrong."""
     absent = (fault.name or "") if isinstance(fault, ModuleNotFoundError) else ""
     if absent in MOVED:
         more = (

@@ -33,7 +33,7 @@ def tell(manager: pluggy.PluginManager, hook: str, **told: Any) -> None:
 
 
 def fault_of(manager: pluggy.PluginManager, plugin: object, hook: str, **told: Any) -> str:
-    """What one plug-in's observer raises, in a line; nothing if all is well."""
+    """Calls one plug-in's observer and returns what it raises, in a line; "" if all is well."""
     others = [other for other in _observing(manager, hook) if other is not plugin]
     try:
         manager.subset_hook_caller(hook, others)(**told)

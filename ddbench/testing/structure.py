@@ -1,4 +1,4 @@
-"""What every part must be, whatever its kind: frozen, hashable, versioned, spelt stably."""
+"""Checks of every part, whatever its kind: frozen, hashable, versioned, spelt stably."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class Stream:
         return self.info.shape[1], self.info.shape[2]
 
     def _varied(self, shown: Views) -> bool:
-        """Whether any image is cropped or mirrored."""
+        """True if any image is cropped or mirrored."""
         if self.stored is None:
             return self.augmentation.crop != (1.0, 1.0) or self.augmentation.flip
         whole = torch.tensor([0, 0, *self._size])

@@ -62,7 +62,7 @@ class _Queue(Generic[Piece]):
 
 
 class _Lanes(Generic[Piece]):
-    """What is to be done, given out to whichever thread is free."""
+    """Hands out work to whichever thread is free."""
 
     def __init__(self, pieces: Iterator[Piece], takers: Sequence[Taker[Piece]]) -> None:
         self._pieces = pieces
@@ -92,7 +92,7 @@ class _Lanes(Generic[Piece]):
                 self._changed.notify_all()
 
     def _next(self) -> Callable[[], None] | None:
-        """What is to be done now, once there is something; None at the end."""
+        """Waits for work and returns it; None at the end."""
         with self._changed:
             while self._queues and self._fault is None:
                 waiting = [queue for queue in self._queues if queue.waiting]

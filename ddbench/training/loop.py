@@ -225,7 +225,7 @@ class _Run:
 
     @contextlib.contextmanager
     def _seeded(self, done: int) -> Iterator[None]:
-        """What the network draws depends on its own seed and the update alone."""
+        """Makes what the network draws depend on its own seed and the update alone."""
         if self._untouched is None:
             seed = derive_seed(self._trainee.seed, "update", done)
             with use_seed_on(self._ctx.device, seed):

@@ -109,7 +109,7 @@ class Schedule:
         return lr
 
     def _warm(self, update: int) -> float:
-        """What a warm-up leaves of the rate: it rises in a straight line, never from zero."""
+        """Returns the share of the rate in a warm-up: it rises in a line, never from zero."""
         rising = self._training.warmup * self._length.updates
         return min(1.0, (update + 1) / rising) if rising else 1.0
 

@@ -27,7 +27,7 @@ FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "misc", "helpers", "helper", "common", "tools", "stuff"}
 VAGUE_WORDS = {"Of", "What", "Whether", "Whom", "That"}
 """First words of a docstring that is no sentence."""
-MOST_VAGUE = 60
+MOST_VAGUE = 0
 HEAVY = ("torch", "torchvision", "timm", "sklearn", "pandas", "ot", "ddbench_plugins")
 
 

@@ -34,7 +34,7 @@ MOST_OTHER = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """What became of one student: a trial or a fault."""
+    """The outcome of one student: a trial or a fault."""
 
     trial: StudentTrial | None = None
     report: Mapping[str, float] = field(default_factory=dict)

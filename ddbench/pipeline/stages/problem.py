@@ -1,4 +1,4 @@
-"""What a distiller sees of a cell: real images, fresh networks, and the objective."""
+"""Problems that distillers are given: real images, fresh networks, and the objective."""
 
 from __future__ import annotations
 

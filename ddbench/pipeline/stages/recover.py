@@ -31,7 +31,7 @@ from ddbench.store.cache import GROUP, PartialGroups
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """What the stage is handed of a teacher."""
+    """A teacher as the stage is handed it."""
 
     network: Network
     """Frozen."""
@@ -201,7 +201,7 @@ def _checkpointed(problem: RecoverProblem) -> bool:
 def _fitted(
     spec: Recover, problem: RecoverProblem, labels: Tensor, partial: PartialGroups
 ) -> tuple[Recover, PartialGroups, dict[str, float]]:
-    """What the distiller leaves to the machine is decided, and said in the report.
+    """Decides what the distiller leaves to the machine, and says so in the report.
 
     Groups of an interrupted run count where they were divided in the same way.
     """

@@ -96,7 +96,7 @@ class ReportRow:
 
     @property
     def differs(self) -> str:
-        """What tells the row from others of its name."""
+        """Options that tell the row from others of its name."""
         return self.label.removeprefix(self.entry.name).removeprefix(", ")
 
     @property

@@ -34,7 +34,7 @@ NOTHING = Cell(text=MISSING, tone="quiet")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a cell needs to know besides its own entry."""
+    """Facts that a cell needs to know besides its own entry."""
 
     entries: Sequence[Entry]
     """Entries that may be compared, its own among them."""

@@ -1,4 +1,4 @@
-"""What is left of a method when labels and augmentation are taken out: DD-Ranking's scores."""
+"""DD-Ranking's scores: what is left of a method without its labels and augmentation."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ CIFAR10, CIFAR100 = tuple(NAMES10.split()), tuple(NAMES100.split())
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What sets the two data sets apart; means and deviations are those of DC and its family."""
+    """Facts that set the two data sets apart; means and deviations are those of DC's family."""
 
     name: str
     classes: tuple[str, ...]
