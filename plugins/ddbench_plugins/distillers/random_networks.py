@@ -61,7 +61,7 @@ class RandomNetworks(SyntheticImages, kw_only=True):
     augment: str = DSA
     """Operations joined by `_`, of which each class gets one an iteration; "" for none."""
     gap: Gap = MeanGap()
-    """What is made small."""
+    """Distance that is minimised."""
     chunk_size: Annotated[int, Ge(1)] = 1024
     """Real images in one forward pass, about; bears on memory and time alone."""
     factor: Annotated[int, Ge(1)] = field(default=1, metadata={"added": True})

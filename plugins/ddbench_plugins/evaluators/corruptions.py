@@ -45,7 +45,7 @@ class Corruptions(Evaluator):
     blur: Annotated[float, Gt(0)] = 0.015
     """Standard deviation, as a part of the image's width."""
     contrast: Annotated[float, Ge(0)] = 0.3
-    """What is left of the difference to the image's mean grey."""
+    """Part of the difference to the image's mean grey that is left."""
     quality: Annotated[int, Interval(ge=1, le=100)] = 20
     """Quality of the JPEG compression."""
     seed: int = 0

@@ -46,7 +46,7 @@ class ClassMoments(Statistic):
         return _pool_classes(state)
 
 
-class ReleasedClassMoments(Statistic):
+class ReleasedClassMoments(ClassMoments):
     """As `ClassMoments`, but the variance is the mean of the variances within batches of a class.
 
     σ²_k = 1/n_k Σ_B n_B σ²_B, B the batches of consecutive images of class k; it lacks the
@@ -64,9 +64,6 @@ class ReleasedClassMoments(Statistic):
 
     batch: int = 100
     """Images of a class whose variance is taken together."""
-
-    def taps(self, network: Network) -> tuple[Tap, ...]:
-        return moment_taps(network, "released_class_moments")
 
     def start(self, network: Network, info: DatasetInfo) -> Tensors:
         batches = (torch.tensor(info.train_counts) + self.batch - 1) // self.batch
@@ -89,9 +86,6 @@ class ReleasedClassMoments(Statistic):
             **_add_batch(state, acts, slots),
             "seen": seen + labels.bincount(minlength=len(seen)),
         }
-
-    def finish(self, state: Tensors) -> Tensors:
-        return _pool_classes(state)
 
 
 def _make_sums(network: Network, owner: Int[torch.Tensor, " s"]) -> Tensors:
