@@ -166,8 +166,8 @@ class GradientMatching(SyntheticImages, kw_only=True):
         self, problem: DistillProblem, network: Network, classes: Classes, *place: int
     ) -> None:
         """Shows real images of all classes to batch normalisation, and fixes it for the step."""
-        names = set(network.norm_layers())
-        if not names:
+        layers = network.norm_layers()
+        if not layers:
             return
         network.module.train()
         batches = [
@@ -176,9 +176,8 @@ class GradientMatching(SyntheticImages, kw_only=True):
         ]
         with torch.no_grad():
             problem.probe(network)(torch.cat(batches))
-        for name, module in network.module.named_modules():
-            if name in names and isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
+        for name in layers:
+            network.module.get_submodule(name).eval()
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -37,14 +38,12 @@ class Hard(Labeller):
             batch: What was shown.
             teacher: Not read.
         """
-        logits = widen(student)
-
-        def entropies(labels: torch.Tensor) -> torch.Tensor:
-            smooth = self.label_smoothing
-            return torch.nn.functional.cross_entropy(
-                logits, labels, reduction="none", label_smoothing=smooth
-            )
-
+        entropies = functools.partial(
+            torch.nn.functional.cross_entropy,
+            widen(student),
+            reduction="none",
+            label_smoothing=self.label_smoothing,
+        )
         own = batch.share * entropies(batch.labels)
         each = own + (1 - batch.share) * entropies(batch.partner_labels)  # b
         return (batch.weights.to(each) * each).mean()
