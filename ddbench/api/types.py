@@ -16,9 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from ddbench.api.errors import DDBenchError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    Tensors: TypeAlias = dict[str, Tensor]
+    Tensors: TypeAlias = dict[str, torch.Tensor]
 else:
     Tensors = dict[str, Any]  # torch is not touched while modules are imported
 
@@ -60,7 +58,7 @@ class DatasetInfo:
 class Reduction(Protocol):
     """A function of an activation, computed where the activation appears."""
 
-    def reduce(self, activation: Float[Tensor, "b ..."]) -> Tensors: ...
+    def reduce(self, activation: Float[torch.Tensor, "b ..."]) -> Tensors: ...
 
 
 @runtime_checkable
@@ -68,8 +66,8 @@ class FusedReduction(Reduction, Protocol):
     """A reduction that can take over the work of the module whose input it reduces."""
 
     def through(
-        self, module: nn.Module, activation: Float[Tensor, "b ..."]
-    ) -> tuple[Tensor, Tensors] | None:
+        self, module: torch.nn.Module, activation: Float[torch.Tensor, "b ..."]
+    ) -> tuple[torch.Tensor, Tensors] | None:
         """Returns the module's output and what is kept of its input; None to compute them apart.
 
         Both as `module(activation)` and `reduce(activation)` give them, up to rounding.
@@ -91,7 +89,7 @@ class Tap:
 class Network:
     """A network and the names of the places that methods look at."""
 
-    module: nn.Module
+    module: torch.nn.Module
     classifier: str
     """Name of the module whose input holds the features and whose output are the logits."""
 
@@ -108,7 +106,7 @@ class Network:
 class Activations:
     """Logits and tapped activations of one forward pass of a probed network."""
 
-    logits: Float[Tensor, "b k"]
+    logits: Float[torch.Tensor, "b k"]
     taps: Mapping[Tap, Tensors]
 
 
@@ -116,8 +114,8 @@ class Activations:
 class Atoms:
     """A discrete measure on m points: what the images of one class are drawn to."""
 
-    points: Float[Tensor, "m d"]
-    weights: Float[Tensor, " m"]
+    points: Float[torch.Tensor, "m d"]
+    weights: Float[torch.Tensor, " m"]
     """Sum to 1."""
     report: Mapping[str, float] = field(default_factory=dict)
     """Figures worth keeping, such as the transport objective."""
@@ -127,12 +125,12 @@ class Atoms:
 class Step:
     """One optimisation step, as matchers and regularizers see it."""
 
-    images: Float[Tensor, "b c h w"]
+    images: Float[torch.Tensor, "b c h w"]
     """After augmentation, normalised; carries the gradient."""
-    labels: Int[Tensor, " b"]
-    weights: Float[Tensor, " b"]
+    labels: Int[torch.Tensor, " b"]
+    weights: Float[torch.Tensor, " b"]
     """Of the images within their class; all images of a class sum to 1."""
-    atoms: Float[Tensor, "b d"] | None
+    atoms: Float[torch.Tensor, "b d"] | None
     """One target per image; None if the matcher has no target."""
     acts: Activations
     network: Network
@@ -140,7 +138,7 @@ class Step:
     """What the statistics stage found, by Statistic."""
     progress: float
     """0 at the first step, 1 at the last."""
-    memory: Mapping[str, Tensor] = field(default_factory=dict)
+    memory: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """What the regularizer's `remember` gave at the last step of this group of images with this
     teacher; empty at the first."""
     seed: int = 0
@@ -152,19 +150,19 @@ class Step:
 class Batch:
     """Augmented, mixed images of a distilled set, ready for a training step."""
 
-    images: Float[Tensor, "b c h w"]
-    labels: Int[Tensor, " b"]
-    weights: Float[Tensor, " b"]
+    images: Float[torch.Tensor, "b c h w"]
+    labels: Int[torch.Tensor, " b"]
+    weights: Float[torch.Tensor, " b"]
     """Of the base images, mean 1 over the batch."""
-    indices: Int[Tensor, " b"]
+    indices: Int[torch.Tensor, " b"]
     """Which image of the distilled set each row shows."""
-    partner_labels: Int[Tensor, " b"]
-    partner_indices: Int[Tensor, " b"]
+    partner_labels: Int[torch.Tensor, " b"]
+    partner_indices: Int[torch.Tensor, " b"]
     share: float
     """Part of each image that is its own; 1 without mixing."""
-    answers: Float[Tensor, "b k"] | None = None
+    answers: Float[torch.Tensor, "b k"] | None = None
     """Logits that a teacher gave to these very views, where the set brought them along (FKD)."""
-    learned: Float[Tensor, "n k"] | None = None
+    learned: Float[torch.Tensor, "n k"] | None = None
     """Labels that a distiller learned, one row for each image of the set (`indices` and
     `partner_indices` are rows of it): probabilities or logits. None if the set has none."""
     epoch: int = 0
@@ -187,12 +185,12 @@ class Metric:
 class DistilledSet:
     """Images, labels and weights that a distiller made."""
 
-    images: Float[Tensor, "n c h w"]
+    images: Float[torch.Tensor, "n c h w"]
     """Pixels in [0, 1] unless the method leaves that range."""
-    labels: Int[Tensor, " n"]
-    weights: Float[Tensor, " n"]
+    labels: Int[torch.Tensor, " n"]
+    weights: Float[torch.Tensor, " n"]
     """Of each image within its class; the images of a class sum to 1."""
-    soft_labels: Float[Tensor, "n k"] | None = None
+    soft_labels: Float[torch.Tensor, "n k"] | None = None
     """Labels that the distiller learned, one row an image: probabilities or logits."""
     rate: float | None = None
     """Learning rate that the distiller learned."""
@@ -202,11 +200,11 @@ class DistilledSet:
 class FeatureSample:
     """Teacher features of the real training set and of the distilled set."""
 
-    real: Float[Tensor, "n d"]
-    real_labels: Int[Tensor, " n"]
-    distilled: Float[Tensor, "m d"]
-    distilled_labels: Int[Tensor, " m"]
-    distilled_weights: Float[Tensor, " m"]
+    real: Float[torch.Tensor, "n d"]
+    real_labels: Int[torch.Tensor, " n"]
+    distilled: Float[torch.Tensor, "m d"]
+    distilled_labels: Int[torch.Tensor, " m"]
+    distilled_weights: Float[torch.Tensor, " m"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +214,8 @@ class Trial:
     Evaluators are given more than logits if their `needs` ask for it, by the word in each method.
     """
 
-    logits: Float[Tensor, "t k"]
-    labels: Int[Tensor, " t"]
+    logits: Float[torch.Tensor, "t k"]
+    labels: Int[torch.Tensor, " t"]
     info: DatasetInfo
     seed: int
 
@@ -229,11 +227,11 @@ class Trial:
         """Returns the teacher's features of real and distilled images: "features"."""
         raise _not_asked_for("features")
 
-    def test_images(self) -> UInt8[Tensor, "t c h w"]:
+    def test_images(self) -> UInt8[torch.Tensor, "t c h w"]:
         """Returns the test images, of which `labels` are the classes: "student"."""
         raise _not_asked_for("student")
 
-    def student(self, images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    def student(self, images: UInt8[torch.Tensor, "n c h w"]) -> Float[torch.Tensor, "n k"]:
         """Returns the student's logits of any images: "student"."""
         raise _not_asked_for("student")
 

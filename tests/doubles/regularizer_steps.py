@@ -62,7 +62,7 @@ def step_of(images, labels, weights, known=None, network=NETWORK, taps=None):
 
 def step_of_maps(maps, network, labels=None, weights=None, known=None):
     """A step whose only BatchNorm input is `maps`."""
-    acts = Activations(maps, {Tap("0", ChannelMoments()): ChannelMoments().reduce(maps)})
+    acts = Activations(maps.flatten(1), {Tap("0", ChannelMoments()): ChannelMoments().reduce(maps)})
     labels = torch.zeros(len(maps), dtype=torch.long) if labels is None else labels
     weights = torch.ones(len(maps)) if weights is None else weights
     return Step(maps, labels, weights, None, acts, network, known or {}, 0.0)

@@ -110,7 +110,9 @@ def test_variance_holds_where_means_are_several_deviations(ratio, batch, seed):
     statistic, layer = ClassMoments(), nn.Sequential(nn.BatchNorm2d(5))
     state = statistic.start(Network(layer, "0"), info([20, 20]))
     for some, theirs in zip(maps.split(batch), labels.split(batch), strict=True):
-        acts = Activations(some, {Tap("0", ChannelMoments()): ChannelMoments().reduce(some)})
+        acts = Activations(
+            some.flatten(1), {Tap("0", ChannelMoments()): ChannelMoments().reduce(some)}
+        )
         state = statistic.update(state, acts, theirs)
     found = statistic.finish(state)
     for cls in range(2):
@@ -145,7 +147,7 @@ def test_half_precision_activations_are_widened():
     maps = (torch.randn(6, 5, 4, 4) + 2).bfloat16()
     statistic = ClassMoments()
     state = statistic.start(Network(nn.Sequential(nn.BatchNorm2d(5)), "0"), info([6]))
-    acts = Activations(maps, {Tap("0", ChannelMoments()): ChannelMoments().reduce(maps)})
+    acts = Activations(maps.flatten(1), {Tap("0", ChannelMoments()): ChannelMoments().reduce(maps)})
     found = statistic.finish(statistic.update(state, acts, torch.zeros(6, dtype=torch.long)))
     expected = maps.double().transpose(0, 1).flatten(1).var(1, correction=0)
     torch.testing.assert_close(found["0.var"][0].double(), expected, rtol=1e-5, atol=0)
