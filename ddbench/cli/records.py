@@ -6,10 +6,12 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from ddbench.api.errors import DDBenchError, format_count
-from ddbench.api.record import Record
+
+if TYPE_CHECKING:
+    from ddbench.api.record import Record
 
 
 def find_record(name: str, cache: Path | None) -> Record:

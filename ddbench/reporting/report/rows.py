@@ -40,7 +40,7 @@ class Shown:
     """A text of the page and the value that it is sorted by; None is sorted last."""
 
     text: str = MISSING
-    value: float | str | None = None
+    value: int | float | str | None = None
     tone: str = ""
     hint: str = ""
 

@@ -20,7 +20,7 @@ def format_signed(value: float) -> str:
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def format_digits(value: float, digits: int = 3) -> str:
+def format_digits(value: int | float, digits: int = 3) -> str:
     """Writes three significant digits without an exponent: `0.0679`, `122`, `1,230`."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
@@ -43,7 +43,7 @@ def format_spread(value: float, sd: float | None, unit: str) -> str:
     return f"{text} ± {sd:,.{places}f}"
 
 
-def format_bytes(count: float) -> str:
+def format_bytes(count: int | float) -> str:
     """Writes bytes for people, in powers of 1,000: `640 B`, `1.2 GB`."""
     power = 0
     while count >= 999.5 and power < len(_UNITS) - 1:
