@@ -10,7 +10,7 @@ import pytest
 
 from ddbench.api.record import LearningCurve, PublishedFigure
 from ddbench.reporting.report import make_page, to_html
-from tests.reporting.report.test_page import few
+from tests.doubles.pages import few
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

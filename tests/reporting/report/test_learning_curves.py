@@ -15,7 +15,7 @@ from ddbench.reporting.report.plots import Plot, Point, Series
 from ddbench.reporting.report.rows import make_rows
 from ddbench.reporting.tables.aggregate import gather
 from ddbench.reporting.tables.row_names import label_entries
-from tests.reporting.report.test_page import Reader, few, html_of, record
+from tests.doubles.pages import Reader, few, html_of, record
 
 
 def curve(*losses: float) -> LearningCurve:

@@ -1,73 +1,20 @@
-"""The page holds what the records say, loads nothing, and believes no text of a record."""
+"""The page: what it says, that it loads nothing, and that no record becomes markup."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
 
-from ddbench.api.record import PublishedFigure, Record, StageCost
+from ddbench.api.record import PublishedFigure, StageCost
 from ddbench.reporting.report import make_page, to_html
 from ddbench.reporting.report.rows import FACETS
+from tests.doubles.pages import Reader, few, html_of, record
 
 HOSTILE = '"><img src=x onerror="alert(1)"><script>alert(2)</script>{{ 7 * 7 }}\'--></style>'
-
-
-def record(method="wmdd", top1=50.0, seed=0, **changes) -> Record:
-    fields = {
-        "key": f"{method}{seed}{changes.get('ipc', 1)}{changes.get('dataset', '')}",
-        "status": "ok", "method": method, "dataset": "digits", "ipc": 1, "teacher": "resnet18",
-        "student": "resnet18", "labels": "fkd", "protocol": "v1", "seed": seed,
-        "baseline": method in ("random", "full"), "metrics": [{"top1": top1}],
-        "directions": {"top1": True}, "units": {"top1": "%"}, "image_bytes": 640,
-        "label_bytes": 80, "configuration": {"recipe": {"distiller": [f"p:{method}/1", {}]}},
-        "costs": [StageCost(stage="recover", key="k", seconds=60 + top1, peak_bytes=10**9)],
-        "environment": {"cpu": "AMD EPYC", "packages": {"torch": "2.15.0"}},
-        "command": "ddbench run",
-    }  # fmt: skip
-    return Record(**{**fields, **changes})
-
-
-def few() -> list[Record]:
-    claim = PublishedFigure(value=64.8, sd=0.4, source="the paper, Table 1", setting="224 px")
-    return [
-        *(record("wmdd", 50.0 + seed, seed, claim=claim) for seed in range(3)),
-        *(record("random", 40.0 + seed, seed) for seed in range(3)),
-        *(record("wmdd", 70.0 + seed, seed, ipc=10) for seed in range(3)),
-        record("dm", 0, 0, status="oom", metrics=[], costs=[], reason="no memory"),
-    ]
-
-
-def html_of(records: list[Record], **options) -> str:
-    return to_html(make_page([(None, r) for r in records], **options))
-
-
-class Reader(HTMLParser):
-    """Every tag with its attributes, and the texts that lie in no script or style."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.inside: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag in ("script", "style"):
-            self.inside.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag in self.inside:
-            self.inside.remove(tag)
-
-    def handle_data(self, data):
-        if not self.inside:
-            self.texts.append(data.strip())
 
 
 def test_rows_say_what_the_records_say():
@@ -85,23 +32,6 @@ def test_rows_say_what_the_records_say():
     text = to_html(page)
     for told in ("51.0 ± 1.0", "−13.8", "the paper, Table 1", "AMD EPYC", "oom (0/1)", "no memory"):
         assert told in text
-
-
-def test_rows_of_one_name_are_told_apart_wherever_they_stand():
-    claim = PublishedFigure(value=64.8, source="the paper, Table 1")
-    made = [record("wmdd", top1, labels=labels, key=labels, claim=claim)
-            for labels, top1 in (("fkd", 50.0), ("hard", 30.0))]  # fmt: skip
-    texts = Reader(html_of(made)).texts
-    # Below the name, where a narrow screen has no room for columns; and beside the claim.
-    assert [texts.count(f"digits, IPC 1, {labels}") for labels in ("fkd", "hard")] == [2, 2]
-    assert "digits, IPC 1" in Reader(html_of(made[:1])).texts
-
-
-def test_a_row_is_found_under_the_same_address_when_seeds_are_added():
-    first = make_page([(None, r) for r in few()])
-    more = make_page([(None, r) for r in [*few(), record("wmdd", 55.0, 7)]])
-    assert {row.id for row in first.rows} == {row.id for row in more.rows}
-    assert len({row.id for row in first.rows}) == len(first.rows) == 4
 
 
 def test_no_text_of_a_record_becomes_markup():
@@ -152,41 +82,6 @@ def test_the_csv_of_the_page_is_the_leaderboard():
     frame = pd.read_csv(io.BytesIO(base64.b64decode(found[1])))
     row = frame[(frame.method == "wmdd") & (frame.ipc == 1)].iloc[0]
     assert row.top1_mean == 51.0
-
-
-def test_pictures_are_shown_where_the_cache_holds_images_and_missed_where_not(cache):
-    import torch
-
-    images = torch.arange(4 * 3 * 8 * 8, dtype=torch.uint8).reshape(4, 3, 8, 8)
-    labels = torch.tensor([0, 0, 1, 1])
-    weights = torch.full((4,), 0.5)
-    card = {"cost": {"seconds": 1.0}}
-    cache.store("recover", "images", {"images": images, "labels": labels, "weights": weights}, card)
-    made = [record("wmdd", 3.0, 0, keys={"recover": ["images"]}, ipc=2),
-            record("dm", 3.0, 0, keys={"recover": ["gone"]}, ipc=2)]  # fmt: skip
-    page = make_page([(None, r) for r in made], cache)
-    assert [picture.title for picture in page.pictures] == ["wmdd"]
-    assert page.missing == ("1 row without a picture: their images are not in the cache.",)
-    (picture,) = page.pictures
-    from PIL import Image
-
-    shown = Image.open(io.BytesIO(base64.b64decode(picture.source.partition(",")[2])))
-    # Two rows of two images, four times as large, with two white pixels around each.
-    assert shown.size == (2 * 34 + 2, 2 * 34 + 2) == (picture.width, picture.height)
-    red, green, blue = images[2, :, 0, 0].tolist()
-    assert shown.getpixel((2, 36)) == (red, green, blue)
-
-
-def test_pictures_keep_to_their_budget():
-    import torch
-    from PIL import Image
-
-    from ddbench.reporting.report.images import PICTURE_BYTES, _encode
-
-    noise = torch.randint(256, (660, 660, 3), generator=torch.Generator().manual_seed(0))
-    source = _encode(Image.fromarray(noise.to(torch.uint8).numpy()))
-    assert source.startswith("data:image/webp")
-    assert len(base64.b64decode(source.partition(",")[2])) < 2.5 * PICTURE_BYTES
 
 
 def test_the_command_writes_a_page_and_refuses_an_empty_folder(ddbench, tmp_path):

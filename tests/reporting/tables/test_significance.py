@@ -1,13 +1,11 @@
-"""Tables of certainty: intervals, corrected tests, ranks with ties; and the diagram of ranks."""
+"""Tables of certainty: intervals, corrected tests, ranks with ties."""
 
 from __future__ import annotations
 
 import pytest
 
-from ddbench.api.errors import DDBenchError
 from ddbench.api.record import Record
-from ddbench.reporting.render.critical_difference import write_diagram
-from ddbench.reporting.tables import choose_certainty_views, rank_records
+from ddbench.reporting.tables import choose_certainty_views
 from ddbench.reporting.tables.statistics import correct_by_holm
 
 
@@ -66,27 +64,3 @@ def test_average_ranks_leave_out_who_lacks_a_cell_and_say_so():
     assert set(found) == {"wmdd", "sre2l", "random"}
     assert found["random"]["average_rank"] == 3
     assert any("dm" in remark for remark in view.remarks)
-
-
-# -- the diagram -----------------------------------------------------------------------------------
-
-
-def test_the_diagram_names_every_method_and_is_the_same_every_time(tmp_path):
-    pytest.importorskip("matplotlib")
-    ranking = rank_records(GRID)
-    assert ranking is not None
-    for name in ("a.svg", "b.svg", "c.pdf", "d.png"):
-        write_diagram(ranking, tmp_path / name)
-        assert (tmp_path / name).stat().st_size > 1000
-    text = (tmp_path / "a.svg").read_text()
-    assert text == (tmp_path / "b.svg").read_text()
-    for name in ("wmdd", "sre2l", "random", "critical difference"):
-        assert name in text
-
-
-def test_a_diagram_of_another_kind_is_refused(tmp_path):
-    ranking = rank_records(GRID)
-    assert ranking is not None
-    with pytest.raises(DDBenchError, match=r"ranks\.gif") as caught:
-        write_diagram(ranking, tmp_path / "ranks.gif")
-    assert "ranks.svg" in caught.value.hint
