@@ -149,7 +149,7 @@ class Relabel:
     """None where only plain images are labelled."""
     epochs: int
     batch_size: int
-    seed: float
+    seed: int | float
     """Of the views, for the key alone: keys have spelt it as a float since the first release."""
     precision: Precision
 

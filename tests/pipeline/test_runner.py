@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from ddbench.api.features import Features
-from ddbench.api.types import DatasetInfo
-from ddbench.pipeline.plan import PlannedStage
+from ddbench.config.grid import Selection, expand
 from ddbench.pipeline.runner import Runner
-from ddbench.pipeline.specs import Statistics, data_key
+from ddbench.registry import Registry
 from ddbench.runtime.context import Context
-from ddbench.store.cache import Cache
+from ddbench.store.cache import Artifact, Cache
 
 
 class Slower(Runner):
@@ -25,17 +24,18 @@ class Slower(Runner):
     passes = 0
 
     def squeeze(self, plan: Any, teacher: Any) -> Any:
-        return SimpleNamespace(key="a-teacher")
+        return Artifact("a-teacher", "squeeze", Path(), {})
 
     def _compute_statistics(self, *given: Any) -> None:
         self.passes += 1
 
 
 def test_statistics_of_a_faster_process_are_not_computed_again(
-    cache: Cache, info: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+    cache: Cache, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = Statistics(data=data_key(info), statistic=Features(), precision="fp32")
-    planned = PlannedStage("statistics", spec, ())
+    (plan,) = expand(Selection(seeds=1, reference=False), registry, None)
+    teacher = plan.teachers[0]
+    planned = next(s for s in teacher.statistics if s.spec.statistic == Features())
     card = {"cost": {"seconds": 1.0, "peak_bytes": None}, "lineage": {}, "report": {}}
     locked: list[str] = []
 
@@ -47,8 +47,7 @@ def test_statistics_of_a_faster_process_are_not_computed_again(
 
     monkeypatch.setattr(Cache, "lock", lock)
     slower = Slower(cache, Context(), lambda *told: None)
-    teacher: Any = SimpleNamespace(statistics=[planned])
-    found = slower.compute_statistic(None, teacher, Features())  # type: ignore[arg-type]
+    found = slower.compute_statistic(plan, teacher, Features())
     assert found.key == planned.key
     assert locked == ["statistics-a-teacher"]
     assert slower.passes == 0

@@ -89,7 +89,7 @@ def evaluate(
     ask_teacher = _choose_teacher(spec, stream, teachers, stored, ctx)
     own = _at_learned_rate(spec.training, rate) if spec.learned_rate else spec.training
     train(trainees, stream, own, spec.labeller.loss, ctx, title, ask_teacher, threads)
-    whole = sum(trainee.seconds for trainee in trainees if trainee.fault is None)
+    whole = sum((trainee.seconds for trainee in trainees if trainee.fault is None), 0.0)
     return [each.finish(data, whole, stream.whitening, ctx) for each in training]
 
 

@@ -7,12 +7,12 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ddbench.api.distiller import Learned
 from ddbench.api.errors import DDBenchError, DDBenchWarning, DivergedError
 from ddbench.api.roles import Statistic
 from ddbench.api.types import Network, Tensors
@@ -175,8 +175,8 @@ def _fill(result: Tensors, group: Tensors, rows: Int[Tensor, " b"], count: int) 
         result[name][rows] = tensor
 
 
-def _group(spec: Recover, problem: RecoverProblem, group: Int[Tensor, " b"]) -> Tensor | Learned:
-    """One group; where a device has no room for it, with activations computed again."""
+def _group(spec: Recover, problem: RecoverProblem, group: Int[Tensor, " b"]) -> Any:
+    """One group, unchecked; where a device has no room for it, with activations computed again."""
     while True:
         problem.begin(int(group[0]))
         try:

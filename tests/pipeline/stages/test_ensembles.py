@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -13,6 +13,7 @@ from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
 from ddbench.api.recipe import NamedArchitecture
 from ddbench.api.record import Record
+from ddbench.api.roles import Regularizer
 from ddbench.api.types import DatasetInfo, Network, Step
 from ddbench.config.grid import Selection, expand
 from ddbench.config.overrides import apply
@@ -137,16 +138,10 @@ def networks(info: DatasetInfo) -> list[Network]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Witness:
+class Witness(Regularizer):
     """Counts its steps, and keeps what it was given."""
 
-    version: ClassVar[int] = 1
-    statistics: ClassVar[tuple[Any, ...]] = ()
     seen: ClassVar[list[Step]] = []
-
-    def taps(self, network: Network) -> tuple[Any, ...]:
-        return ()
 
     def penalty(self, step: Step) -> Tensor:
         self.seen.append(step)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
+from ddbench.api.distiller import Preparation
 from ddbench.api.errors import DDBenchError, DivergedError
 from ddbench.api.types import DatasetInfo
 from ddbench.config.grid import Selection, expand
@@ -33,11 +34,9 @@ INFO = DatasetInfo(
 CALLS: list[int] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(Preparation):
     """The sum of a network's weights and of a class's images, a piece a class."""
 
-    version: ClassVar[int] = 1
     slope: float = 1.0
     fail_at: int = -1
 
@@ -93,7 +92,6 @@ def test_finished_pieces_outlive_a_kill(data: RealData, cache: Cache) -> None:
     assert len(found) == 2
 
 
-@dataclass(frozen=True, slots=True)
 class Diverging(Sums):
     def piece(self, problem: Any, number: int) -> Tensor:
         for _ in range(25):
@@ -155,13 +153,11 @@ class Silent(Ahead):
     needs: ClassVar[frozenset[str]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
 class Miscounted(Sums):
     def updates(self, info: DatasetInfo) -> int:
         return 2
 
 
-@dataclass(frozen=True, slots=True)
 class Unrepeatable(Sums):
     def piece(self, problem: Any, number: int) -> Tensor:
         problem.tick()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ddbench.api.errors import DDBenchError
 from ddbench.api.features import Features
+from ddbench.api.roles import Target
 from ddbench.api.types import Atoms
 from ddbench.pipeline.results import LabelledFeatures
 from ddbench.pipeline.specs import Targets
@@ -50,11 +50,9 @@ def test_a_mistake_in_a_class_is_told(features):
         found(BarycenterTarget(), features, (2, 2, 13, 2, 2))
 
 
-@dataclass(frozen=True, slots=True)
-class Misshapen:
+class Misshapen(Target):
     """Atoms in too few dimensions."""
 
-    version: ClassVar[int] = 1
     statistic: ClassVar[Features] = Features()
 
     def atoms(self, features: Tensor, count: int, rng: Any) -> Atoms:

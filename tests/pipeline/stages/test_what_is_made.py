@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
+from ddbench.api.distiller import Preparation
 from ddbench.api.errors import DDBenchError, DivergedError
+from ddbench.api.roles import Pretraining
 from ddbench.api.types import DatasetInfo, Network
 from ddbench.data.real import RealData
 from ddbench.nn.build import build_network
@@ -18,7 +19,6 @@ from ddbench.pipeline.specs import Prepare, Recover, data_key
 from ddbench.pipeline.stages.groups import Losses
 from ddbench.pipeline.stages.prepare import prepare
 from ddbench.pipeline.stages.pretraining import pretrain
-from ddbench.pipeline.stages.problem import RecoverProblem
 from ddbench.pipeline.stages.recover import Teacher, recover
 from ddbench.runtime.context import Context
 from ddbench.runtime.cost import Meter
@@ -144,23 +144,28 @@ def test_a_loss_between_two_looks_is_looked_at_in_the_end() -> None:
         losses.last()
 
 
-@dataclass(frozen=True, slots=True)
-class Short:
+class Short(Preparation):
     """24 updates without a number."""
 
-    version: ClassVar[int] = 1
     pieces: int = 1
 
     def updates(self, info: Any) -> int:
         return 24
 
-    def piece(self, problem: RecoverProblem, number: int) -> Tensor:
-        self.pretrain(problem, None)
-        return torch.zeros(1)
-
-    def pretrain(self, problem: Any, network: Any) -> None:
+    def piece(self, problem: Any, number: int) -> Tensor:
         for _ in range(24):
             problem.tick(torch.tensor(torch.nan))
+        return torch.zeros(1)
+
+
+class ShortPretraining(Pretraining):
+    """The same of a network."""
+
+    def updates(self, count: int) -> int:
+        return 24
+
+    def pretrain(self, problem: Any, network: Network) -> None:
+        Short().piece(problem, 0)
 
 
 def test_a_short_preparation_that_diverged_is_no_result(data: RealData, cache: Cache) -> None:
@@ -174,7 +179,7 @@ def test_a_short_preparation_that_diverged_is_no_result(data: RealData, cache: C
 def test_a_short_pretraining_that_diverged_is_no_result(data: RealData) -> None:
     network = Network(build_network(PART, INFO, 0, CTX), "classifier")
     with pytest.raises(DivergedError, match="pretraining is not finite after 24 updates"):
-        pretrain(Short(), network, data, 0, CTX)
+        pretrain(ShortPretraining(), network, data, 0, CTX)
 
 
 # -- finished groups -------------------------------------------------------------------------------
