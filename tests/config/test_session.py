@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
 
 from ddbench.api.errors import DDBenchError
+from ddbench.api.roles import Evaluator
 from ddbench.api.types import Metric
 from ddbench.config.session import Session
 from ddbench.registry import Registry
 from ddbench.runtime.context import Context
 
 
-@dataclass(frozen=True)
-class Reports:
-    version: ClassVar[int] = 1
+class Reports(Evaluator):
     metrics: ClassVar[tuple[Metric, ...]] = (Metric("top1"),)
 
     def evaluate(self, trial: object) -> dict[str, float]:

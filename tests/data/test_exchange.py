@@ -292,16 +292,14 @@ def test_mistakes_are_one_sentence_and_leave_nothing(
 # -- a format of somebody else ---------------------------------------------------------------------
 
 THEIRS = '''
-from dataclasses import dataclass
 from typing import ClassVar
 import numpy, torch
 from ddbench import hookimpl
 from ddbench.api.distilled_set import PortableSet
+from ddbench.api.roles import SetFormat
 
-@dataclass(frozen=True)
-class Archive:
+class Archive(SetFormat):
     """KIP: one NumPy archive."""
-    version: ClassVar[int] = 1
     layout: ClassVar[str] = "a file NAME.npz"
 
     def detect(self, path):

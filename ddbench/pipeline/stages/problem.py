@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor
 
 from ddbench.api.errors import DDBenchError
@@ -127,7 +127,7 @@ class RecoverProblem(StageProblem):
         self._group, self._calls = group, 0
         self._memory.clear()
 
-    def normalise(self, pixels_: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def normalise(self, pixels_: Shaped[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         return normalise(pixels_, self.info)
 
     def pixel_range(self) -> tuple[Float[Tensor, "1 c 1 1"], Float[Tensor, "1 c 1 1"]]:

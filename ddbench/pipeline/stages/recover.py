@@ -176,7 +176,7 @@ def _fill(result: Tensors, group: Tensors, rows: Int[Tensor, " b"], count: int) 
 
 
 def _group(spec: Recover, problem: RecoverProblem, group: Int[Tensor, " b"]) -> Any:
-    """One group, unchecked; where a device has no room for it, with activations computed again."""
+    """Recovers one group, unchecked; where there is no room, with activations computed again."""
     while True:
         problem.begin(int(group[0]))
         try:

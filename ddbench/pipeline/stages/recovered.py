@@ -95,9 +95,10 @@ def check_recovered(
         DivergedError: pixels, labels or the rate are not finite, or the rate is not above 0.
     """
     name = type(distiller).__name__
-    learned = recovered if isinstance(recovered, Learned) else Learned(recovered)
     check = _check_pixels if distiller.makes == "pixels" else _check_indices
-    check(name, learned.images, problem, group)
+    images = recovered.images if isinstance(recovered, Learned) else recovered
+    check(name, images, problem, group)
+    learned = recovered if isinstance(recovered, Learned) else Learned(images)
     check_learned(distiller, learned, len(group), problem.info.num_classes)
     return learned
 

@@ -144,8 +144,13 @@ def test_a_loss_between_two_looks_is_looked_at_in_the_end() -> None:
         losses.last()
 
 
+def _tick_without_a_number(problem: Any) -> None:
+    for _ in range(24):
+        problem.tick(torch.tensor(torch.nan))
+
+
 class Short(Preparation):
-    """24 updates without a number."""
+    """A piece of 24 updates without a number."""
 
     pieces: int = 1
 
@@ -153,19 +158,18 @@ class Short(Preparation):
         return 24
 
     def piece(self, problem: Any, number: int) -> Tensor:
-        for _ in range(24):
-            problem.tick(torch.tensor(torch.nan))
+        _tick_without_a_number(problem)
         return torch.zeros(1)
 
 
 class ShortPretraining(Pretraining):
-    """The same of a network."""
+    """24 updates without a number."""
 
     def updates(self, count: int) -> int:
         return 24
 
     def pretrain(self, problem: Any, network: Network) -> None:
-        Short().piece(problem, 0)
+        _tick_without_a_number(problem)
 
 
 def test_a_short_preparation_that_diverged_is_no_result(data: RealData, cache: Cache) -> None:
