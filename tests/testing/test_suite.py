@@ -188,7 +188,8 @@ class Atomic:
         if self.fault == "global":
             points = features[torch.randint(len(features), (count,))] + torch.rand(())
         weights = torch.full((count,), 1.0 if self.fault == "weights" else 1 / count)
-        return Atoms(points[: max(1, count - (self.fault == "count"))], weights)
+        kept = max(1, count - (self.fault == "count"))
+        return Atoms(points[:kept], weights[:kept])
 
 
 @pytest.mark.parametrize(
