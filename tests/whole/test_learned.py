@@ -10,6 +10,7 @@ import pytest
 
 from ddbench.api.record import Record
 from ddbench.store.records import Records
+from tests.doubles import learning
 from tests.doubles.installed import install
 
 CPU = ["--device", "cpu", "--precision", "fp32", "--seeds", 1]
@@ -30,8 +31,7 @@ batch_size = 10
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plug-in `learner` beside the built-in ones."""
     site = tmp_path / "site"
-    source = "from tests.doubles.learning import ddbench_recipes"
-    install(site, "ddbench-learner", {"learner_plugin": source})
+    install(site, "ddbench-learner", {"learner_plugin": Path(learning.__file__).read_text()})
     monkeypatch.syspath_prepend(str(site))
 
 
@@ -59,6 +59,8 @@ def test_a_set_with_learned_labels_and_rate_gives_its_numbers_again(
         again = only_record(cache)
         assert again.metrics == record.metrics
         assert (again.labels, again.label_bytes) == ("learned", record.label_bytes)
+    done = ddbench("reproduce", record.key)  # another seed is another number
+    assert f"committed {record.metrics[0]['top1']:.1f} %" in done.out + done.err
     done = ddbench("export", record.key, tmp_path / "folders", "--format", "sre2l")
     assert done.code == 2
     assert "no place for learned labels" in done.err
