@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Metered = Literal["top1", "iteration_seconds", "total_seconds", "peak_bytes"]
-"""What papers claim: percent, seconds, seconds, bytes."""
+"""Metrics of published figures: in percent, seconds, seconds and bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +66,11 @@ class MethodCard:
     code: str = ""
     """Address of the authors' code, or a sentence that none was released."""
     licence: str = ""
-    """Of the authors' code, and what that means for this one."""
+    """Licence of the authors' code, and its meaning for this one."""
     objective: str = ""
-    """What is made small, or how images are chosen, in a line or a few."""
+    """Objective that is minimised, or the rule that chooses images, in a line or a few."""
     notes: tuple[str, ...] = ()
-    """What deviates from the paper, known issues."""
+    """Deviations from the paper, and known issues."""
     bibtex: str = ""
     """One entry, or several."""
     claims: tuple[Claim, ...] = ()

@@ -22,7 +22,7 @@ class Rule(Predicate):
     """A condition on one option that is no plain range: `Annotated[..., Rule(check, "a < b")]`."""
 
     expected: str = ""
-    """What is expected, for errors and lists."""
+    """Expected values in words, for errors and lists."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))

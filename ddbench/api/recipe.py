@@ -83,7 +83,7 @@ class Training(Options, kw_only=True):
     """Share of what was before in a moving average of the weights, which is what is kept of the
     training; 0 for the weights themselves. Running statistics are not averaged."""
     label_smoothing: Annotated[float, Interval(ge=0, le=1)] = 0.0
-    """Of the classes that a teacher learns; students have their labeller's."""
+    """Smoothing of the classes that a teacher learns; students have their labeller's."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     annealed: Literal["epoch", "update"] = field(default="epoch", metadata={"added": True})
     """When "cosine", "half_cosine" and "halfway" move on."""
@@ -130,12 +130,12 @@ class Protocol(Options, kw_only=True):
     holdout_every: int = 10
     """Epochs between looks at the held-out part."""
     warmup: bool = field(default=False, metadata={"added": True})
-    """Whether networks whose architecture asks for a warm-up get it."""
+    """Give a warm-up to networks whose architecture asks for one."""
     zca: Annotated[float, Ge(0)] = field(default=0.0, metadata={"added": True})
     """Students see ZCA-whitened images, those of the test data too, by the statistics of the
     training images: what is added to every eigenvalue, 0.1 in MTT's code; 0 for no whitening."""
     learned_rate: bool = field(default=False, metadata={"added": True})
-    """Whether students are trained at the rate that the distiller learned instead of `lr`."""
+    """Train students at the rate that the distiller learned instead of `lr`."""
 
     def check(self) -> None:
         """Checks options that may only be set together, once all of them are.
